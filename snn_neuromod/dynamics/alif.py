@@ -1,0 +1,132 @@
+r"""Adaptive leaky integrate-and-fire neuron (ALIF). Status: SOURCE.
+
+$$
+\begin{aligned}
+v_t &= \alpha\, v_{t-1} + I_t - v_\text{th}\, z_{t-1}   && \text{membrane, reset "subtract"} \\
+v_t &= \alpha\, (1 - z_{t-1})\, v_{t-1} + I_t           && \text{reset "zero"} \\
+a_t &= \rho\, a_{t-1} + z_{t-1}                         && \text{adaptation} \\
+A_t &= v_\text{th} + \beta\, a_t                        && \text{threshold} \\
+z_t &= H(v_t - A_t) \text{ unless refractory}           && \text{spike}
+\end{aligned}
+$$
+
+with $\alpha = e^{-\Delta t / \tau_m}$ and $\rho = e^{-\Delta t / \tau_a}$. $H(0) = 0$: a neuron on its threshold stays
+silent. $\beta = 0$ is the LIF neuron. $v$, $I$, $v_\text{th}$ and $\beta$ share one arbitrary unit; $a$ counts decayed
+spikes. After a spike at $t$ the neuron is held silent at steps $t+1$ to $t+\delta$, so two spikes are more than
+$\delta$ steps apart; membrane and adaptation go on meanwhile.
+
+Membrane, reset and adaptation of step $t$ read the spike of step $t-1$; the spike of step $t$ reads the new membrane and
+the new threshold.
+
+Deviations from the source: the refractory period is counted in steps; reset "zero" and "none" are additions.
+
+References:
+    G. Bellec et al., "A solution to the learning dilemma for recurrent networks of spiking neurons", Nat. Commun.
+    11:3625 (2020), Eqs. (6), (8)-(10).
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from snn_neuromod._types import Param, ThresholdFn
+from snn_neuromod.surrogate import Psi
+
+Reset = Literal["subtract", "zero", "none"]
+
+
+class Params(NamedTuple):
+    r"""Parameters.
+
+    Attributes:
+        alpha: Membrane decay per step, in [0, 1].
+        rho: Adaptation decay per step, in [0, 1].
+        beta: Threshold increase per spike, in units of v.
+        v_th: Baseline threshold, > 0, in units of v.
+    """
+
+    alpha: Param = 0.9512294245007140  # exp(-1/20)
+    rho: Param = 0.9950124791926823  # exp(-1/200)
+    beta: Param = 0.184
+    v_th: Param = 1.0
+
+
+class State(NamedTuple):
+    """State.
+
+    Attributes:
+        v: Membrane potential.
+        a: Adaptation, in decayed spikes.
+        z: Spikes of this step, in {0, 1}.
+        held: Steps for which the neuron stays refractory, this one included.
+    """
+
+    v: Tensor
+    a: Tensor
+    z: Tensor
+    held: Tensor
+
+
+def initial_state(current: Tensor) -> State:
+    """State at rest.
+
+    Args:
+        current: Any tensor of the wanted shape (batch, neuron), dtype and device.
+
+    Returns:
+        The state before the first step, all zeros.
+    """
+    return State(*(torch.zeros_like(current) for _ in range(4)))
+
+
+def step(
+    params: Params,
+    state: State,
+    current: Tensor,
+    *,
+    spike_fn: ThresholdFn = Psi(),
+    reset: Reset = "subtract",
+    refractory: int = 0,
+    detach_reset: bool = False,
+) -> tuple[Tensor, State]:
+    """Advance the neurons by one time step.
+
+    Args:
+        params: Neuron parameters.
+        state: State at t-1, each (batch, neuron).
+        current: Input at t, (batch, neuron), in units of v.
+        spike_fn: Heaviside function with a pseudo-derivative, `surrogate.Psi`.
+        reset: What a spike does to the membrane at the next step.
+        refractory: Steps after a spike at which the neuron cannot fire, >= 0.
+        detach_reset: Block the gradient through the reset; e-prop's traces do.
+
+    Returns:
+        spikes: Spikes at t, (batch, neuron).
+        state: State at t.
+    """
+    z_reset = state.z.detach() if detach_reset else state.z
+    if reset == "subtract":
+        v = params.alpha * state.v + current - params.v_th * z_reset
+    elif reset == "zero":
+        v = params.alpha * (1 - z_reset) * state.v + current
+    else:
+        v = params.alpha * state.v + current
+    a = params.rho * state.a + state.z
+    held = count_down(state, refractory)
+    z = spike_fn(v - threshold(params, a), params.v_th, held > 0 if refractory else None)
+    return z, State(v, a, z, held)
+
+
+def threshold(params: Params, a: Tensor) -> Tensor:
+    """Adaptive threshold A = v_th + beta a."""
+    return params.v_th + params.beta * a
+
+
+def count_down(state: State, refractory: int) -> Tensor:
+    """Refractory steps left, this one included, shared by the ALIF family."""
+    if not refractory:
+        return state.held.detach()
+    return torch.where(state.z.detach() > 0, float(refractory), (state.held - 1).clamp(min=0))

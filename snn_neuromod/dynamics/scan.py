@@ -1,0 +1,59 @@
+"""Reference loop over time: a step function applied to a sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+StateT = TypeVar("StateT")
+
+
+def scan(
+    step: Callable[..., tuple[Tensor, StateT]],
+    params: Any,
+    state: StateT,
+    inputs: Tensor,
+    *,
+    modulation: Tensor | None = None,
+    **options: Any,
+) -> tuple[Tensor, StateT]:
+    """Apply a neuron's `step` along the leading (time) axis.
+
+    This is the specification that layers and kernels are tested against; it is differentiable by plain autograd.
+
+    Args:
+        step: `step(params, state, current, **options) -> (spikes, state)`.
+        params: Parameters of the neuron.
+        state: State before the first step.
+        inputs: Input currents, (T, batch, ..., neuron), T >= 1.
+        modulation: Modulation per step, broadcastable to `inputs`; replaces `params.h_s0` at each step.
+        **options: Passed on to `step`.
+
+    Returns:
+        spikes: Outputs of all steps, (T, batch, ..., neuron).
+        state: State after the last step.
+
+    Raises:
+        ValueError: If `inputs` has no time steps.
+
+    Examples:
+        >>> import torch
+        >>> from snn_neuromod.dynamics import alif, scan
+        >>> current = torch.rand(100, 8, 3)
+        >>> spikes, state = scan(alif.step, alif.Params(), alif.initial_state(current[0]), current)
+        >>> spikes.shape
+        torch.Size([100, 8, 3])
+    """
+    if inputs.ndim == 0 or inputs.shape[0] == 0:
+        raise ValueError(f"scan: inputs must have at least one step, got shape {tuple(inputs.shape)}")
+    spikes: list[Tensor] = []
+    per_step = None if modulation is None else modulation.expand(inputs.shape).unbind(0)
+    for t, current in enumerate(inputs.unbind(0)):  # not inputs[t]: its backward is O(T^2)
+        if per_step is not None:
+            params = params._replace(h_s0=per_step[t])
+        spikes_t, state = step(params, state, current, **options)
+        spikes.append(spikes_t)
+    return torch.stack(spikes), state

@@ -1,0 +1,1 @@
+"""Equal, faster forms of the dynamics, and what they share."""

@@ -1,0 +1,155 @@
+r"""Spike functions: what a neuron emits, and the derivative used when learning.
+
+Two families. Neurons with a threshold (ALIF, STDP-ALIF, Izhikevich) emit $z = H(d)$ of the distance
+$d = v - A$ to the threshold, with $H(0) = 0$; the backward pass uses a pseudo-derivative $\psi$ in the
+place of the derivative of $H$. The SRC family emits graded spikes, $\max(0, h)$.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from snn_neuromod._types import Param
+
+Shape = Literal["triangular", "exponential", "boxcar", "fast_sigmoid", "gaussian", "arctan"]
+
+
+class _Heaviside(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(distance: Tensor, psi: Tensor) -> Tensor:
+        return (distance > 0).to(distance.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        (psi,) = ctx.saved_tensors
+        return grad_outputs[0] * psi, None
+
+
+class _StraightThroughReLU(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(h: Tensor) -> Tensor:
+        return torch.relu(h)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
+        return grad_outputs[0]
+
+
+def straight_through_relu(h: Tensor) -> Tensor:
+    """`torch.relu` forward, identity backward; any shape."""
+    out: Tensor = _StraightThroughReLU.apply(h)
+    return out
+
+
+@dataclass(frozen=True)
+class Psi:
+    r"""Pseudo-derivative $\psi = \partial z / \partial v$ of a spike $z = H(d)$, $d = v - A$.
+
+    With $x = d / (w\,u)$, where $u$ is the unit of the distance (the baseline threshold of a LIF neuron, the
+    peak potential of an Izhikevich neuron) and $w$ is `width`:
+
+    | shape | $\psi / \gamma$ |
+    |---|---|
+    | triangular | $\max(0, 1 - \lvert x \rvert)$, e-prop's |
+    | exponential | $e^{\min(x, 0)}$, the Izhikevich neuron's |
+    | boxcar | 1 where $\lvert x \rvert < 1/2$ |
+    | fast_sigmoid | $(1 + \lvert x \rvert)^{-2}$ |
+    | gaussian | $e^{-x^2 / 2}$ |
+    | arctan | $(1 + x^2)^{-1}$ |
+
+    Calling the object emits the spikes.
+
+    Args:
+        shape: One of the shapes above.
+        gamma: Dampening factor $\gamma$, > 0.
+        width: Width $w$ in units of $u$, > 0.
+        scale: "threshold" divides by $u$ (Bellec et al.), "none" does not (Traub et al.).
+        refractory: Value while the neuron is refractory, in units of $\gamma$: 0 (Bellec et al.), -1 (Traub
+            et al.) or +1.
+        at_spike: Value at the step of a spike in units of $\gamma$; None keeps the shape's own.
+
+    Raises:
+        ValueError: If `shape` or `scale` is unknown, or `gamma` or `width` is not positive.
+
+    References:
+        Bellec et al., Nat. Commun. 11:3625 (2020), Methods. Traub et al., arXiv 2006.09988 (2020),
+        Eqs. (17), (29).
+    """
+
+    shape: Shape = "triangular"
+    gamma: float = 0.3
+    width: float = 1.0
+    scale: Literal["threshold", "none"] = "threshold"
+    refractory: float = 0.0
+    at_spike: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.shape not in Shape.__args__:  # type: ignore[attr-defined]
+            known = ", ".join(Shape.__args__)  # type: ignore[attr-defined]
+            raise ValueError(f"Psi: shape must be one of {known}, got {self.shape!r}")
+        if self.scale not in ("threshold", "none"):
+            raise ValueError(f"Psi: scale must be 'threshold' or 'none', got {self.scale!r}")
+        for name in ("gamma", "width"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"Psi: {name} must be > 0, got {getattr(self, name)}")
+
+    def derivative(self, distance: Tensor, unit: Param, held: Tensor | None = None) -> Tensor:
+        """Pseudo-derivative at a distance to the threshold.
+
+        Args:
+            distance: $v - A$, any shape.
+            unit: Unit $u$ of the distance, > 0, broadcastable to it.
+            held: True where the neuron is refractory; None: nowhere.
+
+        Returns:
+            The pseudo-derivative, shape of `distance`.
+        """
+        psi = self.gamma * self._profile(distance / (self.width * unit))
+        if self.at_spike is not None:
+            psi = torch.where(distance > 0, self.gamma * self.at_spike, psi)
+        if held is not None:
+            psi = torch.where(held, self.gamma * self.refractory, psi)
+        return psi / unit if self.scale == "threshold" else psi
+
+    def _profile(self, x: Tensor) -> Tensor:
+        if self.shape == "triangular":
+            return torch.clamp(1 - x.abs(), min=0)
+        if self.shape == "exponential":
+            return torch.exp(torch.clamp(x, max=0))
+        if self.shape == "boxcar":
+            return (x.abs() < 0.5).to(x.dtype)
+        if self.shape == "fast_sigmoid":
+            return 1 / (1 + x.abs()) ** 2
+        if self.shape == "gaussian":
+            return torch.exp(-(x**2) / 2)
+        return 1 / (1 + x**2)
+
+    def __call__(self, distance: Tensor, unit: Param, held: Tensor | None = None) -> Tensor:
+        """Spikes in {0, 1}: 1 where `distance` > 0 and the neuron is not held."""
+        psi = self.derivative(distance.detach(), unit, held)
+        if held is not None:
+            distance = torch.where(held, distance - distance.detach() - 1, distance)
+        spikes: Tensor = _Heaviside.apply(distance, psi.detach())
+        return spikes
+
+
+def smooth(distance: Tensor, unit: Param, held: Tensor | None = None) -> Tensor:
+    """Logistic spike function, differentiable: for gradient checks of whole neurons."""
+    spikes = torch.sigmoid(distance / unit)
+    return spikes if held is None else spikes * ~held
