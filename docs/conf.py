@@ -1,0 +1,102 @@
+"""Sphinx configuration: furo, MyST and autodoc; builds without a network."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from snn_neuromod._torchvision import ensure_torchvision
+
+ensure_torchvision()
+
+PYPROJECT = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+
+project = "snn-neuromod"
+author = "The snn-neuromod authors"
+copyright = author
+release = re.search(r'^version = "(.+)"$', PYPROJECT, re.MULTILINE)[1]  # type: ignore[index]
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx-mathjax-offline",
+]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"{project} {release}"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 3
+default_role = "code"
+
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+autodoc_typehints_format = "short"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+python_use_unqualified_type_names = True
+napoleon_use_ivar = True
+
+# Code stays as it is; what stands between dollars becomes mathematics.
+_MATH = re.compile(
+    r"(?P<code>``.+?``|`[^`]+`|^ *>>> .*$)"
+    r"|^(?P<indent> *)\$\$(?P<block>.+?)\$\$"
+    r"|\$(?P<inline>[^$]+?)\$",
+    re.MULTILINE | re.DOTALL,
+)
+_TABLE = re.compile(r"^(?P<head> *\|.+\|)\n *\|[-:| ]+\|\n(?P<rows>(?: *\|.+\|\n)+)", re.MULTILINE)
+_RETURNS = re.compile(r"^Returns:\n(?P<body>(?:    .+\n)+)", re.MULTILINE)
+_NAMED = re.compile(r"^    (\w+): ", re.MULTILINE)
+
+
+def _math(match: re.Match[str]) -> str:
+    if match["code"]:
+        return match["code"]
+    if match["inline"]:
+        return f":math:`{' '.join(match['inline'].split())}`"
+    lines = [line.strip() for line in match["block"].strip().splitlines()]
+    indent = match["indent"]
+    body = "".join(f"{indent}    {line}\n" for line in lines)
+    return f"\n{indent}.. math::\n\n{body}"
+
+
+def _table(match: re.Match[str]) -> str:
+    rows = [row.strip(" |").split(" | ") for row in [match["head"], *match["rows"].splitlines()]]
+    items = [
+        "\n".join(f"{'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(row))
+        for row in rows
+    ]
+    text = ".. list-table::\n   :header-rows: 1\n\n" + textwrap.indent("\n".join(items), "   ")
+    indent = match["head"][: match["head"].index("|")]
+    return "\n" + textwrap.indent(text, indent) + "\n\n"
+
+
+def _returns(match: re.Match[str]) -> str:
+    """Give each of several named values its own item; napoleon knows only one."""
+    body = match["body"]
+    if len(_NAMED.findall(body)) < 2:
+        return match[0]
+    return ":returns:\n" + _NAMED.sub(r"    * **\1** -- ", body).replace("\n        ", "\n      ")
+
+
+def process_docstring(
+    app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
+    """Turn Markdown mathematics and tables into reStructuredText, before napoleon."""
+    text = _TABLE.sub(_table, _MATH.sub(_math, "\n".join(lines) + "\n"))
+    lines[:] = _RETURNS.sub(_returns, text).splitlines()
+
+
+def skip_member(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out the fields of named tuples: their meaning stands under Attributes."""
+    return True if type(obj).__name__ == "_tuplegetter" else None
+
+
+def setup(app: Any) -> None:
+    """Register the hooks; 400 comes before napoleon's 500."""
+    app.connect("autodoc-process-docstring", process_docstring, priority=400)
+    app.connect("autodoc-skip-member", skip_member)

@@ -1,0 +1,121 @@
+"""The direction of imports, read from the source without importing it.
+
+dynamics -> {layers, kernels, learning, analysis} -> {snntorch, norse, nir} -> lightning_modules;
+siblings do not import one another, except layers -> kernels and layers -> learning.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CORE = {"surrogate", "dynamics"}
+MODELS = CORE | {"layers", "kernels", "learning", "analysis"}
+# What each room may import besides itself and the package's private modules. A room that is not
+# listed (encoders, data, figures, ...) is held only to the rule on lightning_modules.
+ALLOWED = {
+    "surrogate": set[str](),
+    "dynamics": {"surrogate"},
+    "kernels": CORE,
+    "learning": CORE,
+    "analysis": CORE,
+    "layers": CORE | {"kernels", "learning"},
+    "snntorch": MODELS,
+    "norse": MODELS,
+    "nir": MODELS,
+}
+OPTIONAL = ["norse", "tonic", "torchvision", "torchmetrics", "pytorch_lightning", "matplotlib"]
+
+
+def imported(path: Path, module: str) -> Iterator[str]:
+    """Full names of all that a file imports, also inside functions and relative imports."""
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            parent = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{parent}.{alias.name}" for alias in node.names)
+
+
+def module_name(path: Path, root: Path) -> str:
+    """Dotted name of a source file below `root`."""
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def violations(root: Path) -> list[str]:
+    """Imports of the package below `root` that go against the direction."""
+    wrong = []
+    for path in sorted((root / "snn_neuromod").rglob("*.py")):
+        module = module_name(path, root)
+        room = module.partition(".")[2].partition(".")[0]
+        for name in imported(path, module):
+            top, target, *_ = [*name.split("."), "", ""]
+            if top == "lightning_modules":
+                wrong.append(f"{module} imports {name}")
+            if top != "snn_neuromod" or room not in ALLOWED:
+                continue
+            if target != room and not target.startswith("_") and target not in ALLOWED[room]:
+                wrong.append(f"{module} imports {name}")
+    return wrong
+
+
+def test_imports_go_one_way() -> None:
+    assert violations(ROOT) == []
+    assert len(list((ROOT / "snn_neuromod" / "dynamics").glob("*.py"))) > 5
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("dynamics/src.py", "from snn_neuromod import layers"),
+        ("dynamics/src.py", "from snn_neuromod.kernels.dispatch import run"),
+        ("dynamics/src.py", "import snn_neuromod"),
+        ("kernels/src.py", "from ..layers import SRC"),
+        ("kernels/__init__.py", "from ..layers import SRC"),
+        ("learning/eprop/rule.py", "from ...kernels import dispatch"),
+        ("layers/src.py", "def f():\n    import snn_neuromod.snntorch.src"),
+        ("norse/__init__.py", "from snn_neuromod.snntorch import SRC"),
+        ("encoders.py", "from lightning_modules import tasks"),
+    ],
+)
+def test_a_wrong_import_is_seen(tmp_path: Path, path: str, line: str) -> None:
+    file = tmp_path / "snn_neuromod" / path
+    file.parent.mkdir(parents=True)
+    file.write_text(line)
+    assert len(violations(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        (
+            "layers/src.py",
+            "from snn_neuromod.learning.eprop import rule\nfrom ..kernels import dispatch",
+        ),
+        ("dynamics/src.py", "from snn_neuromod._types import Param\nfrom . import scan"),
+        ("dynamics/__init__.py", "from . import src\nfrom ..surrogate import triangular"),
+        ("norse/src.py", "import norse\nimport snntorch\nfrom ..layers import SRC"),
+    ],
+)
+def test_a_right_import_passes(tmp_path: Path, path: str, line: str) -> None:
+    file = tmp_path / "snn_neuromod" / path
+    file.parent.mkdir(parents=True)
+    file.write_text(line)
+    assert violations(tmp_path) == []
+
+
+def test_import_needs_only_the_core() -> None:
+    code = "import sys, snn_neuromod; print(*(set(sys.argv[1:]) & set(sys.modules)))"
+    command = [sys.executable, "-c", code, *OPTIONAL]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == []

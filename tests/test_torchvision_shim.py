@@ -1,0 +1,106 @@
+"""The repair of a CUDA torchvision beside a CPU-only torch, each case in a fresh interpreter."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPAIR = "from snn_neuromod._torchvision import ensure_torchvision; ensure_torchvision()\n"
+SYMPTOM = "operator torchvision::nms does not exist"
+ROOT = Path(__file__).parents[1]
+
+
+def run(code: str, *args: str) -> subprocess.CompletedProcess[str]:
+    """Run `code` in a fresh interpreter, with the checkout on its path."""
+    command = [sys.executable, "-c", code, *args]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+@pytest.fixture(scope="module")
+def _mismatched() -> None:
+    """Skip where torchvision imports by itself."""
+    if run("import torchvision").returncode == 0:
+        pytest.skip("torchvision matches torch on this machine: there is nothing to repair")
+
+
+@pytest.mark.usefixtures("_mismatched")
+@pytest.mark.parametrize("module", ["torchvision", "pytorch_lightning"])
+def test_import_fails_without_the_repair(module: str) -> None:
+    result = run(f"import {module}")
+    assert result.returncode != 0
+    assert SYMPTOM in result.stderr
+
+
+@pytest.mark.usefixtures("_mismatched")
+def test_repairs_after_a_failed_import() -> None:
+    failed = "try:\n    import torchvision\nexcept RuntimeError:\n    print('failed')\n"
+    result = run(failed + REPAIR + "import torchvision.transforms.v2, torchmetrics")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "failed"
+
+
+@pytest.mark.usefixtures("_mismatched")
+def test_leaves_other_errors_alone(tmp_path: Path) -> None:
+    fake = tmp_path / "torchvision.py"
+    fake.write_text("raise RuntimeError('something else')")
+    result = run(f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + REPAIR)
+    assert result.returncode != 0
+    assert "something else" in result.stderr
+
+
+@pytest.mark.usefixtures("_mismatched")
+def test_leaves_a_cuda_build_of_torch_alone() -> None:
+    result = run("import torch; torch.version.cuda = '13.0'\n" + REPAIR)
+    assert result.returncode != 0
+    assert SYMPTOM in result.stderr
+
+
+def test_other_libraries_may_come_first() -> None:
+    first = "import norse.torch, tonic, snntorch\n"
+    result = run(first + REPAIR + REPAIR + "import pytorch_lightning, torchmetrics")
+    assert result.returncode == 0, result.stderr
+
+
+def test_lightning_modules_repairs_by_itself() -> None:
+    result = run("import lightning_modules, pytorch_lightning, torchmetrics")
+    assert result.returncode == 0, result.stderr
+
+
+def test_without_torchvision_nothing_happens() -> None:
+    hide = "import sys, importlib.util as u; find = u.find_spec\n"
+    hide += "u.find_spec = lambda name, *a: None if name == 'torchvision' else find(name, *a)\n"
+    result = run(hide + REPAIR + "assert 'torchvision' not in sys.modules")
+    assert result.returncode == 0, result.stderr
+
+
+def test_mnist_and_transforms_work(tmp_path: Path) -> None:
+    """Real idx files of two images come out of MNIST and transforms.v2 as they went in."""
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    pixels = bytes(range(256)) * 7  # 1792 >= 2 x 28 x 28
+    for split in ("train", "t10k"):
+        images = struct.pack(">4i", 0x803, 2, 28, 28) + pixels[: 2 * 784]
+        (raw / f"{split}-images-idx3-ubyte").write_bytes(images)
+        (raw / f"{split}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 0x801, 2) + b"\x03\x07")
+    code = (
+        REPAIR
+        + """
+import sys, torch
+from torchvision.datasets import MNIST
+from torchvision.transforms import v2
+
+transform = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
+data = MNIST(sys.argv[1], train=True, transform=transform)
+image, label = data[1]
+expected = (torch.arange(784, 2 * 784) % 256).reshape(1, 28, 28) / 255
+torch.testing.assert_close(torch.as_tensor(image), expected)
+print(len(data), label)
+"""
+    )
+    result = run(code, str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == ["2", "7"]
