@@ -37,69 +37,51 @@ class Carry(NamedTuple):
     recurrent: Tensor | None = None
 
 
-class Sweep(NamedTuple):
-    """Gradients along one segment.
-
-    Attributes:
-        state: Gradient of the states after each step, (steps, batch, neuron), by name.
-        spikes: Gradient of the spikes of each step, total, likewise.
-        current: Gradient of the input of each step, likewise.
-        carry: What is handed on.
-    """
-
-    state: dict[str, Tensor]
-    spikes: Tensor
-    current: Tensor
-    carry: Carry
-
-
 def sweep(
-    lin: Linearisation, grad_spikes: Tensor, carry: Carry, w_rec: Tensor | None = None
-) -> Sweep:
+    lin: Linearisation,
+    grad_spikes: Tensor,
+    carry: Carry,
+    out: Mapping[str, Tensor],
+    *,
+    w_rec: Tensor | None = None,
+) -> Carry:
     """Run one segment backwards.
 
     Args:
         lin: Derivatives at the segment's steps.
         grad_spikes: Gradient of the segment's spikes from outside, (steps, batch, neuron).
         carry: From the segment after this one.
+        out: Where gradients along the segment are written, (steps, batch, neuron), by name: "I" for the input, which
+            must be there, "z" for the total of the spikes, names of states for the states after each step.
         w_rec: Recurrent weights (neuron to, neuron from); None leaves the recurrent path out.
 
     Returns:
-        The gradients along the segment.
+        What the segment before this one needs.
     """
-    steps, ndim = grad_spikes.shape[0], grad_spikes.ndim
+    ndim = grad_spikes.ndim
     names = _states(lin, carry)
-    adjoints: dict[str, list[Tensor]] = {name: [] for name in names}
-    spikes, currents = [], []
-    recurrent = carry.recurrent
-    incoming = dict(carry.state)
-    for k in reversed(range(steps)):
+    tracks = {name: track.unbind(0) for name, track in out.items() if name != "I"}
+    deltas = out["I"].unbind(0)
+    incoming, recurrent = dict(carry.state), carry.recurrent
+    for k in reversed(range(grad_spikes.shape[0])):
         grad_z = grad_spikes[k]
         for part in (incoming.get("z"), recurrent):
             grad_z = grad_z if part is None else grad_z + part
-        adjoint: dict[str, Tensor] = {}
+        adjoint: dict[str, Tensor | None] = {"z": grad_z, "I": None}
         for name in names:
-            total = _add(incoming.get(name), lin.spikes.get(name), grad_z, k, ndim)
-            adjoint[name] = torch.zeros_like(grad_z) if total is None else total
-        current: Tensor | None = None
+            adjoint[name] = _add(incoming.get(name), lin.spikes.get(name), grad_z, k, ndim)
         for name, coefficient in lin.current.items():
-            current = _add(current, coefficient, adjoint[name], k, ndim)
+            adjoint["I"] = _add(adjoint["I"], coefficient, adjoint[name], k, ndim, out=deltas[k])
         incoming = {}
         for (to, source), coefficient in lin.state.items():
             part = _add(incoming.get(source), coefficient, adjoint[to], k, ndim)
             if part is not None:
                 incoming[source] = part
-        for name in names:
-            adjoints[name].append(adjoint[name])
-        spikes.append(grad_z)
-        currents.append(torch.zeros_like(grad_z) if current is None else current)
-        recurrent = None if w_rec is None else currents[-1] @ w_rec
-    return Sweep(
-        state={name: _forward_in_time(values) for name, values in adjoints.items()},
-        spikes=_forward_in_time(spikes),
-        current=_forward_in_time(currents),
-        carry=Carry(incoming, recurrent),
-    )
+        for name, track in tracks.items():
+            value = adjoint.get(name)
+            track[k].zero_() if value is None else track[k].copy_(value)
+        recurrent = None if w_rec is None else deltas[k] @ w_rec
+    return Carry(incoming, recurrent)
 
 
 def _states(lin: Linearisation, carry: Carry) -> list[str]:
@@ -109,18 +91,21 @@ def _states(lin: Linearisation, carry: Carry) -> list[str]:
 
 
 def _add(
-    total: Tensor | None, coefficient: Coefficient | None, value: Tensor, k: int, ndim: int
+    total: Tensor | None,
+    coefficient: Coefficient | None,
+    value: Tensor | None,
+    k: int,
+    ndim: int,
+    out: Tensor | None = None,
 ) -> Tensor | None:
     """`total + coefficient[k] * value`, where None is zero."""
-    if coefficient is None:
+    if coefficient is None or value is None:
         return total
     if isinstance(coefficient, Tensor):
         factor = coefficient[k] if coefficient.ndim == ndim else coefficient
-        return factor * value if total is None else torch.addcmul(total, factor, value)
+        if total is None:
+            return torch.mul(factor, value, out=out)
+        return torch.addcmul(total, factor, value, out=out)
     if total is None:
-        return value if coefficient == 1 else coefficient * value
-    return torch.add(total, value, alpha=coefficient)
-
-
-def _forward_in_time(values: list[Tensor]) -> Tensor:
-    return torch.stack(values[::-1])
+        return value if coefficient == 1 and out is None else torch.mul(value, coefficient, out=out)
+    return torch.add(total, value, alpha=coefficient, out=out)

@@ -20,11 +20,13 @@ class Linearisation(NamedTuple):
     r"""Derivatives of the steps of one segment.
 
     Attributes:
-        state: $\partial s_t / \partial s'_{t-1}$ at key (s, s'). The spike of step t-1 may be an s', as "z".
+        state: $\partial s_t / \partial s'_{t-1}$ at key (s, s'). The spike of step t-1 may be an s', as "z". A synapse
+            that adds to the input may stand at key ("I", s'): the factor with which it does.
         current: $\partial s_t / \partial I_t$ at key s.
         spikes: $\partial z_t / \partial s_t$ at key s, the pseudo-derivative.
         params: For each parameter a function that gives $\partial s_t / \partial \theta$ at key s, and
-            $\partial z_t / \partial \theta$ where the spike reads the parameter itself, at key "z".
+            $\partial z_t / \partial \theta$ and $\partial I_t / \partial \theta$ at keys "z" and "I" where the
+            parameter enters there.
     """
 
     state: Mapping[tuple[str, str], Coefficient]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from snn_neuromod import dynamics, surrogate
+from snn_neuromod.kernels import src_forward
 from snn_neuromod.kernels.adjoint import Carry, sweep
 from snn_neuromod.kernels.alif import linearise_alif, linearise_stdp_alif
 from snn_neuromod.kernels.izhikevich import linearise_izhikevich
@@ -38,6 +39,7 @@ class _Known(NamedTuple):
     linearise: Callable[..., Linearisation]
 
 
+_SRC_FAMILY = (dynamics.src, dynamics.msrc, dynamics.bsrc)
 _KNOWN = {
     "src": _Known(dynamics.src, linearise_src),
     "msrc": _Known(dynamics.msrc, linearise_msrc),
@@ -139,6 +141,10 @@ def _sequence(
     for track, s in zip(tracks, state, strict=False):
         track[0] = s
     last = recurrent[1] if recurrent else None
+    full = module.Params(*params)
+    if last is None and module in _SRC_FAMILY and src_forward.serves(full, ndim):
+        current_state = src_forward.simulate(full, current_state, current, spikes, tracks)
+        return [spikes, *(s.clone() for s in current_state), *tracks]
     for t in range(steps):
         current_t = current[t]
         if last is not None:
@@ -217,31 +223,31 @@ def _sequence_backward(
     fields = module.State._fields
     carry = Carry(dict(zip(fields, grad_state, strict=True)))
     grad_current = torch.empty_like(spikes)
-    grad_params = [torch.zeros_like(p) for p in params]
+    buffers: dict[str, Tensor] = {}
+    grads = {f: torch.zeros_like(p) for f, p in zip(module.Params._fields, params, strict=True)}
+    wanted = [name for name, need in zip(grads, needed, strict=True) if need]
     for stop in range(steps, 0, -length):
         start = max(0, stop - length)
         before = module.State(*(track[start:stop] for track in tracks))
         after = module.State(*(track[start + 1 : stop + 1] for track in tracks))
         segment_params = module.Params(*_between(params, ndim, start, stop))
         lin = linearise(segment_params, before, after, current[start:stop])
-        segment = sweep(lin, grad_spikes[start:stop], carry, w_rec)
-        carry = segment.carry
-        grad_current[start:stop] = segment.current
-        for p, grad, name in zip(params, grad_params, module.Params._fields, strict=True):
-            if not needed[module.Params._fields.index(name)]:
-                continue
-            target = _between([grad], ndim, start, stop)[0]
-            for key, coefficient in lin.params[name]().items():
-                adjoint = segment.spikes if key == "z" else segment.state.get(key)
-                if adjoint is not None:
-                    target += (adjoint * coefficient).sum_to_size(target.shape)
+        by_param = {name: lin.params[name]() for name in wanted}
+        keys = {key for derivatives in by_param.values() for key in derivatives} - {"I"}
+        adjoints = {key: buffers.setdefault(key, torch.empty_like(spikes[:length]))[: stop - start] for key in keys}
+        adjoints["I"] = grad_current[start:stop]
+        carry = sweep(lin, grad_spikes[start:stop], carry, adjoints, w_rec=w_rec)
+        for name, derivatives in by_param.items():
+            target = _between([grads[name]], ndim, start, stop)[0]
+            for key, coefficient in derivatives.items():
+                target += (adjoints[key] * coefficient).sum_to_size(target.shape)
     grad_initial = [
         torch.zeros_like(g) if carry.state.get(f) is None else carry.state[f].clone()
         for f, g in zip(fields, grad_state, strict=True)
     ]
     return [
         grad_current,
-        *grad_params,
+        *grads.values(),
         *grad_initial,
         *_recurrent_gradients(grad_current, spikes, recurrent, carry.recurrent),
     ]

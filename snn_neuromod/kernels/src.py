@@ -108,46 +108,57 @@ def _linearise(
 ) -> Linearisation:
     z, z_hyp, z_dep = params.z, params.z_hyp, params.z_dep
     h, h_s = before.h, before.h_s
-    candidate = (after.h - z * h) / (1 - z)
-    d_a = (1 - z) * (1 - candidate**2)  # dh / d(argument of the tanh)
-    d_x = _drive_slope(params.rho, after.i)
-    d_i = d_a if d_x is None else d_a * d_x
-    sigma = torch.sigmoid(src.SLOPE * (h - src.MIDPOINT))
-    z_s = z_hyp + (z_dep - z_hyp) * sigma
+    one = h.new_ones(())
+    leaky = bool(torch.as_tensor(z != 0).any())
+    candidate = (after.h - z * h) / (1 - z) if leaky else after.h
+    d_a = torch.addcmul(one, candidate, candidate, value=-1)  # dh / d(argument of the tanh)
+    if leaky:
+        d_a = d_a * (1 - z)
+    d_i = _drive_slope(params.rho, after.i, d_a)
 
-    state: dict[tuple[str, str], Coefficient] = {("i", "i"): params.alpha, ("h", "i"): d_i * params.alpha}
+    def sigma() -> Tensor:
+        return torch.add(one * -(src.SLOPE * src.MIDPOINT), h, alpha=src.SLOPE).sigmoid_()
+
+    state: dict[tuple[str, str], Coefficient] = {("I", "i"): params.alpha}
     if not detach_recurrence:
-        d_gate = src.SLOPE * (z_dep - z_hyp) * sigma * (1 - sigma)
-        state[("h", "h")] = z + d_a * params.r
+        gate = sigma()
+        z_s = z_hyp + (z_dep - z_hyp) * gate
+        d_gate = torch.addcmul(gate, gate, gate, value=-1).mul_(src.SLOPE * (z_dep - z_hyp))
+        state[("h", "h")] = torch.addcmul(one * z, d_a, one * params.r)
         state[("h", "h_s")] = d_a * feedback.slope
-        state[("h_s", "h")] = (1 - z_s) + (h_s - h) * d_gate
+        state[("h_s", "h")] = torch.rsub(z_s, 1).addcmul_(h_s - h, d_gate)
         state[("h_s", "h_s")] = z_s
     return Linearisation(
         state=state,
         current={"i": 1.0, "h": d_i},
         spikes={"h": 1.0 if straight_through else (after.h > 0).to(h.dtype)},
         params={
-            "alpha": lambda: {"i": before.i, "h": d_i * before.i},
+            "alpha": lambda: {"I": before.i},
             "rho": lambda: {"h": d_a * _drive_by_rho(params.rho, after.i)},
             "r": lambda: {"h": d_a * h},
             "r_s": lambda: {"h": d_a * feedback.basis()},
             "b": lambda: {"h": d_a},
             "z": lambda: {"h": h - candidate},
-            "z_hyp": lambda: {"h_s": (h_s - h) * (1 - sigma)},
-            "z_dep": lambda: {"h_s": (h_s - h) * sigma},
+            "z_hyp": lambda: {"h_s": (h_s - h) * (1 - sigma())},
+            "z_dep": lambda: {"h_s": (h_s - h) * sigma()},
         },
     )
 
 
-def _drive_slope(rho: Coefficient, i: Tensor) -> Tensor | None:
+def _drive_slope(rho: Coefficient, i: Tensor, d_a: Tensor) -> Tensor:
+    """`d_a` dx/di, where dx/di = 1 - tanh(i/rho)^2 = 4 u (1 - u) with u the logistic function of 2 i / rho."""
     rho = torch.as_tensor(rho, dtype=i.dtype, device=i.device)
     bounded = torch.isfinite(rho)
     if not bounded.any():
-        return None
-    return torch.where(bounded, 1 - torch.tanh(i / rho) ** 2, 1.0)
+        return d_a
+    u = (i * (2 / rho)).sigmoid_()
+    slope = torch.addcmul(u, u, u, value=-1).mul_(4).mul_(d_a)
+    return slope if bounded.all() else torch.where(bounded, slope, d_a)
 
 
 def _drive_by_rho(rho: Coefficient, i: Tensor) -> Tensor:
     y = i / rho
     tanh = torch.tanh(y)
     return torch.where(torch.isfinite(torch.as_tensor(rho)), tanh - y * (1 - tanh**2), 0.0)
+
+
