@@ -1,9 +1,4 @@
-"""Data modules: spike-coded digits for the Lightning command line.
-
-A batch is `(spikes, labels)`: spikes (T, B, N) with T = blank_steps + num_steps, labels int64 (B,).
-Loaders give uint8, a quarter of the memory of float32; `on_after_batch_transfer` turns the spikes
-into the network's dtype on its device.
-"""
+"""Data modules of spike-coded images: embedded digits, MNIST, Fashion-MNIST."""
 
 from __future__ import annotations
 
@@ -12,14 +7,12 @@ from functools import partial
 from typing import Any, Literal
 
 import torch
-from pytorch_lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader
 
+from lightning_modules.data.loader import KeyedDataModule
 from snn_neuromod import encoders
 from snn_neuromod.data.images import embedded_digits, find_idx_folder, mnist_images
-from snn_neuromod.data.keyed import KeyedSampler
-from snn_neuromod.data.spiking_images import Encoder, SpikingImages, collate_time_first
+from snn_neuromod.data.spiking_images import Encoder, SpikingImages
 
 __all__ = ["MNIST", "EmbeddedDigits", "FashionMNIST", "LatencyOptions", "SpikingImageModule"]
 
@@ -43,7 +36,7 @@ class LatencyOptions:
     jitter: float = 0.0
 
 
-class SpikingImageModule(LightningDataModule):
+class SpikingImageModule(KeyedDataModule):
     """Images of 10 classes, coded into spikes on the fly; subclasses say where the images are.
 
     Noise and shuffling depend on (seed, epoch, index) only; validation, test and prediction always
@@ -84,25 +77,12 @@ class SpikingImageModule(LightningDataModule):
         seed: int = 0,
         num_workers: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(batch_size, val_fraction, seed, num_workers)
         name = type(self).__name__
-        if not batch_size >= 1:
-            raise ValueError(f"{name}: batch_size must be at least 1, got {batch_size}")
-        if not 0 <= val_fraction < 1:
-            raise ValueError(f"{name}: val_fraction must lie in [0, 1), got {val_fraction}")
-        if not seed >= 0:
-            raise ValueError(f"{name}: seed must be >= 0, got {seed}")
-        if not num_workers >= 0:
-            raise ValueError(f"{name}: num_workers must be >= 0, got {num_workers}")
-        self.batch_size = batch_size
         self.num_steps = num_steps
         self.blank_steps = blank_steps
-        self.val_fraction = val_fraction
-        self.seed = seed
-        self.num_workers = num_workers
         self.encode = _encoder(name, num_steps, blank_steps, encoding, p_max, latency)
         self.encode(torch.zeros(0, 1))  # wrong options fail here, not in the first batch
-        self._datasets: dict[str, SpikingImages] = {}
 
     @property
     def total_steps(self) -> int:
@@ -116,52 +96,14 @@ class SpikingImageModule(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         if stage in ("fit", "validate", None) and "train" not in self._datasets:
             images, labels = self.load_images("train")
-            generator = torch.Generator().manual_seed(self.seed)
-            order = torch.randperm(len(labels), generator=generator)
-            num_val = round(self.val_fraction * len(labels))
-            self._datasets["val"] = self._spiking(images[order[:num_val]], labels[order[:num_val]])
-            self._datasets["train"] = self._spiking(
-                images[order[num_val:]], labels[order[num_val:]]
-            )
+            train, val = self.split(len(labels))
+            self._datasets["train"] = self._spiking(images[train], labels[train])
+            self._datasets["val"] = self._spiking(images[val], labels[val])
         if stage in ("test", "predict", None) and "test" not in self._datasets:
             self._datasets["test"] = self._spiking(*self.load_images("test"))
 
-    def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
-        train = self._datasets["train"]
-        return self._loader(train, KeyedSampler(train, seed=self.seed))
-
-    def val_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]] | list[object]:
-        return self._loader(self._datasets["val"]) if len(self._datasets["val"]) else []
-
-    def test_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
-        return self._loader(self._datasets["test"])
-
-    def predict_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
-        return self._loader(self._datasets["test"])
-
-    def on_after_batch_transfer(
-        self, batch: tuple[Tensor, Tensor], dataloader_idx: int
-    ) -> tuple[Tensor, Tensor]:
-        spikes, labels = batch
-        dtype = self.trainer.lightning_module.dtype if self.trainer else torch.get_default_dtype()
-        return spikes.to(dtype), labels
-
     def _spiking(self, images: Tensor, labels: Tensor) -> SpikingImages:
         return SpikingImages(images.flatten(1), labels, self.encode, seed=self.seed)
-
-    def _loader(
-        self, dataset: SpikingImages, sampler: KeyedSampler | None = None
-    ) -> DataLoader[tuple[Tensor, Tensor]]:
-        return DataLoader(
-            dataset,
-            batch_size=self.batch_size,
-            sampler=sampler,
-            collate_fn=collate_time_first,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            # A forked copy of a process that runs threads may hang.
-            multiprocessing_context="spawn" if self.num_workers else None,
-        )
 
 
 class EmbeddedDigits(SpikingImageModule):

@@ -1,0 +1,139 @@
+"""A data loader that a checkpoint taken inside an epoch resumes at the next batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, Protocol, cast
+
+import torch
+from pytorch_lightning import LightningDataModule, Trainer
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from snn_neuromod.data.keyed import Key, KeyedSampler
+from snn_neuromod.data.spiking_images import collate_time_first
+
+__all__ = ["KeyedDataModule", "ResumableLoader"]
+
+Batch = tuple[Tensor, Tensor]
+
+
+class KeyedDataset(Protocol):
+    """A data set that takes the keys of `snn_neuromod.data.keyed`."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, key: Key, /) -> tuple[Any, Any]: ...
+
+
+class ResumableLoader(DataLoader[Batch]):
+    """A DataLoader that leaves out the batches an interrupted run has trained on.
+
+    Args:
+        *args: As for DataLoader.
+        start_epoch: Epoch of the sampler in which batches are left out.
+        start_batch: Number of batches left out then.
+        **kwargs: As for DataLoader.
+    """
+
+    def __init__(
+        self, *args: Any, start_epoch: int = 0, start_batch: int = 0, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.start_epoch = start_epoch
+        self.start_batch = start_batch
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        # A generator starts at its first batch. Lightning asks a resumed run for the iterator
+        # before it sets the sampler's epoch, and worker processes would read ahead at once.
+        resumed = getattr(self.sampler, "epoch", None) == self.start_epoch
+        yield from islice(super().__iter__(), self.start_batch if resumed else 0, None)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Empty: the position is in the data module's state. Tells Lightning of resumption."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing to load."""
+
+
+class KeyedDataModule(LightningDataModule):
+    """Loaders over data sets whose randomness is keyed by (seed, epoch, index), and resumption.
+
+    Args:
+        batch_size: Samples per batch, >= 1.
+        val_fraction: Part of the training samples set aside for validation, in [0, 1).
+        seed: Seed of split, shuffling and noise, >= 0.
+        num_workers: Worker processes per loader, >= 0.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(self, batch_size: int, val_fraction: float, seed: int, num_workers: int) -> None:
+        super().__init__()
+        name = type(self).__name__
+        if not batch_size >= 1:
+            raise ValueError(f"{name}: batch_size must be at least 1, got {batch_size}")
+        if not 0 <= val_fraction < 1:
+            raise ValueError(f"{name}: val_fraction must lie in [0, 1), got {val_fraction}")
+        if not seed >= 0:
+            raise ValueError(f"{name}: seed must be >= 0, got {seed}")
+        if not num_workers >= 0:
+            raise ValueError(f"{name}: num_workers must be >= 0, got {num_workers}")
+        self.batch_size = batch_size
+        self.val_fraction = val_fraction
+        self.seed = seed
+        self.num_workers = num_workers
+        self._start = (0, 0)
+        self._datasets: dict[str, KeyedDataset] = {}
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        spikes, labels = batch
+        return spikes.to(cast(Trainer, self.trainer).lightning_module.dtype), labels
+
+    def state_dict(self) -> dict[str, Any]:
+        fit: Any = cast(Trainer, self.trainer).fit_loop
+        return {
+            "epoch": fit.epoch_progress.current.processed,
+            "batch": fit.epoch_loop.batch_progress.current.processed,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._start = (state_dict["epoch"], state_dict["batch"])
+
+    def teardown(self, stage: str) -> None:
+        self._start = (0, 0)
+
+    def split(self, num_samples: int) -> tuple[Tensor, Tensor]:
+        """Indices of the samples for training and for validation, drawn by the seed."""
+        order = torch.randperm(num_samples, generator=torch.Generator().manual_seed(self.seed))
+        num_val = round(self.val_fraction * num_samples)
+        return order[num_val:], order[:num_val]
+
+    def train_dataloader(self) -> ResumableLoader:
+        epoch, batch = self._start
+        train = self._datasets["train"]
+        sampler = KeyedSampler(train, seed=self.seed)
+        return self._loader(train, sampler=sampler, start_epoch=epoch, start_batch=batch)
+
+    def val_dataloader(self) -> ResumableLoader | list[Any]:
+        return self._loader(self._datasets["val"]) if len(self._datasets["val"]) else []
+
+    def test_dataloader(self) -> ResumableLoader:
+        return self._loader(self._datasets["test"])
+
+    def predict_dataloader(self) -> ResumableLoader:
+        return self._loader(self._datasets["test"])
+
+    def _loader(self, dataset: KeyedDataset, **options: Any) -> ResumableLoader:
+        return ResumableLoader(
+            dataset,
+            batch_size=self.batch_size,
+            collate_fn=collate_time_first,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            # A forked copy of a process that runs threads may hang.
+            multiprocessing_context="spawn" if self.num_workers else None,
+            **options,
+        )
