@@ -35,6 +35,8 @@ myst_heading_anchors = 3
 default_role = "code"
 
 autodoc_member_order = "bysource"
+# The docstrings that overrides inherit from torch and Lightning refer to pages of their own docs.
+autodoc_inherit_docstrings = False
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
 autodoc_default_options = {"members": True, "show-inheritance": True}
