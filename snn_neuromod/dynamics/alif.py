@@ -15,8 +15,8 @@ silent. $\beta = 0$ is the LIF neuron. $v$, $I$, $v_\text{th}$ and $\beta$ share
 spikes. After a spike at $t$ the neuron is held silent at steps $t+1$ to $t+\delta$, so two spikes are more than
 $\delta$ steps apart; membrane and adaptation go on meanwhile.
 
-Membrane, reset and adaptation of step $t$ read the spike of step $t-1$; the spike of step $t$ reads the new membrane and
-the new threshold.
+Membrane, reset and adaptation of step $t$ read the spike of step $t-1$; the spike of step $t$ reads the new membrane
+and the new threshold.
 
 Deviations from the source: the refractory period is counted in steps; reset "zero" and "none" are additions.
 

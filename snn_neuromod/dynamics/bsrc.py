@@ -83,14 +83,14 @@ class State(NamedTuple):
     h_u: Tensor
 
 
-def initial_state(current: Tensor, *, h: Param = -1.0, h_u: Param = -0.5) -> State:
-    """Empty synapse, membrane at rest, ultra-slow variable in the range of its bursts.
+def initial_state(current: Tensor, *, h: Param = -1.0, h_u: Param = -0.84) -> State:
+    """Empty synapse, membrane at rest, ultra-slow variable where a burst begins.
 
     Args:
         current: Any tensor of the wanted shape (batch, neuron), dtype and device.
         h: Common value of h and h_s.
-        h_u: Ultra-slow variable; its time constant is 1000 steps, so a start at -1 would fire for hundreds of steps
-            before the first pause.
+        h_u: Ultra-slow variable. It moves between -0.84 and -0.80 over a cycle without input, and has a time constant of
+            1000 steps: a start at -1 fires for some 1000 steps, a start at -0.5 waits as long for the first burst.
 
     Returns:
         The state before the first step.
@@ -124,7 +124,5 @@ def step(
     ultra_slow = params.r_u * (state.h_u + params.h_u0)
     msrc_params = msrc.Params(**{name: getattr(params, name) for name in msrc.Params._fields})
     msrc_params = msrc_params._replace(b=params.b + ultra_slow)
-    spikes, msrc_state = msrc.step(
-        msrc_params, msrc.State(*state[:3]), current, spike_fn=spike_fn
-    )
+    spikes, msrc_state = msrc.step(msrc_params, msrc.State(*state[:3]), current, spike_fn=spike_fn)
     return spikes, State(*msrc_state, src.blend(params.z_u, state.h_u, state.h))

@@ -3,8 +3,8 @@ r"""Leaky integrator: the exponential filter of readouts and synapses. Status: S
 $$ y_t = \kappa\, y_{t-1} + I_t $$
 
 or, normalised so that a constant input is its own fixed point, $y_t = \kappa\, y_{t-1} + (1 - \kappa)\, I_t$.
-$\kappa = e^{-\Delta t / \tau_\text{out}}$; $y$ and $I$ share one arbitrary unit. The output of step $t$ contains the input of
-step $t$. $\kappa = 1$ is a running sum.
+$\kappa = e^{-\Delta t / \tau_\text{out}}$; $y$ and $I$ share one arbitrary unit. The output of step $t$ contains the
+input of step $t$. $\kappa = 1$ is a running sum.
 
 Deviations from the source: none.
 
@@ -62,7 +62,9 @@ def step(
         output: y at t, (batch, neuron); not spikes.
         state: State at t.
     """
-    y = params.kappa * state.y + (1 - params.kappa) * current if normalise else (
-        params.kappa * state.y + current
+    y = (
+        params.kappa * state.y + (1 - params.kappa) * current
+        if normalise
+        else (params.kappa * state.y + current)
     )
     return y, State(y)

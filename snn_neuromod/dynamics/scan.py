@@ -18,6 +18,9 @@ def scan(
     inputs: Tensor,
     *,
     modulation: Tensor | None = None,
+    w_rec: Tensor | None = None,
+    spikes: Tensor | None = None,
+    through_time: bool = True,
     **options: Any,
 ) -> tuple[Tensor, StateT]:
     """Apply a neuron's `step` along the leading (time) axis.
@@ -30,6 +33,9 @@ def scan(
         state: State before the first step.
         inputs: Input currents, (T, batch, ..., neuron), T >= 1.
         modulation: Modulation per step, broadcastable to `inputs`; replaces `params.h_s0` at each step.
+        w_rec: Recurrent weights (neuron to, neuron from): adds W_rec z of the step before to the input.
+        spikes: Spikes before the first step, (batch, ..., neuron); None: silence. Read with `w_rec` only.
+        through_time: Let the gradient pass through the recurrent spikes; False is e-prop's oracle.
         **options: Passed on to `step`.
 
     Returns:
@@ -48,12 +54,17 @@ def scan(
         torch.Size([100, 8, 3])
     """
     if inputs.ndim == 0 or inputs.shape[0] == 0:
-        raise ValueError(f"scan: inputs must have at least one step, got shape {tuple(inputs.shape)}")
-    spikes: list[Tensor] = []
+        raise ValueError(
+            f"scan: inputs must have at least one step, got shape {tuple(inputs.shape)}"
+        )
+    emitted: list[Tensor] = []
+    last = torch.zeros_like(inputs[0]) if spikes is None else spikes
     per_step = None if modulation is None else modulation.expand(inputs.shape).unbind(0)
     for t, current in enumerate(inputs.unbind(0)):  # not inputs[t]: its backward is O(T^2)
         if per_step is not None:
             params = params._replace(h_s0=per_step[t])
-        spikes_t, state = step(params, state, current, **options)
-        spikes.append(spikes_t)
-    return torch.stack(spikes), state
+        if w_rec is not None:
+            current = current + (last if through_time else last.detach()) @ w_rec.T
+        last, state = step(params, state, current, **options)
+        emitted.append(last)
+    return torch.stack(emitted), state

@@ -5,7 +5,7 @@ $$
 i_t &= \alpha\, i_{t-1} + I_t                        && \text{exponential synapse} \\
 x_t &= \rho \tanh(i_t / \rho)                        && \text{bounded drive} \\
 h_t &= z\, h_{t-1} + (1 - z) \tanh(x_t + r\, h_{t-1} + r_s\, h_{s,t-1} + b)      && \text{membrane} \\
-z_{s,t} &= z_\text{hyp} + (z_\text{dep} - z_\text{hyp})\, \sigma(10\,(h_{t-1} - 0.5)) && \text{gate of the slow variable} \\
+z_{s,t} &= z_\text{hyp} + (z_\text{dep} - z_\text{hyp})\, \sigma(10\,(h_{t-1} - 0.5)) && \text{slow gate} \\
 h_{s,t} &= z_{s,t}\, h_{s,t-1} + (1 - z_{s,t})\, h_{t-1}                         && \text{slow variable} \\
 s_t &= \max(0, h_t)                                  && \text{graded spike}
 \end{aligned}

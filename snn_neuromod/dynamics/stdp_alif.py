@@ -28,7 +28,6 @@ References:
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from snn_neuromod._types import ThresholdFn

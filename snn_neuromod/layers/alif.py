@@ -1,0 +1,165 @@
+"""Layers of the ALIF family: ALIF and STDP-ALIF."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar, get_args
+
+import torch
+
+from snn_neuromod._types import ThresholdFn
+from snn_neuromod.dynamics import stdp_alif
+from snn_neuromod.dynamics.alif import Params, Reset
+from snn_neuromod.layers.base import Layer
+from snn_neuromod.layers.parameters import Range, Value
+from snn_neuromod.surrogate import Psi
+
+_POSITIVE = Range(0.0, math.inf, open_low=True)
+
+
+class _ALIFFamily(Layer):
+    """What the two have in common."""
+
+    ranges: ClassVar[Mapping[str, Range]] = {
+        "tau_mem": _POSITIVE,
+        "tau_adapt": _POSITIVE,
+        "beta": Range(0.0),
+        "v_th": _POSITIVE,
+    }
+
+    def __init__(
+        self,
+        num_neurons: int | None,
+        values: Mapping[str, Value],
+        learn: Collection[str],
+        dt: float,
+        psi: Psi | ThresholdFn,
+        refractory: int,
+        options: Mapping[str, Any],
+    ) -> None:
+        who = type(self).__name__
+        if not dt > 0:
+            raise ValueError(f"{who}: dt must be > 0, got {dt}")
+        if not refractory >= 0 or int(refractory) != refractory:
+            raise ValueError(f"{who}: refractory must be a number of steps >= 0, got {refractory}")
+        options = {**options, "refractory": int(refractory)}
+        super().__init__(num_neurons, values, learn, {**options, "psi": psi})
+        self.dt, self.psi, self.refractory = dt, psi, int(refractory)
+        self._options = options
+
+    def params(self, dtype: torch.dtype | None = None) -> Params:
+        return Params(
+            alpha=torch.exp(-self.dt / self.value("tau_mem", dtype)),
+            rho=torch.exp(-self.dt / self.value("tau_adapt", dtype)),
+            beta=self.value("beta", dtype),
+            v_th=self.value("v_th", dtype),
+        )
+
+    def step_options(self) -> dict[str, Any]:
+        return {**self._options, "spike_fn": self.psi}
+
+
+class ALIF(_ALIFFamily):
+    r"""Adaptive LIF neurons; equations in `snn_neuromod.dynamics.alif`.
+
+    Args:
+        num_neurons: Number of neurons N; None for inputs of any shape.
+        tau_mem: Membrane time constant in ms, > 0.
+        tau_adapt: Adaptation time constant in ms, > 0.
+        beta: Threshold increase per spike, >= 0, in units of the membrane; 0 is the LIF neuron.
+        v_th: Baseline threshold, > 0, in units of the membrane.
+        dt: Time step in ms, > 0.
+        refractory: Steps after a spike at which the neuron cannot fire, >= 0.
+        reset: "subtract" takes v_th off the membrane one step after a spike, "zero" empties it, "none" leaves it.
+        detach_reset: No gradient through the reset.
+        psi: Pseudo-derivative of the spikes. Any other spike function (distance, v_th, held) -> spikes runs through the
+            reference scan, slower.
+        learn: Names of the parameters above (tau_mem, tau_adapt, beta, v_th) that are learned: a number becomes one
+            value per neuron, a 0-d tensor stays one for all.
+
+    Raises:
+        ValueError: If an argument is outside its range or of a wrong shape, or `learn` names an unknown one.
+
+    Examples:
+        >>> import torch
+        >>> layer = ALIF(100, tau_adapt=200.0, learn=["beta"])
+        >>> spikes, state = layer(torch.rand(250, 8, 100))  # (T, batch, neuron)
+        >>> spikes.shape
+        torch.Size([250, 8, 100])
+    """
+
+    dynamics_name = "alif"
+
+    def __init__(
+        self,
+        num_neurons: int | None,
+        *,
+        tau_mem: Value = 20.0,
+        tau_adapt: Value = 200.0,
+        beta: Value = 0.184,
+        v_th: Value = 1.0,
+        dt: float = 1.0,
+        refractory: int = 0,
+        reset: Reset = "subtract",
+        detach_reset: bool = False,
+        psi: Psi | ThresholdFn = Psi(),
+        learn: Collection[str] = (),
+    ) -> None:
+        if reset not in get_args(Reset):
+            raise ValueError(
+                f"ALIF: reset must be one of {', '.join(get_args(Reset))}, got {reset!r}"
+            )
+        values = {"tau_mem": tau_mem, "tau_adapt": tau_adapt, "beta": beta, "v_th": v_th}
+        options = {"reset": reset, "detach_reset": detach_reset}
+        super().__init__(num_neurons, values, learn, dt, psi, refractory, options)
+
+
+class STDPALIF(_ALIFFamily):
+    r"""STDP-ALIF neurons; equations in `snn_neuromod.dynamics.stdp_alif`.
+
+    Args:
+        num_neurons: Number of neurons N; None for inputs of any shape.
+        tau_mem: Membrane time constant in ms, > 0.
+        tau_adapt: Adaptation time constant in ms, > 0.
+        beta: Threshold increase per spike, >= 0, in units of the membrane.
+        v_th: Baseline threshold, > 0, in units of the membrane.
+        dt: Time step in ms, > 0.
+        refractory: Refractory period in steps, >= 1; strict.
+        detach_reset: No gradient through the reset.
+        psi: Pseudo-derivative of the spikes; default -gamma while refractory, not scaled by the threshold. Any other
+            spike function (distance, v_th, held) -> spikes runs through the reference scan, slower.
+        learn: Names of the parameters above (tau_mem, tau_adapt, beta, v_th) that are learned.
+
+    Raises:
+        ValueError: If an argument is outside its range or of a wrong shape, or `learn` names an unknown one.
+
+    Examples:
+        >>> import torch
+        >>> spikes, state = STDPALIF(100)(torch.rand(250, 8, 100))  # (T, batch, neuron)
+        >>> spikes.shape
+        torch.Size([250, 8, 100])
+    """
+
+    dynamics_name = "stdp_alif"
+
+    def __init__(
+        self,
+        num_neurons: int | None,
+        *,
+        tau_mem: Value = 20.0,
+        tau_adapt: Value = 200.0,
+        beta: Value = 0.184,
+        v_th: Value = 1.0,
+        dt: float = 1.0,
+        refractory: int = 2,
+        detach_reset: bool = False,
+        psi: Psi | ThresholdFn = stdp_alif.PSI,
+        learn: Collection[str] = (),
+    ) -> None:
+        if not refractory >= 1:
+            raise ValueError(f"STDPALIF: refractory must be >= 1 step, got {refractory}")
+        values = {"tau_mem": tau_mem, "tau_adapt": tau_adapt, "beta": beta, "v_th": v_th}
+        super().__init__(
+            num_neurons, values, learn, dt, psi, refractory, {"detach_reset": detach_reset}
+        )

@@ -1,0 +1,221 @@
+"""Base class of the neuron layers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from snn_neuromod import dynamics
+from snn_neuromod.kernels import sequence
+from snn_neuromod.layers.parameters import Range, Value, register
+from snn_neuromod.surrogate import Psi
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+class Layer(nn.Module):
+    """A population of neurons, each driven by a current of its own.
+
+    Subclasses own the parameters; the equations stay in `snn_neuromod.dynamics`.
+
+    Args:
+        num_neurons: Number of neurons, the last axis of the input; None for inputs of any shape.
+        values: Parameters by name.
+        learn: Names of the parameters that are learned.
+        options: Options of the neuron's closed-form derivatives, see `kernels`.
+        ranges: Ranges of this layer that differ from those of its class.
+
+    Raises:
+        ValueError: If a parameter is outside its range or of a wrong shape, or `learn` names an unknown one.
+    """
+
+    dynamics_name: ClassVar[str]
+    ranges: ClassVar[Mapping[str, Range]] = {}
+
+    def __init__(
+        self,
+        num_neurons: int | None,
+        values: Mapping[str, Value],
+        learn: Collection[str],
+        options: Mapping[str, Any],
+        *,
+        ranges: Mapping[str, Range] | None = None,
+    ) -> None:
+        super().__init__()
+        self._ranges = {**self.ranges, **(ranges or {})}
+        who = type(self).__name__
+        if num_neurons is not None and (isinstance(num_neurons, bool) or not num_neurons >= 1):
+            raise ValueError(f"{who}: num_neurons must be >= 1, got {num_neurons}")
+        if isinstance(learn, str):
+            learn = (learn,)
+        unknown = set(learn) - set(values)
+        if unknown:
+            raise ValueError(
+                f"{who}: learn must name parameters among {', '.join(values)}, got {', '.join(sorted(unknown))}"
+            )
+        self.num_neurons = num_neurons
+        for name, value in values.items():
+            register(
+                self,
+                name,
+                value,
+                self._ranges.get(name, Range()),
+                num_neurons=num_neurons,
+                learn=name in learn,
+            )
+        self.learned = tuple(name for name in values if name in learn)
+        self.dynamics = getattr(dynamics, self.dynamics_name)
+        scanned = "psi" in options and not isinstance(options["psi"], Psi)
+        self._encoded = None if scanned else sequence.encode(self.dynamics_name, **options)
+
+    def params(self, dtype: torch.dtype | None = None) -> Any:
+        """Parameters of the neuron's equations, each in its range.
+
+        Args:
+            dtype: Type of the result; None keeps the layer's own.
+
+        Returns:
+            The `Params` of the neuron's module in `snn_neuromod.dynamics`, as tensors.
+        """
+        raise NotImplementedError
+
+    def value(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
+        """One parameter, in its range.
+
+        Args:
+            name: Name of the parameter, as in the constructor.
+            dtype: Type of the result; None keeps the layer's own.
+
+        Returns:
+            A scalar or one value per neuron.
+        """
+        tensor: Tensor = getattr(self, name)
+        if name in self.learned:
+            tensor = self._ranges.get(name, Range()).keep(tensor)
+        return tensor if dtype is None else tensor.to(dtype)
+
+    def initial_state(self, current: Tensor) -> Any:
+        """State before the first step.
+
+        Args:
+            current: Input of one step, (batch, ..., neuron): its shape, device and dtype are used; states of half
+                precision inputs are float32.
+
+        Returns:
+            The `State` of the neuron's module in `snn_neuromod.dynamics`.
+        """
+        return self.dynamics.initial_state(_single(current))
+
+    def step_options(self) -> dict[str, Any]:
+        """Options of the neuron's `step`."""
+        return {}
+
+    def step(self, current: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Advance by one time step.
+
+        Args:
+            current: Input of this step, (batch, ..., neuron).
+            state: State after the step before; None: at rest.
+
+        Returns:
+            spikes: (batch, ..., neuron).
+            state: State after this step.
+        """
+        return self._step(current, state, {})
+
+    def _step(
+        self, current: Tensor, state: Any, overrides: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Any]:
+        self._check(current, 1)
+        state = self.initial_state(current) if state is None else state
+        single = _single(current)
+        params = self.params(single.dtype)._replace(**overrides)
+        spikes, state = self.dynamics.step(params, state, single, **self.step_options())
+        return spikes.to(current.dtype), state
+
+    def forward(self, current: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Run the neurons over a sequence.
+
+        Args:
+            current: Input, time first, (T, batch, ..., neuron), T >= 1.
+            state: State after an earlier sequence; None: at rest.
+
+        Returns:
+            spikes: (T, batch, ..., neuron).
+            state: State after the last step.
+
+        Raises:
+            ValueError: If `current` has no time axis, no steps or another number of neurons.
+            TypeError: If `current` is not of a floating-point type.
+        """
+        return self._forward(current, state, {})
+
+    def _forward(
+        self,
+        current: Tensor,
+        state: Any,
+        overrides: Mapping[str, Tensor],
+        **recurrence: Any,
+    ) -> tuple[Tensor, Any]:
+        self._check(current, 2)
+        state = self.initial_state(current[0]) if state is None else state
+        single = _single(current)
+        params = self.params(single.dtype)._replace(**overrides)
+        if self._encoded is None:  # a spike function without a closed-form derivative
+            spikes, state = dynamics.scan(
+                self.dynamics.step, params, state, single, **recurrence, **self.step_options()
+            )
+            return spikes.to(current.dtype), state
+        spikes, new = sequence.run(self._encoded, single, params, state, **recurrence)
+        return spikes.to(current.dtype), type(state)(*new)
+
+    def forward_recurrent(
+        self, current: Tensor, state: Any, w_rec: Tensor, spikes: Tensor, *, through_time: bool
+    ) -> tuple[Tensor, Any]:
+        """Run the neurons over a sequence with weights among them; `layers.Recurrent` is the layer to use.
+
+        Args:
+            current: Input, time first, (T, batch, ..., neuron), T >= 1.
+            state: State before the first step.
+            w_rec: Recurrent weights (neuron to, neuron from).
+            spikes: Spikes before the first step, (batch, ..., neuron).
+            through_time: Let the gradient pass through the recurrent weights; False is e-prop.
+
+        Returns:
+            spikes: (T, batch, ..., neuron).
+            state: State after the last step.
+        """
+        w_rec, spikes = w_rec.to(_single(current).dtype), spikes.to(_single(current).dtype)
+        return self._forward(
+            current, state, {}, w_rec=w_rec, spikes=spikes, through_time=through_time
+        )
+
+    def _check(self, current: Tensor, ndim: int) -> None:
+        who, axes = type(self).__name__, "(T, batch, " if ndim == 2 else "(batch, "
+        if not current.is_floating_point():
+            raise TypeError(
+                f"{who}: current must be a floating-point tensor, got {current.dtype}; convert spikes with .float()"
+            )
+        wrong = self.num_neurons is not None and current.shape[-1:] != (self.num_neurons,)
+        if current.ndim < ndim or wrong or (ndim == 2 and current.shape[0] == 0):
+            last = "neuron" if self.num_neurons is None else self.num_neurons
+            raise ValueError(
+                f"{who}: current must have shape {axes}{last}) with at least one step, got {tuple(current.shape)}"
+            )
+
+    def extra_repr(self) -> str:
+        """Number of neurons, fixed scalar parameters and the learned ones."""
+        parts = [] if self.num_neurons is None else [str(self.num_neurons)]
+        for name, buffer in self.named_buffers(recurse=False):
+            if buffer.ndim == 0:
+                parts.append(f"{name}={buffer.item():.4g}")
+        if self.learned:
+            parts.append(f"learn={self.learned}")
+        return ", ".join(parts)
+
+
+def _single(current: Tensor) -> Tensor:
+    return current.float() if current.dtype in _HALF else current

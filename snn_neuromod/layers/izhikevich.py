@@ -1,0 +1,80 @@
+"""Layer of Izhikevich neurons."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from snn_neuromod._types import ThresholdFn
+from snn_neuromod.dynamics import izhikevich
+from snn_neuromod.dynamics.izhikevich import Params, State
+from snn_neuromod.layers.base import Layer
+from snn_neuromod.layers.parameters import Range, Value
+from snn_neuromod.surrogate import Psi
+
+
+class Izhikevich(Layer):
+    r"""Izhikevich neurons; equations in `snn_neuromod.dynamics.izhikevich`.
+
+    Args:
+        num_neurons: Number of neurons N; None for inputs of any shape.
+        a: Rate of recovery, 1/ms, > 0.
+        b: Sensitivity of recovery to the membrane.
+        c: Membrane after a spike, mV.
+        d: Increase of recovery by a spike, mV.
+        dt: Time step in ms, > 0. At 1 ms the derivative of the membrane is often far above 1; 0.5 is safer in training.
+        v_init: Membrane before the first step, mV; recovery starts at its equilibrium b v.
+        detach_reset: No gradient through the reset.
+        psi: Pseudo-derivative of the spikes. Any other spike function (distance, 30, None) -> spikes runs through the
+            reference scan, slower.
+        learn: Names of the parameters a, b, c, d that are learned: a number becomes one value per neuron, a 0-d tensor
+            stays one for all.
+
+    Raises:
+        ValueError: If an argument is outside its range or of a wrong shape, or `learn` names an unknown one.
+
+    Examples:
+        >>> import torch
+        >>> spikes, state = Izhikevich(3, d=8.0)(10 * torch.ones(500, 1, 3))  # (T, batch, neuron)
+        >>> bool(spikes.sum() > 0)
+        True
+    """
+
+    dynamics_name = "izhikevich"
+    ranges: ClassVar[Mapping[str, Range]] = {"a": Range(0.0, math.inf, open_low=True)}
+
+    def __init__(
+        self,
+        num_neurons: int | None,
+        *,
+        a: Value = 0.02,
+        b: Value = 0.2,
+        c: Value = -65.0,
+        d: Value = 2.0,
+        dt: float = 1.0,
+        v_init: float = -65.0,
+        detach_reset: bool = False,
+        psi: Psi | ThresholdFn = izhikevich.PSI,
+        learn: Collection[str] = (),
+    ) -> None:
+        if not dt > 0:
+            raise ValueError(f"Izhikevich: dt must be > 0, got {dt}")
+        values = {"a": a, "b": b, "c": c, "d": d}
+        super().__init__(num_neurons, values, learn, {"detach_reset": detach_reset, "psi": psi})
+        self.dt, self.v_init, self.detach_reset, self.psi = dt, v_init, detach_reset, psi
+
+    def params(self, dtype: torch.dtype | None = None) -> Params:
+        a, b, c, d = (self.value(name, dtype) for name in "abcd")
+        return Params(a, b, c, d, a.new_tensor(self.dt))
+
+    def initial_state(self, current: Tensor) -> State:
+        state: State = super().initial_state(current)
+        v = torch.full_like(state.v, self.v_init)
+        return State(v, v * self.value("b", v.dtype).detach(), state.z)
+
+    def step_options(self) -> dict[str, Any]:
+        return {"detach_reset": self.detach_reset, "spike_fn": self.psi}

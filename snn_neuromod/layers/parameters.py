@@ -1,0 +1,172 @@
+"""Parameters of neuron layers: a number, one value per neuron, or a distribution to draw them from; learned or not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """One value per neuron, drawn from U(low, high) when the layer is made.
+
+    Args:
+        low: Lower end.
+        high: Upper end, > low.
+
+    Raises:
+        ValueError: If `high` is not above `low`.
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not self.high > self.low:
+            raise ValueError(f"Uniform: high must be > low, got low={self.low}, high={self.high}")
+
+    def sample(self, num_neurons: int) -> Tensor:
+        """Draw with PyTorch's global generator, shape (num_neurons,)."""
+        return torch.empty(num_neurons).uniform_(self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Normal:
+    """One value per neuron, drawn from N(mean, std^2) when the layer is made.
+
+    Args:
+        mean: Mean.
+        std: Standard deviation, > 0.
+
+    Raises:
+        ValueError: If `std` is not positive.
+    """
+
+    mean: float
+    std: float
+
+    def __post_init__(self) -> None:
+        if not self.std > 0:
+            raise ValueError(f"Normal: std must be > 0, got {self.std}")
+
+    def sample(self, num_neurons: int) -> Tensor:
+        """Draw with PyTorch's global generator, shape (num_neurons,)."""
+        return torch.empty(num_neurons).normal_(self.mean, self.std)
+
+
+Value: TypeAlias = "float | Tensor | Sequence[float] | Uniform | Normal"
+"""What a layer accepts as a parameter: a number for all neurons, one per neuron, or a distribution."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Values that a parameter may take.
+
+    Attributes:
+        low: Lowest value.
+        high: Highest value.
+        open_low: Whether `low` itself is excluded.
+        open_high: Whether `high` itself is excluded.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = False
+    open_high: bool = False
+
+    def __str__(self) -> str:
+        if math.isinf(self.high) and not self.open_high:
+            return f"be {'>' if self.open_low else '>='} {self.low:g}"
+        return f"lie in {'(' if self.open_low else '['}{self.low:g}, {self.high:g}{')' if self.open_high else ']'}"
+
+    def holds(self, value: Tensor) -> bool:
+        """Whether every element lies in the range; NaN does not."""
+        above = value > self.low if self.open_low else value >= self.low
+        below = value < self.high if self.open_high else value <= self.high
+        return bool((above & below).all())
+
+    def keep(self, value: Tensor) -> Tensor:
+        """Project a learned value into the range; open ends are kept at a distance of 1e-4."""
+        low = self.low + 1e-4 if self.open_low else self.low
+        high = self.high - 1e-4 if self.open_high else self.high
+        if math.isinf(low) and math.isinf(high):
+            return value
+        kept: Tensor = _Project.apply(value, low, high)
+        return kept
+
+
+class _Project(torch.autograd.Function):
+    """Clamp whose gradient vanishes only where a descent step would lead further outside.
+
+    A plain clamp stops the gradient of a value that has left the range, so that it can never come back.
+    """
+
+    @staticmethod
+    def forward(value: Tensor, low: float, high: float) -> Tensor:
+        return value.clamp(low, high)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, float, float], output: Tensor) -> None:
+        value, ctx.low, ctx.high = inputs
+        ctx.save_for_backward(value)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
+        (value,) = ctx.saved_tensors
+        grad = grad_outputs[0]
+        outward = ((value < ctx.low) & (grad > 0)) | ((value > ctx.high) & (grad < 0))
+        return grad.masked_fill(outward, 0.0), None, None
+
+
+def register(
+    module: nn.Module,
+    name: str,
+    value: Value,
+    allowed: Range,
+    *,
+    num_neurons: int | None,
+    learn: bool,
+) -> None:
+    """Give a layer one parameter: an `nn.Parameter` if learned, else a buffer.
+
+    A number is learned as one value per neuron; a 0-d tensor as one value that all neurons share.
+
+    Args:
+        module: The layer.
+        name: Name of the parameter.
+        value: Its value.
+        allowed: Its range.
+        num_neurons: Number of neurons; None for a layer of any shape, which takes numbers only.
+        learn: Whether it is learned.
+
+    Raises:
+        ValueError: If the value is outside its range or does not have one element per neuron.
+    """
+    who = type(module).__name__
+    if isinstance(value, Uniform | Normal):
+        if num_neurons is None:
+            raise ValueError(
+                f"{who}: {name} must be a number where the number of neurons is not given"
+            )
+        tensor = value.sample(num_neurons)
+    else:
+        shared = isinstance(value, Tensor)
+        tensor = torch.as_tensor(value, dtype=torch.get_default_dtype()).detach().clone()
+        if learn and tensor.ndim == 0 and num_neurons is not None and not shared:
+            tensor = tensor.expand(num_neurons).clone()
+    if tensor.ndim > 0 and tuple(tensor.shape) != (num_neurons,):
+        raise ValueError(
+            f"{who}: {name} must be a number or have shape ({num_neurons},), got {tuple(tensor.shape)}"
+        )
+    if not allowed.holds(tensor):
+        shown = tensor.item() if tensor.ndim == 0 else tensor.tolist()
+        raise ValueError(f"{who}: {name} must {allowed}, got {shown}")
+    if learn:
+        module.register_parameter(name, nn.Parameter(tensor))
+    else:
+        module.register_buffer(name, tensor)

@@ -1,0 +1,241 @@
+"""Readouts: leaky integrators of weighted spikes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from snn_neuromod.dynamics.leaky_integrator import Params
+from snn_neuromod.layers.base import Layer
+from snn_neuromod.layers.parameters import Range, Value
+from snn_neuromod.learning.eprop.feedback import linear_with_feedback
+
+Feedback = Literal["symmetric", "random", "adaptive"]
+
+
+class LeakyIntegrator(Layer):
+    r"""Exponential filter; equations in `snn_neuromod.dynamics.leaky_integrator`.
+
+    Args:
+        num_neurons: Number of filters; None for inputs of any shape.
+        tau: Time constant in ms, > 0; inf is a running sum.
+        dt: Time step in ms, > 0.
+        normalise: Weigh the input by 1 - kappa, so that a constant input is its own fixed point; needs a finite tau.
+        learn: `["tau"]` learns the time constant.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Examples:
+        >>> import torch
+        >>> y, state = LeakyIntegrator(3, tau=10.0)(torch.ones(50, 1, 3))
+        >>> bool(y[-1, 0, 0] > y[0, 0, 0])
+        True
+    """
+
+    dynamics_name = "leaky_integrator"
+    ranges: ClassVar[Mapping[str, Range]] = {"tau": Range(0.0, math.inf, open_low=True)}
+
+    def __init__(
+        self,
+        num_neurons: int | None,
+        *,
+        tau: Value = 20.0,
+        dt: float = 1.0,
+        normalise: bool = False,
+        learn: Collection[str] = (),
+    ) -> None:
+        if not dt > 0:
+            raise ValueError(f"LeakyIntegrator: dt must be > 0, got {dt}")
+        super().__init__(num_neurons, {"tau": tau}, learn, {"normalise": normalise})
+        if normalise and not bool(torch.isfinite(self.value("tau")).all()):
+            raise ValueError("LeakyIntegrator: tau must be finite with normalise=True, got inf")
+        self.dt, self.normalise = dt, normalise
+
+    def params(self, dtype: torch.dtype | None = None) -> Params:
+        return Params(torch.exp(-self.dt / self.value("tau", dtype)))
+
+    def step_options(self) -> dict[str, Any]:
+        return {"normalise": self.normalise}
+
+
+class LeakyReadout(nn.Module):
+    r"""Readout $y_t = \kappa y_{t-1} + W_\text{out} z_t + b$ with a choice of feedback weights.
+
+    Args:
+        in_features: Number of neurons read.
+        out_features: Number of outputs.
+        tau_out: Time constant in ms, > 0; inf sums without a leak.
+        dt: Time step in ms, > 0.
+        feedback: How the error reaches the neurons: "symmetric" through W_out, "random" through fixed weights
+            B ~ N(0, 1), "adaptive" through a B that starts at random and receives W_out's gradient.
+        bias: Whether there is a bias.
+        bias_inside: Bias inside the leak, as in Bellec et al., or added to the filtered output.
+        normalise: Weigh the filter's input by 1 - kappa.
+
+    Attributes:
+        w_out: Weights (out_features, in_features), drawn from N(0, 1 / in_features).
+        bias: Bias (out_features,), zero at first, or None.
+        b_feedback: Feedback weights (out_features, in_features), or None if symmetric.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    References:
+        Bellec et al., Nat. Commun. 11:3625 (2020), Eq. (11).
+
+    Examples:
+        >>> import torch
+        >>> readout = LeakyReadout(100, 10, tau_out=20.0, feedback="random")
+        >>> y, state = readout(torch.ones(50, 8, 100))  # (T, batch, in_features)
+        >>> y.shape
+        torch.Size([50, 8, 10])
+    """
+
+    b_feedback: Tensor | None
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        tau_out: float = 20.0,
+        dt: float = 1.0,
+        feedback: Feedback = "symmetric",
+        bias: bool = True,
+        bias_inside: bool = True,
+        normalise: bool = False,
+    ) -> None:
+        super().__init__()
+        for name, number in (("in_features", in_features), ("out_features", out_features)):
+            if not number >= 1:
+                raise ValueError(f"LeakyReadout: {name} must be >= 1, got {number}")
+        if feedback not in get_args(Feedback):
+            raise ValueError(
+                f"LeakyReadout: feedback must be one of {', '.join(get_args(Feedback))}, got {feedback!r}"
+            )
+        self.feedback, self.bias_inside = feedback, bias_inside
+        self.filter = LeakyIntegrator(out_features, tau=tau_out, dt=dt, normalise=normalise)
+        self.w_out = nn.Parameter(torch.randn(out_features, in_features) / in_features**0.5)
+        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
+        if feedback == "symmetric":
+            self.b_feedback = None
+        else:
+            b = torch.randn(out_features, in_features)
+            self.b_feedback = nn.Parameter(b, requires_grad=feedback == "adaptive")
+
+    def forward(self, spikes: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Read a sequence of spikes.
+
+        Args:
+            spikes: Time first, (T, batch, in_features).
+            state: State after an earlier sequence; None: empty.
+
+        Returns:
+            y: Outputs, (T, batch, out_features).
+            state: State after the last step.
+
+        Raises:
+            ValueError: If `spikes` has no time axis or another number of features.
+        """
+        if spikes.ndim < 2 or spikes.shape[-1] != self.w_out.shape[1]:
+            raise ValueError(
+                f"LeakyReadout: spikes must have shape (T, batch, {self.w_out.shape[1]}), got {tuple(spikes.shape)}"
+            )
+        if self.b_feedback is None:
+            weighted = nn.functional.linear(spikes, self.w_out)
+        else:
+            weighted = linear_with_feedback(spikes, self.w_out, self.b_feedback)
+        if self.bias is None:
+            return self._filtered(weighted, state)
+        if self.bias_inside:
+            return self._filtered(weighted + self.bias, state)
+        y, state = self._filtered(weighted, state)
+        return y + self.bias, state
+
+    def _filtered(self, weighted: Tensor, state: Any) -> tuple[Tensor, Any]:
+        out: tuple[Tensor, Any] = self.filter(weighted, state)
+        return out
+
+    def extra_repr(self) -> str:
+        return f"{self.w_out.shape[1]}, {self.w_out.shape[0]}, feedback={self.feedback!r}"
+
+
+class PopulationReadout(nn.Module):
+    r"""Fixed readout of populations: each class is voted for by neurons of its own.
+
+    $R_t = a R_{t-1} + W_\text{ro} s_t$, where $W_\text{ro}$ is `own` from a class's neurons and `others` from the rest.
+
+    Args:
+        in_features: Number of neurons read, a multiple of `num_classes`; class k owns the k-th block of them.
+        num_classes: Number of classes.
+        decay: Decay a per step, in (0, 1].
+        own: Weight from a class's own neurons.
+        others: Weight from the others.
+
+    Raises:
+        ValueError: If `in_features` is no multiple of `num_classes` or `decay` is outside (0, 1].
+
+    References:
+        De Geeter et al., arXiv 2306.03623, Section 2.4.
+
+    Examples:
+        >>> import torch
+        >>> y, _ = PopulationReadout(100, 10)(torch.ones(50, 8, 100))
+        >>> y.shape
+        torch.Size([50, 8, 10])
+    """
+
+    w_out: Tensor
+
+    def __init__(
+        self,
+        in_features: int,
+        num_classes: int,
+        *,
+        decay: float = 0.99,
+        own: float = 1.0,
+        others: float = -0.1,
+    ) -> None:
+        super().__init__()
+        if num_classes < 1 or in_features < 1 or in_features % num_classes:
+            raise ValueError(
+                f"PopulationReadout: in_features must be a multiple of num_classes={num_classes}, got {in_features}"
+            )
+        if not 0 < decay <= 1:
+            raise ValueError(f"PopulationReadout: decay must lie in (0, 1], got {decay}")
+        self.decay = decay
+        tau = math.inf if decay == 1 else -1 / math.log(decay)
+        self.filter = LeakyIntegrator(num_classes, tau=tau)
+        owner = torch.arange(in_features) // (in_features // num_classes)
+        mine = owner == torch.arange(num_classes)[:, None]
+        self.register_buffer("w_out", torch.where(mine, own, others))
+
+    def forward(self, spikes: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Read a sequence of spikes.
+
+        Args:
+            spikes: Time first, (T, batch, in_features).
+            state: State after an earlier sequence; None: empty.
+
+        Returns:
+            votes: (T, batch, num_classes).
+            state: State after the last step.
+
+        Raises:
+            ValueError: If `spikes` has no time axis or another number of features.
+        """
+        if spikes.ndim < 2 or spikes.shape[-1] != self.w_out.shape[1]:
+            raise ValueError(
+                f"PopulationReadout: spikes must have shape (T, batch, {self.w_out.shape[1]}), "
+                f"got {tuple(spikes.shape)}"
+            )
+        out: tuple[Tensor, Any] = self.filter(nn.functional.linear(spikes, self.w_out), state)
+        return out
+
+    def extra_repr(self) -> str:
+        return f"{self.w_out.shape[1]}, {self.w_out.shape[0]}, decay={self.decay}"
