@@ -89,7 +89,7 @@ def initial_state(current: Tensor, *, h: Param = -1.0, h_u: Param = -0.84) -> St
     Args:
         current: Any tensor of the wanted shape (batch, neuron), dtype and device.
         h: Common value of h and h_s.
-        h_u: Ultra-slow variable. It moves between -0.84 and -0.80 over a cycle without input, and has a time constant of
+        h_u: Ultra-slow variable. It moves between -0.84 and -0.80 over a cycle without input and has a time constant of
             1000 steps: a start at -1 fires for some 1000 steps, a start at -0.5 waits as long for the first burst.
 
     Returns:
