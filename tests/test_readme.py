@@ -1,0 +1,33 @@
+"""What the README promises runs as it stands there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = (
+    'pip install -c constraints.txt -e ".[all]" && snn-neuromod fit -c quickstart',
+    'pip install -c constraints.txt -e ".[all,test]" && python -m pytest',
+)
+
+
+def blocks(language: str) -> list[str]:
+    """Fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def test_the_two_commands_stand_alone_in_a_block() -> None:
+    assert [block.strip() for block in blocks("bash")[:2]] == list(COMMANDS)
+
+
+def test_python_examples_run() -> None:
+    """All blocks in the order of the page, in one fresh interpreter, warnings as errors."""
+    code = "\n".join(blocks("python"))
+    assert "snn_neuromod" in code
+    command = [sys.executable, "-W", "error", "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert result.returncode == 0, result.stderr
