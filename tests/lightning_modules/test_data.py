@@ -265,6 +265,10 @@ class Linear(pl.LightningModule):
     def validation_step(self, batch, batch_idx):
         return None
 
+    def predict_step(self, batch, batch_idx):
+        spikes, labels = batch
+        return spikes.sum(dim=(0, 2)), labels
+
     def configure_optimizers(self):
         return torch.optim.Adam(self.parameters(), 0.01)
 
@@ -359,3 +363,13 @@ def test_a_module_used_again_starts_at_the_first_batch(root, tmp_path):
     again = Linear()
     trainer().fit(again, datamodule=data)
     assert again.seen == network.seen
+
+
+@quiet
+def test_prediction_covers_the_test_images_in_order(root):
+    trainer = pl.Trainer(accelerator="cpu", enable_progress_bar=False, logger=False)
+    data = MNIST(str(root), batch_size=4, num_steps=6)
+    counts, labels = map(torch.cat, zip(*trainer.predict(Linear(), datamodule=data), strict=True))
+    assert labels.tolist() == list(range(10))
+    expected, _ = joined(list(data.test_dataloader()))
+    assert torch.equal(counts, expected.sum(dim=(0, 2)).float())
