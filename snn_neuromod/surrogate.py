@@ -7,6 +7,7 @@ place of the derivative of $H$. The SRC family emits graded spikes, $\max(0, h)$
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -85,7 +86,7 @@ class Psi:
         at_spike: Value at the step of a spike in units of $\gamma$; None keeps the shape's own.
 
     Raises:
-        ValueError: If `shape` or `scale` is unknown, or `gamma` or `width` is not positive.
+        ValueError: If `shape` or `scale` is unknown, `gamma` or `width` is not positive, or a value is not finite.
 
     References:
         Bellec et al., Nat. Commun. 11:3625 (2020), Methods. Traub et al., arXiv 2006.09988 (2020),
@@ -106,8 +107,12 @@ class Psi:
         if self.scale not in ("threshold", "none"):
             raise ValueError(f"Psi: scale must be 'threshold' or 'none', got {self.scale!r}")
         for name in ("gamma", "width"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"Psi: {name} must be > 0, got {getattr(self, name)}")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"Psi: {name} must be > 0 and finite, got {getattr(self, name)}")
+        for name in ("refractory", "at_spike"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"Psi: {name} must be finite, got {value}")
 
     def derivative(self, distance: Tensor, unit: Param, held: Tensor | None = None) -> Tensor:
         """Pseudo-derivative at a distance to the threshold.

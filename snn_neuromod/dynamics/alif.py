@@ -27,7 +27,7 @@ References:
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -106,14 +106,21 @@ def step(
     Returns:
         spikes: Spikes at t, (batch, neuron).
         state: State at t.
+
+    Raises:
+        ValueError: If `reset` is unknown.
     """
     z_reset = state.z.detach() if detach_reset else state.z
     if reset == "subtract":
         v = params.alpha * state.v + current - params.v_th * z_reset
     elif reset == "zero":
         v = params.alpha * (1 - z_reset) * state.v + current
-    else:
+    elif reset == "none":
         v = params.alpha * state.v + current
+    else:
+        raise ValueError(
+            f"alif.step: reset must be one of {', '.join(get_args(Reset))}, got {reset!r}"
+        )
     a = params.rho * state.a + state.z
     held = count_down(state, refractory)
     z = spike_fn(v - threshold(params, a), params.v_th, held > 0 if refractory else None)

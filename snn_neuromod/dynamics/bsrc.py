@@ -11,13 +11,13 @@ h_{u,t} &= z_u\, h_{u,t-1} + (1 - z_u)\, h_{t-1}, \qquad s_t = \max(0, h_t)
 \end{aligned}
 $$
 
-With the default constants and no input the cell bursts: about 20 spikes 22 to 25 steps apart, then a gap of about 300
-steps. Dimensionless throughout; a neuron is said to spike where $h > 0.5$. Everything but the ultra-slow term is the
-mSRC's (`snn_neuromod.dynamics.msrc`).
+With the default constants and no input the cell bursts: about 20 spikes 22 to 25 steps apart (the last ones up to 33),
+then a gap of about 300 steps. Dimensionless throughout; a neuron is said to spike where $h > 0.5$. Everything but the
+ultra-slow term is the mSRC's (`snn_neuromod.dynamics.msrc`).
 
 Deviations from the source: the summary of the thesis gives every constant but not the form of the ultra-slow term.
 $r_u h_u$ alone fires tonically and $r_u (h_u + h_{u0})^2$ never leaves rest, so the offset $h_{u0} = 0.55$ is an
-addition of this package; bursting needs it in about 0.52 to 0.64.
+addition of this package; bursting without input needs it in 0.53 to 0.64.
 
 References:
     Bernard, master thesis, University of Liège (2023), hdl 2268.2/18193 (summary).
@@ -39,7 +39,7 @@ class Params(NamedTuple):
     r"""Parameters; defaults are the source's but for `h_u0`.
 
     Attributes:
-        alpha: Decay of the synapse per step, in [0, 1).
+        alpha: Decay of the synapse per step, in [0, 1].
         rho: Bound of the drive, > 0; inf for no bound.
         r: Fast positive feedback.
         r_s: Slow feedback, negative.

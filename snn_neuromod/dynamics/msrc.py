@@ -43,7 +43,7 @@ class Params(NamedTuple):
     r"""Parameters; defaults are the source's.
 
     Attributes:
-        alpha: Decay of the synapse per step, in [0, 1).
+        alpha: Decay of the synapse per step, in [0, 1].
         rho: Bound of the drive, > 0; inf for no bound.
         r: Fast positive feedback.
         r_s: Slow feedback, negative.
@@ -70,7 +70,8 @@ def initial_state(current: Tensor, *, h: Param = -1.0) -> State:
 
     Args:
         current: Any tensor of the wanted shape (batch, neuron), dtype and device.
-        h: Common value of h and h_s; -1 is the rest to four digits for every modulation without input.
+        h: Common value of h and h_s; at rest without input they lie
+            within 0.001 of -1 for every modulation.
 
     Returns:
         The state before the first step.

@@ -43,7 +43,7 @@ def scan(
         state: State after the last step.
 
     Raises:
-        ValueError: If `inputs` has no time steps.
+        ValueError: If `inputs` has no time steps, or `modulation` does not fit the neuron or the inputs.
 
     Examples:
         >>> import torch
@@ -57,9 +57,11 @@ def scan(
         raise ValueError(
             f"scan: inputs must have at least one step, got shape {tuple(inputs.shape)}"
         )
+    if modulation is not None and "h_s0" not in params._fields:
+        raise ValueError("scan: modulation must be None, only mSRC and BSRC have one")
     emitted: list[Tensor] = []
     last = torch.zeros_like(inputs[0]) if spikes is None else spikes
-    per_step = None if modulation is None else modulation.expand(inputs.shape).unbind(0)
+    per_step = None if modulation is None else modulation.broadcast_to(inputs.shape).unbind(0)
     for t, current in enumerate(inputs.unbind(0)):  # not inputs[t]: its backward is O(T^2)
         if per_step is not None:
             params = params._replace(h_s0=per_step[t])

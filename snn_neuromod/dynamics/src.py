@@ -43,7 +43,7 @@ class Params(NamedTuple):
     r"""Parameters; defaults are the source's.
 
     Attributes:
-        alpha: Decay of the synapse per step, in [0, 1).
+        alpha: Decay of the synapse per step, in [0, 1].
         rho: Bound of the drive, > 0; inf for no bound.
         r: Fast positive feedback.
         r_s: Slow feedback, negative.

@@ -17,9 +17,11 @@ $z_{t-1-\delta}$ is read off the refractory counter: the counter of step $t-1$ i
 $t-1-\delta$.
 
 Deviations from the source: there a neuron may fire exactly $\delta$ steps after a spike, upon which both resets
-coincide and the membrane changes sign. Here the refractory period is strict (more than $\delta$ steps). The
-pseudo-derivative is not divided by the threshold: with $-\gamma / v_\text{th}$ the factor of the adaptation's
-eligibility trace while refractory, $\rho + \beta \gamma / v_\text{th}$, exceeds 1.
+coincide and the membrane changes sign. Here the refractory period is strict (more than $\delta$ steps), and the
+pseudo-derivative is $-\gamma$ at those $\delta$ steps; there, read to the letter, at the spike itself and the
+$\delta - 1$ steps after it (`Psi(at_spike=-1)` sets the one at the spike). It
+is not divided by the threshold: with $-\gamma / v_\text{th}$ the factor of the adaptation's eligibility trace while
+refractory, $\rho + \beta \gamma / v_\text{th}$, exceeds 1.
 
 References:
     M. Traub, M. Butz, H. Baayen, S. Otte, "Learning precise spike timings with eligibility traces", arXiv 2006.09988

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, get_args
 
@@ -15,15 +14,16 @@ from snn_neuromod.layers.base import Layer
 from snn_neuromod.layers.parameters import Range, Value
 from snn_neuromod.surrogate import Psi
 
-_POSITIVE = Range(0.0, math.inf, open_low=True)
+_POSITIVE = Range(0.0, open_low=True)
+_TIME_CONSTANT = Range(0.0, open_low=True, infinite=True)
 
 
 class _ALIFFamily(Layer):
     """What the two have in common."""
 
     ranges: ClassVar[Mapping[str, Range]] = {
-        "tau_mem": _POSITIVE,
-        "tau_adapt": _POSITIVE,
+        "tau_mem": _TIME_CONSTANT,
+        "tau_adapt": _TIME_CONSTANT,
         "beta": Range(0.0),
         "v_th": _POSITIVE,
     }
@@ -65,8 +65,8 @@ class ALIF(_ALIFFamily):
 
     Args:
         num_neurons: Number of neurons N; None for inputs of any shape.
-        tau_mem: Membrane time constant in ms, > 0.
-        tau_adapt: Adaptation time constant in ms, > 0.
+        tau_mem: Membrane time constant in ms, > 0; inf for no leak.
+        tau_adapt: Adaptation time constant in ms, > 0; inf for no decay.
         beta: Threshold increase per spike, >= 0, in units of the membrane; 0 is the LIF neuron.
         v_th: Baseline threshold, > 0, in units of the membrane.
         dt: Time step in ms, > 0.
@@ -120,8 +120,8 @@ class STDPALIF(_ALIFFamily):
 
     Args:
         num_neurons: Number of neurons N; None for inputs of any shape.
-        tau_mem: Membrane time constant in ms, > 0.
-        tau_adapt: Adaptation time constant in ms, > 0.
+        tau_mem: Membrane time constant in ms, > 0; inf for no leak.
+        tau_adapt: Adaptation time constant in ms, > 0; inf for no decay.
         beta: Threshold increase per spike, >= 0, in units of the membrane.
         v_th: Baseline threshold, > 0, in units of the membrane.
         dt: Time step in ms, > 0.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from snn_neuromod import dynamics
 from snn_neuromod.kernels import sequence
-from snn_neuromod.layers.parameters import Range, Value, register
+from snn_neuromod.layers.parameters import Range, Value, positive_integer, register
 from snn_neuromod.surrogate import Psi
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -47,8 +47,8 @@ class Layer(nn.Module):
         super().__init__()
         self._ranges = {**self.ranges, **(ranges or {})}
         who = type(self).__name__
-        if num_neurons is not None and (isinstance(num_neurons, bool) or not num_neurons >= 1):
-            raise ValueError(f"{who}: num_neurons must be >= 1, got {num_neurons}")
+        if num_neurons is not None:
+            num_neurons = positive_integer(who, "num_neurons", num_neurons)
         if isinstance(learn, str):
             learn = (learn,)
         unknown = set(learn) - set(values)
@@ -67,9 +67,13 @@ class Layer(nn.Module):
                 learn=name in learn,
             )
         self.learned = tuple(name for name in values if name in learn)
-        self.dynamics = getattr(dynamics, self.dynamics_name)
         scanned = "psi" in options and not isinstance(options["psi"], Psi)
         self._encoded = None if scanned else sequence.encode(self.dynamics_name, **options)
+
+    @property
+    def dynamics(self) -> Any:
+        """The neuron's module in `snn_neuromod.dynamics`."""
+        return getattr(dynamics, self.dynamics_name)
 
     def params(self, dtype: torch.dtype | None = None) -> Any:
         """Parameters of the neuron's equations, each in its range.
@@ -123,6 +127,10 @@ class Layer(nn.Module):
         Returns:
             spikes: (batch, ..., neuron).
             state: State after this step.
+
+        Raises:
+            ValueError: If `current` has no batch axis or another number of neurons, or `state` does not fit it.
+            TypeError: If `current` is not of a floating-point type.
         """
         return self._step(current, state, {})
 
@@ -130,8 +138,8 @@ class Layer(nn.Module):
         self, current: Tensor, state: Any, overrides: Mapping[str, Tensor]
     ) -> tuple[Tensor, Any]:
         self._check(current, 1)
-        state = self.initial_state(current) if state is None else state
         single = _single(current)
+        state = self._state(state, single)
         params = self.params(single.dtype)._replace(**overrides)
         spikes, state = self.dynamics.step(params, state, single, **self.step_options())
         return spikes.to(current.dtype), state
@@ -148,7 +156,8 @@ class Layer(nn.Module):
             state: State after the last step.
 
         Raises:
-            ValueError: If `current` has no time axis, no steps or another number of neurons.
+            ValueError: If `current` has no time axis, no steps or another number of neurons, or `state` does not fit
+                it.
             TypeError: If `current` is not of a floating-point type.
         """
         return self._forward(current, state, {})
@@ -161,8 +170,8 @@ class Layer(nn.Module):
         **recurrence: Any,
     ) -> tuple[Tensor, Any]:
         self._check(current, 2)
-        state = self.initial_state(current[0]) if state is None else state
         single = _single(current)
+        state = self._state(state, single[0])
         params = self.params(single.dtype)._replace(**overrides)
         if self._encoded is None:  # a spike function without a closed-form derivative
             spikes, state = dynamics.scan(
@@ -173,7 +182,14 @@ class Layer(nn.Module):
         return spikes.to(current.dtype), type(state)(*new)
 
     def forward_recurrent(
-        self, current: Tensor, state: Any, w_rec: Tensor, spikes: Tensor, *, through_time: bool
+        self,
+        current: Tensor,
+        state: Any,
+        w_rec: Tensor,
+        spikes: Tensor,
+        *,
+        through_time: bool,
+        modulation: Tensor | None = None,
     ) -> tuple[Tensor, Any]:
         """Run the neurons over a sequence with weights among them; `layers.Recurrent` is the layer to use.
 
@@ -183,15 +199,49 @@ class Layer(nn.Module):
             w_rec: Recurrent weights (neuron to, neuron from).
             spikes: Spikes before the first step, (batch, ..., neuron).
             through_time: Let the gradient pass through the recurrent weights; False is e-prop.
+            modulation: Replaces the modulation of an mSRC or BSRC step by step; broadcastable to `current`.
 
         Returns:
             spikes: (T, batch, ..., neuron).
             state: State after the last step.
+
+        Raises:
+            TypeError: If `modulation` is given to a neuron that has none.
         """
-        w_rec, spikes = w_rec.to(_single(current).dtype), spikes.to(_single(current).dtype)
+        w_rec, spikes = w_rec.to(working_dtype(current)), spikes.to(working_dtype(current))
         return self._forward(
-            current, state, {}, w_rec=w_rec, spikes=spikes, through_time=through_time
+            current,
+            state,
+            self._override(modulation, current),
+            w_rec=w_rec,
+            spikes=spikes,
+            through_time=through_time,
         )
+
+    def _override(self, modulation: Tensor | None, current: Tensor) -> dict[str, Tensor]:
+        """Parameters that a modulation in the call replaces."""
+        if modulation is not None:
+            raise TypeError(
+                f"{type(self).__name__}: modulation must be None, only MSRC and BSRC have one"
+            )
+        return {}
+
+    def _state(self, state: Any, current: Tensor) -> Any:
+        """The state before a step with the input `current`, checked; None: at rest."""
+        if state is None:
+            return self.initial_state(current)
+        kind, who = self.dynamics.State, type(self).__name__
+        if len(state) != len(kind._fields):
+            raise ValueError(
+                f"{who}: state must hold {', '.join(kind._fields)}, got {len(state)} elements"
+            )
+        for name, tensor in zip(kind._fields, state, strict=True):
+            if tensor.shape != current.shape or tensor.dtype != current.dtype:
+                raise ValueError(
+                    f"{who}: state {name} must have shape {tuple(current.shape)} and dtype {current.dtype} to fit "
+                    f"the input, got {tuple(tensor.shape)} and {tensor.dtype}"
+                )
+        return kind(*state)
 
     def _check(self, current: Tensor, ndim: int) -> None:
         who, axes = type(self).__name__, "(T, batch, " if ndim == 2 else "(batch, "
@@ -217,5 +267,10 @@ class Layer(nn.Module):
         return ", ".join(parts)
 
 
+def working_dtype(current: Tensor) -> torch.dtype:
+    """Type that a layer computes in: float32 for inputs of half precision, else the input's own."""
+    return torch.float32 if current.dtype in _HALF else current.dtype
+
+
 def _single(current: Tensor) -> Tensor:
-    return current.float() if current.dtype in _HALF else current
+    return current.to(working_dtype(current))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
@@ -45,7 +44,7 @@ class Izhikevich(Layer):
     """
 
     dynamics_name = "izhikevich"
-    ranges: ClassVar[Mapping[str, Range]] = {"a": Range(0.0, math.inf, open_low=True)}
+    ranges: ClassVar[Mapping[str, Range]] = {"a": Range(0.0, open_low=True)}
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, TypeAlias
 
 import torch
@@ -72,23 +73,32 @@ class Range:
         high: Highest value.
         open_low: Whether `low` itself is excluded.
         open_high: Whether `high` itself is excluded.
+        infinite: Whether infinity is a value.
+        fix: What to do about a value outside, for the error message.
     """
 
     low: float = -math.inf
     high: float = math.inf
     open_low: bool = False
     open_high: bool = False
+    infinite: bool = False
+    fix: str = ""
 
     def __str__(self) -> str:
-        if math.isinf(self.high) and not self.open_high:
-            return f"be {'>' if self.open_low else '>='} {self.low:g}"
+        finite = "" if self.infinite else " and finite"
+        if math.isinf(self.low) and math.isinf(self.high):
+            return "be finite"
+        if math.isinf(self.high):
+            return f"be {'>' if self.open_low else '>='} {self.low:g}{finite}"
+        if math.isinf(self.low):
+            return f"be {'<' if self.open_high else '<='} {self.high:g}{finite}"
         return f"lie in {'(' if self.open_low else '['}{self.low:g}, {self.high:g}{')' if self.open_high else ']'}"
 
-    def holds(self, value: Tensor) -> bool:
-        """Whether every element lies in the range; NaN does not."""
+    def holds(self, value: Tensor) -> Tensor:
+        """Which elements lie in the range; NaN does not."""
         above = value > self.low if self.open_low else value >= self.low
         below = value < self.high if self.open_high else value <= self.high
-        return bool((above & below).all())
+        return above & below if self.infinite else above & below & torch.isfinite(value)
 
     def keep(self, value: Tensor) -> Tensor:
         """Project a learned value into the range; open ends are kept at a distance of 1e-4."""
@@ -121,6 +131,22 @@ class _Project(torch.autograd.Function):
         grad = grad_outputs[0]
         outward = ((value < ctx.low) & (grad > 0)) | ((value > ctx.high) & (grad < 0))
         return grad.masked_fill(outward, 0.0), None, None
+
+
+def positive_integer(who: str, name: str, value: int) -> int:
+    """The value as a plain int.
+
+    Args:
+        who: Class whose argument it is.
+        name: Name of the argument.
+        value: Its value.
+
+    Raises:
+        ValueError: If it is no integer or not positive.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or not value >= 1:
+        raise ValueError(f"{who}: {name} must be an integer >= 1, got {value!r}")
+    return int(value)
 
 
 def register(
@@ -163,9 +189,9 @@ def register(
         raise ValueError(
             f"{who}: {name} must be a number or have shape ({num_neurons},), got {tuple(tensor.shape)}"
         )
-    if not allowed.holds(tensor):
-        shown = tensor.item() if tensor.ndim == 0 else tensor.tolist()
-        raise ValueError(f"{who}: {name} must {allowed}, got {shown}")
+    outside = tensor[~allowed.holds(tensor)]
+    if outside.numel():
+        raise ValueError(f"{who}: {name} must {allowed}, got {outside[0].item():g}{allowed.fix}")
     if learn:
         module.register_parameter(name, nn.Parameter(tensor))
     else:

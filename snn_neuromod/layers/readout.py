@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from snn_neuromod.dynamics.leaky_integrator import Params
 from snn_neuromod.layers.base import Layer
-from snn_neuromod.layers.parameters import Range, Value
+from snn_neuromod.layers.parameters import Range, Value, positive_integer
 from snn_neuromod.learning.eprop.feedback import linear_with_feedback
 
 Feedback = Literal["symmetric", "random", "adaptive"]
@@ -38,7 +38,7 @@ class LeakyIntegrator(Layer):
     """
 
     dynamics_name = "leaky_integrator"
-    ranges: ClassVar[Mapping[str, Range]] = {"tau": Range(0.0, math.inf, open_low=True)}
+    ranges: ClassVar[Mapping[str, Range]] = {"tau": Range(0.0, open_low=True, infinite=True)}
 
     def __init__(
         self,
@@ -111,9 +111,8 @@ class LeakyReadout(nn.Module):
         normalise: bool = False,
     ) -> None:
         super().__init__()
-        for name, number in (("in_features", in_features), ("out_features", out_features)):
-            if not number >= 1:
-                raise ValueError(f"LeakyReadout: {name} must be >= 1, got {number}")
+        in_features = positive_integer("LeakyReadout", "in_features", in_features)
+        out_features = positive_integer("LeakyReadout", "out_features", out_features)
         if feedback not in get_args(Feedback):
             raise ValueError(
                 f"LeakyReadout: feedback must be one of {', '.join(get_args(Feedback))}, got {feedback!r}"
@@ -140,12 +139,11 @@ class LeakyReadout(nn.Module):
             state: State after the last step.
 
         Raises:
-            ValueError: If `spikes` has no time axis or another number of features.
+            ValueError: If `spikes` has no time axis, no steps or another number of features, or `state` does not fit
+                it.
+            TypeError: If `spikes` is not of a floating-point type.
         """
-        if spikes.ndim < 2 or spikes.shape[-1] != self.w_out.shape[1]:
-            raise ValueError(
-                f"LeakyReadout: spikes must have shape (T, batch, {self.w_out.shape[1]}), got {tuple(spikes.shape)}"
-            )
+        _check("LeakyReadout", spikes, self.w_out)
         if self.b_feedback is None:
             weighted = nn.functional.linear(spikes, self.w_out)
         else:
@@ -202,7 +200,9 @@ class PopulationReadout(nn.Module):
         others: float = -0.1,
     ) -> None:
         super().__init__()
-        if num_classes < 1 or in_features < 1 or in_features % num_classes:
+        num_classes = positive_integer("PopulationReadout", "num_classes", num_classes)
+        in_features = positive_integer("PopulationReadout", "in_features", in_features)
+        if in_features % num_classes:
             raise ValueError(
                 f"PopulationReadout: in_features must be a multiple of num_classes={num_classes}, got {in_features}"
             )
@@ -227,15 +227,25 @@ class PopulationReadout(nn.Module):
             state: State after the last step.
 
         Raises:
-            ValueError: If `spikes` has no time axis or another number of features.
+            ValueError: If `spikes` has no time axis, no steps or another number of features, or `state` does not fit
+                it.
+            TypeError: If `spikes` is not of a floating-point type.
         """
-        if spikes.ndim < 2 or spikes.shape[-1] != self.w_out.shape[1]:
-            raise ValueError(
-                f"PopulationReadout: spikes must have shape (T, batch, {self.w_out.shape[1]}), "
-                f"got {tuple(spikes.shape)}"
-            )
+        _check("PopulationReadout", spikes, self.w_out)
         out: tuple[Tensor, Any] = self.filter(nn.functional.linear(spikes, self.w_out), state)
         return out
 
     def extra_repr(self) -> str:
         return f"{self.w_out.shape[1]}, {self.w_out.shape[0]}, decay={self.decay}"
+
+
+def _check(who: str, spikes: Tensor, w_out: Tensor) -> None:
+    if not spikes.is_floating_point():
+        raise TypeError(
+            f"{who}: spikes must be a floating-point tensor, got {spikes.dtype}; convert them with .float()"
+        )
+    if spikes.ndim < 2 or spikes.shape[-1] != w_out.shape[1] or spikes.shape[0] == 0:
+        raise ValueError(
+            f"{who}: spikes must have shape (T, batch, {w_out.shape[1]}) with at least one step, "
+            f"got {tuple(spikes.shape)}"
+        )

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from snn_neuromod.layers.base import Layer
+from snn_neuromod.layers.parameters import positive_integer
 
 LearningRule = Literal["bptt", "eprop"]
 
@@ -66,13 +67,14 @@ class Recurrent(nn.Module):
             )
         if neuron.num_neurons is None:
             raise ValueError("Recurrent: neuron must have a number of neurons, got None")
-        if not in_features >= 1:
-            raise ValueError(f"Recurrent: in_features must be >= 1, got {in_features}")
         if learning_rule not in get_args(LearningRule):
             raise ValueError(
                 f"Recurrent: learning_rule must be one of {', '.join(get_args(LearningRule))}, got {learning_rule!r}"
             )
-        n = neuron.num_neurons
+        n, in_features = (
+            neuron.num_neurons,
+            positive_integer("Recurrent", "in_features", in_features),
+        )
         self.neuron, self.in_features, self.learning_rule = neuron, in_features, learning_rule
         self.w_in = nn.Parameter(torch.randn(n, in_features) / in_features**0.5)
         self.register_buffer("diagonal", torch.eye(n, dtype=torch.bool), persistent=False)
@@ -85,21 +87,32 @@ class Recurrent(nn.Module):
         return RecurrentState(neuron, torch.zeros_like(neuron[0]))
 
     def forward(
-        self, x: Tensor, state: RecurrentState | None = None
+        self,
+        x: Tensor,
+        state: RecurrentState | None = None,
+        *,
+        modulation: Tensor | None = None,
     ) -> tuple[Tensor, RecurrentState]:
         """Run the layer over a sequence.
 
         Args:
             x: Input, time first, (T, batch, in_features).
             state: State after an earlier sequence; None: at rest.
+            modulation: Replaces the modulation of an mSRC or BSRC step by step; broadcastable to (T, batch, N).
 
         Returns:
             spikes: (T, batch, N).
             state: State after the last step.
 
         Raises:
-            ValueError: If `x` has no time axis, no steps or another number of features.
+            ValueError: If `x` has no time axis, no steps or another number of features, or `state` or `modulation` does
+                not fit it.
+            TypeError: If `x` is not of a floating-point type, or `modulation` is given to a neuron that has none.
         """
+        if not x.is_floating_point():
+            raise TypeError(
+                f"Recurrent: x must be a floating-point tensor, got {x.dtype}; convert spikes with .float()"
+            )
         if x.ndim < 2 or x.shape[-1] != self.in_features or x.shape[0] == 0:
             raise ValueError(
                 f"Recurrent: x must have shape (T, batch, {self.in_features}) with at least one step, "
@@ -113,6 +126,7 @@ class Recurrent(nn.Module):
             self.w_rec.masked_fill(self.diagonal, 0.0),
             state.spikes,
             through_time=self.learning_rule == "bptt",
+            modulation=modulation,
         )
         return spikes, RecurrentState(neuron_state, spikes[-1])
 

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snn_neuromod.layers.base import Layer
+from snn_neuromod.layers.base import Layer, working_dtype
 from snn_neuromod.layers.parameters import Range, Uniform, Value, register
 from snn_neuromod.surrogate import straight_through_relu
 
 _GATE = Range(0.0, 1.0, open_high=True)
 _RANGES = {
     "alpha": Range(0.0, 1.0),
-    "rho": Range(0.0, math.inf, open_low=True),
+    "rho": Range(0.0, open_low=True, infinite=True),
     "z": _GATE,
     "z_hyp": _GATE,
     "z_dep": _GATE,
@@ -78,8 +78,8 @@ class SRC(_SRCFamily):
         b_max: Upper bound of the bias, kept in the forward pass; None for none.
         start: Common value of h and h_s before the first step, in [-1, 1]; by default drawn once per neuron, as in the
             source, from U(-0.7, -0.1), and saved with the layer.
-        learn: Names of the parameters above that are learned: a number becomes one value per neuron, a 0-d tensor stays
-            one for all.
+        learn: Names of the parameters alpha to b that are learned: a number becomes one value per neuron, a 0-d tensor
+            stays one for all.
         detach_recurrence: Gradient of the source: none through h and h_s of the step before, only through the synapse.
             Training fails without it; False is backpropagation without approximation.
         straight_through: Gradient of the source: identity through the output's ReLU.
@@ -120,7 +120,11 @@ class SRC(_SRCFamily):
         }  # fmt: skip
         if start is None:
             start = -0.4 if num_neurons is None else Uniform(-0.7, -0.1)
-        ranges = {} if b_max is None else {"b": Range(-math.inf, b_max)}
+        ranges = (
+            {}
+            if b_max is None
+            else {"b": Range(-math.inf, b_max, fix="; pass a higher b_max, or None")}
+        )
         super().__init__(
             num_neurons, values, learn, start, detach_recurrence, straight_through, ranges
         )
@@ -142,6 +146,11 @@ class _Modulated(_SRCFamily):
         Returns:
             spikes: (batch, ..., neuron).
             state: State after this step.
+
+        Raises:
+            ValueError: If `current` has no batch axis or another number of neurons, or `state` or `modulation` does not
+                fit it.
+            TypeError: If `current` is not of a floating-point type.
         """
         return self._step(current, state, self._override(modulation, current))
 
@@ -161,8 +170,8 @@ class _Modulated(_SRCFamily):
             state: State after the last step.
 
         Raises:
-            ValueError: If `current` has no time axis, no steps or another number of neurons, or `modulation` does not
-                broadcast to it.
+            ValueError: If `current` has no time axis, no steps or another number of neurons, or `state` or `modulation`
+                does not fit it.
             TypeError: If `current` is not of a floating-point type.
         """
         return self._forward(current, state, self._override(modulation, current))
@@ -179,8 +188,7 @@ class _Modulated(_SRCFamily):
                 f"{type(self).__name__}: modulation must broadcast to the shape {target} of current, "
                 f"got {tuple(modulation.shape)}"
             )
-        dtype = torch.float32 if current.dtype in (torch.float16, torch.bfloat16) else current.dtype
-        return {"h_s0": modulation.to(dtype)}
+        return {"h_s0": modulation.to(working_dtype(current))}
 
 
 class MSRC(_Modulated):

@@ -29,10 +29,11 @@ class _Feedback(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         spikes, b = ctx.saved_tensors
-        error = grad_outputs[0]
+        error = grad_outputs[0].to(b.dtype)  # under autocast it comes in half precision
         flat = error.reshape(-1, error.shape[-1])
-        grad_w = flat.T @ spikes.reshape(-1, spikes.shape[-1])
-        return error @ b, grad_w, grad_w.clone() if ctx.needs_input_grad[2] else None
+        grad_w = flat.T @ spikes.reshape(-1, spikes.shape[-1]).to(b.dtype)
+        grad_spikes = (error @ b).to(spikes.dtype)
+        return grad_spikes, grad_w, grad_w.clone() if ctx.needs_input_grad[2] else None
 
 
 def linear_with_feedback(spikes: Tensor, w_out: Tensor, b: Tensor) -> Tensor:
