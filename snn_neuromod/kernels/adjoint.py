@@ -1,111 +1,214 @@
 r"""Reverse-time sweep: gradients of a sequence from the derivatives of its steps.
 
-With $\lambda_t$ the gradient of the loss with respect to the state after step t, $g_t$ the one with respect to its spikes
-from outside the layer and $W$ the recurrent weights,
+With $\lambda^y_t$ the gradient of the loss with respect to variable y of step t (its adjoint), $g_t$ the one with
+respect to the spikes from outside the layer and $W$ the recurrent weights,
 
 $$
-\begin{aligned}
-\bar z_t  &= g_t + (\partial s_{t+1} / \partial z_t)^\top \lambda_{t+1} + W^\top \delta_{t+1} \\
-\lambda_t &= (\partial s_{t+1} / \partial s_t)^\top \lambda_{t+1} + (\partial z_t / \partial s_t)^\top \bar z_t \\
-\delta_t  &= (\partial s_t / \partial I_t)^\top \lambda_t
-\end{aligned}
+\lambda^x_t = \sum_y \frac{\partial y_t}{\partial x_t} \lambda^y_t
++ \sum_y \frac{\partial y_{t+1}}{\partial x_t} \lambda^y_{t+1}
+\;\; (+\, g_t + W^\top \lambda^I_{t+1} \text{ for the spikes } x = z)
 $$
 
-All terms: backpropagation through time. Without $W^\top \delta$: e-prop, in its factorised form.
+All terms: backpropagation through time. Without $W^\top \lambda^I$: e-prop, in its factorised form.
+
+Variables that feed one another form a block. Only within a block must the steps follow one another; everything between
+blocks is computed for all steps at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
-from snn_neuromod.kernels.linearisation import Coefficient, Linearisation
+from snn_neuromod.kernels.linearisation import Coefficient, Edge, Linearisation, accumulate
+
+Adjoints: TypeAlias = "Mapping[str, Tensor]"
 
 
-class Carry(NamedTuple):
-    """What a sweep hands to the steps before it.
+class _Weights(NamedTuple):
+    """Recurrent weights in the place of a coefficient."""
 
-    Attributes:
-        state: Gradient of the state at the segment's start, by name; absent where it is zero.
-        recurrent: Gradient of the spikes at the segment's start through the recurrent weights.
-    """
+    matrix: Tensor
 
-    state: Mapping[str, Tensor]
-    recurrent: Tensor | None = None
+
+class _Term(NamedTuple):
+    """One summand of an adjoint: how it is added, coefficient and adjoint by step, and their lag in steps."""
+
+    add: Callable[..., Tensor]
+    coefficients: Sequence[Coefficient | _Weights]
+    values: Sequence[Tensor]
+    lag: int
 
 
 def sweep(
     lin: Linearisation,
     grad_spikes: Tensor,
-    carry: Carry,
-    out: Mapping[str, Tensor],
+    carry: Adjoints,
+    grad_current: Tensor,
     *,
     w_rec: Tensor | None = None,
-) -> Carry:
+) -> tuple[Adjoints, Adjoints]:
     """Run one segment backwards.
 
     Args:
         lin: Derivatives at the segment's steps.
         grad_spikes: Gradient of the segment's spikes from outside, (steps, batch, neuron).
-        carry: From the segment after this one.
-        out: Where gradients along the segment are written, (steps, batch, neuron), by name: "I" for the input, which
-            must be there, "z" for the total of the spikes, names of states for the states after each step.
+        carry: What the steps after the segment add to the adjoints of its last step; absent where it is zero.
+        grad_current: Gradient of the input, written here, (steps, batch, neuron).
         w_rec: Recurrent weights (neuron to, neuron from); None leaves the recurrent path out.
 
     Returns:
-        What the segment before this one needs.
+        adjoints: Adjoint of each variable along the segment, (steps, batch, neuron); absent where it is zero.
+        carry: What the segment before this one needs, without the recurrent path.
     """
-    ndim = grad_spikes.ndim
-    names = _states(lin, carry)
-    tracks = {name: track.unbind(0) for name, track in out.items() if name != "I"}
-    deltas = out["I"].unbind(0)
-    incoming, recurrent = dict(carry.state), carry.recurrent
-    for k in reversed(range(grad_spikes.shape[0])):
-        grad_z = grad_spikes[k]
-        for part in (incoming.get("z"), recurrent):
-            grad_z = grad_z if part is None else grad_z + part
-        adjoint: dict[str, Tensor | None] = {"z": grad_z, "I": None}
-        for name in names:
-            adjoint[name] = _add(incoming.get(name), lin.spikes.get(name), grad_z, k, ndim)
-        for name, coefficient in lin.current.items():
-            adjoint["I"] = _add(adjoint["I"], coefficient, adjoint[name], k, ndim, out=deltas[k])
-        incoming = {}
-        for (to, source), coefficient in lin.state.items():
-            part = _add(incoming.get(source), coefficient, adjoint[to], k, ndim)
-            if part is not None:
-                incoming[source] = part
-        for name, track in tracks.items():
-            value = adjoint.get(name)
-            track[k].zero_() if value is None else track[k].copy_(value)
-        recurrent = None if w_rec is None else deltas[k] @ w_rec
-    return Carry(incoming, recurrent)
+    drive = _driven_alone(lin)
+    lagged: list[tuple[Edge, Coefficient | _Weights]] = [*lin.lagged.items()]
+    if w_rec is not None:
+        lagged.append(((drive, "z"), _Weights(w_rec)))
+    edges = tuple(edge for edge, _ in lagged)
+    adjoints: dict[str, Tensor] = {}
+    for block in _blocks(edges, tuple(lin.within), tuple(carry)):
+        outside = {
+            x: _from_outside(x, block, lin, adjoints, grad_spikes, grad_current) for x in block
+        }
+        if any(x in block and y in block for y, x in edges):
+            buffers = {
+                x: grad_current if x == drive else torch.empty_like(grad_spikes) for x in block
+            }
+            _sweep_block(block, lagged, [*lin.within.items()], outside, carry, buffers)
+            adjoints.update(buffers)
+        else:
+            for x, value in outside.items():
+                if x in carry:
+                    value = torch.zeros_like(grad_spikes) if value is None else value.clone()
+                    value[-1] += carry[x]
+                if value is not None:
+                    adjoints[x] = value
+    grad_i = adjoints.get("I")
+    if grad_i is None:
+        grad_current.zero_()
+    elif grad_i.data_ptr() != grad_current.data_ptr():
+        grad_current.copy_(grad_i)
+    outgoing: dict[str, Tensor] = {}
+    for (y, x), coefficient in lin.lagged.items():
+        if y in adjoints:
+            if isinstance(coefficient, Tensor) and coefficient.ndim == grad_spikes.ndim:
+                coefficient = coefficient[0]
+            outgoing[x] = accumulate(outgoing.get(x), coefficient, adjoints[y][0])
+    return adjoints, outgoing
 
 
-def _states(lin: Linearisation, carry: Carry) -> list[str]:
-    """States that may have a gradient, each once."""
-    names = [*lin.spikes, *lin.current, *(to for to, _ in lin.state), *carry.state]
-    return [name for name in dict.fromkeys(names) if name != "z"]
+def _driven_alone(lin: Linearisation) -> str:
+    """The variable whose adjoint is that of the input, or the input itself."""
+    driven = [(y, c) for (y, x), c in lin.within.items() if x == "I"]
+    y, coefficient = driven[0]
+    alone = len(driven) == 1 and isinstance(coefficient, float) and coefficient == 1.0
+    return y if alone else "I"
 
 
-def _add(
-    total: Tensor | None,
-    coefficient: Coefficient | None,
-    value: Tensor | None,
-    k: int,
-    ndim: int,
-    out: Tensor | None = None,
+@cache
+def _blocks(
+    lagged: tuple[Edge, ...], within: tuple[Edge, ...], carried: tuple[str, ...]
+) -> list[list[str]]:
+    """Variables that feed one another, block after block in the order of the sweep."""
+    edges = [*lagged, *within]
+    names = dict.fromkeys(["z", *(name for edge in edges for name in edge), *carried])
+    after = {x: _reachable(x, edges) for x in names}
+    order = {x: len(_reachable(x, within)) for x in names}
+    blocks = dict.fromkeys(
+        tuple(sorted((y for y in after[x] if x in after[y]), key=lambda y: (order[y], y)))
+        for x in names
+    )
+    return [list(block) for block in sorted(blocks, key=lambda block: len(after[block[0]]))]
+
+
+def _reachable(start: str, edges: Iterable[Edge]) -> set[str]:
+    """Variables that `start` feeds, itself included."""
+    found = {start}
+    while True:
+        more = {y for y, x in edges if x in found} - found
+        if not more:
+            return found
+        found |= more
+
+
+def _from_outside(
+    x: str,
+    block: list[str],
+    lin: Linearisation,
+    adjoints: Adjoints,
+    grad_spikes: Tensor,
+    grad_current: Tensor,
 ) -> Tensor | None:
-    """`total + coefficient[k] * value`, where None is zero."""
-    if coefficient is None or value is None:
-        return total
-    if isinstance(coefficient, Tensor):
-        factor = coefficient[k] if coefficient.ndim == ndim else coefficient
-        if total is None:
-            return torch.mul(factor, value, out=out)
-        return torch.addcmul(total, factor, value, out=out)
-    if total is None:
-        return value if coefficient == 1 and out is None else torch.mul(value, coefficient, out=out)
-    return torch.add(total, value, alpha=coefficient, out=out)
+    """What other blocks and the layer's output add to the adjoint of x at every step, perhaps an alias of it."""
+    total = grad_spikes if x == "z" else None
+    out = grad_current if x == "I" else None
+    for (y, source), coefficient in lin.within.items():
+        if source == x and y not in block and y in adjoints:
+            total = accumulate(total, coefficient, adjoints[y], out)
+    for (y, source), coefficient in lin.lagged.items():
+        if source == x and y not in block and y in adjoints:
+            total = torch.zeros_like(grad_spikes) if total is None else total.clone()
+            later = coefficient
+            if isinstance(later, Tensor) and later.ndim == grad_spikes.ndim and later.shape[0] > 1:
+                later = later[1:]
+            total[:-1] += later * adjoints[y][1:]
+    return total
+
+
+def _sweep_block(
+    block: list[str],
+    lagged: Sequence[tuple[Edge, Coefficient | _Weights]],
+    within: Sequence[tuple[Edge, Coefficient | _Weights]],
+    outside: Mapping[str, Tensor | None],
+    carry: Adjoints,
+    buffers: Adjoints,
+) -> None:
+    """Sweep the adjoints of one block, step by step, into `buffers`."""
+    views = {x: buffer.unbind(0) for x, buffer in buffers.items()}
+    last = len(views[block[0]]) - 1
+    plan = []
+    for x in block:
+        terms = [
+            _Term(_adder(coefficient), _by_step(coefficient, buffers[y]), views[y], lag)
+            for edges, lag in ((lagged, 1), (within, 0))
+            for (y, source), coefficient in edges
+            if source == x and y in block
+        ]
+        from_outside = outside[x]
+        plan.append((x, None if from_outside is None else from_outside.unbind(0), views[x], terms))
+    for k in range(last, -1, -1):
+        for x, from_outside_x, view, terms in plan:
+            out = view[k]
+            total = None if from_outside_x is None else from_outside_x[k]
+            if k == last and x in carry:
+                total = accumulate(total, 1.0, carry[x], out)
+            for add, coefficients, values, lag in terms:
+                if k + lag <= last:
+                    total = add(total, coefficients[k + lag], values[k + lag], out)
+            if total is None:
+                out.zero_()
+            elif total is not out:
+                out.copy_(total)
+
+
+def _by_step(
+    coefficient: Coefficient | _Weights, like: Tensor
+) -> tuple[Coefficient | _Weights, ...]:
+    """Coefficient of each step of a segment."""
+    num_steps = like.shape[0]
+    if isinstance(coefficient, Tensor) and coefficient.ndim == like.ndim:
+        by_step = coefficient.unbind(0)
+        return by_step if len(by_step) == num_steps else by_step * num_steps
+    return (coefficient,) * num_steps
+
+
+def _adder(coefficient: Coefficient | _Weights) -> Callable[..., Tensor]:
+    """`accumulate` for coefficients of this kind."""
+    if isinstance(coefficient, _Weights):
+        return lambda total, c, value, out: accumulate(total, 1.0, value @ c.matrix, out)
+    return accumulate

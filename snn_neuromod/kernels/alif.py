@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from snn_neuromod.dynamics import alif
-from snn_neuromod.kernels.linearisation import Coefficient, Linearisation
+from snn_neuromod.kernels.linearisation import Coefficient, Edge, Linearisation
 from snn_neuromod.surrogate import Psi
 
 
@@ -46,7 +46,9 @@ def linearise_alif(
     return _linearise(
         params,
         before,
-        psi.derivative(after.v - alif.threshold(params, after.a), params.v_th, _held(after, refractory)),
+        psi.derivative(
+            after.v - alif.threshold(params, after.a), params.v_th, _held(after, refractory)
+        ),
         after,
         kept,
         None if detach_reset else by_reset,
@@ -90,20 +92,19 @@ def _linearise(
     by_reset: Coefficient | None,
     by_threshold: Tensor | None,
 ) -> Linearisation:
-    state: dict[tuple[str, str], Coefficient] = {
+    lagged: dict[Edge, Coefficient] = {
         ("v", "v"): params.alpha * kept,
         ("a", "a"): params.rho,
         ("a", "z"): 1.0,
     }
     if by_reset is not None:
-        state[("v", "z")] = by_reset
+        lagged[("v", "z")] = by_reset
     d_v_th: dict[str, Coefficient] = {"z": -psi}
     if by_threshold is not None:
         d_v_th["v"] = by_threshold
     return Linearisation(
-        state=state,
-        current={"v": 1.0},
-        spikes={"v": psi, "a": -psi * params.beta},
+        lagged=lagged,
+        within={("z", "v"): psi, ("z", "a"): -psi * params.beta, ("v", "I"): 1.0},
         params={
             "alpha": lambda: {"v": kept * before.v},
             "rho": lambda: {"a": before.a},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from snn_neuromod.dynamics import izhikevich
-from snn_neuromod.kernels.linearisation import Coefficient, Linearisation
+from snn_neuromod.kernels.linearisation import Coefficient, Edge, Linearisation
 from snn_neuromod.surrogate import Psi
 
 
@@ -39,7 +39,7 @@ def linearise_izhikevich(
     vv = 1 + dt * (0.08 * v + 5)
     uv: Coefficient = dt * a * b
     uu: Coefficient = 1 - dt * a
-    state: dict[tuple[str, str], Coefficient] = {
+    lagged: dict[Edge, Coefficient] = {
         ("v", "v"): vv * silent,
         ("v", "u"): -dt,
         ("u", "v"): uv * silent,
@@ -47,12 +47,14 @@ def linearise_izhikevich(
     }
     if not detach_reset:
         jump = c - before.v
-        state[("v", "z")] = vv * jump - dt * d
-        state[("u", "z")] = uv * jump + uu * d
+        lagged[("v", "z")] = vv * jump - dt * d
+        lagged[("u", "z")] = uv * jump + uu * d
     return Linearisation(
-        state=state,
-        current={"v": dt},
-        spikes={"v": psi.derivative(after.v - izhikevich.PEAK, izhikevich.PEAK)},
+        lagged=lagged,
+        within={
+            ("z", "v"): psi.derivative(after.v - izhikevich.PEAK, izhikevich.PEAK),
+            ("v", "I"): dt,
+        },
         params={
             "a": lambda: {"u": dt * (b * v - u)},
             "b": lambda: {"u": dt * a * v},

@@ -29,8 +29,7 @@ def linearise_leaky_integrator(
         The derivatives at every step of the segment.
     """
     return Linearisation(
-        state={("y", "y"): params.kappa},
-        current={"y": 1 - params.kappa if normalise else 1.0},
-        spikes={"y": 1.0},
+        lagged={("y", "y"): params.kappa},
+        within={("z", "y"): 1.0, ("y", "I"): 1 - params.kappa if normalise else 1.0},
         params={"kappa": lambda: {"y": before.y - current if normalise else before.y}},
     )

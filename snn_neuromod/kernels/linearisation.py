@@ -2,7 +2,8 @@ r"""First derivatives of a neuron's step along a trajectory: all that a learning
 
 A step maps $(s_{t-1}, I_t)$ to $s_t$ and emits $z_t$. Neurons of a layer do not see one another within a step, so the
 derivatives are one small matrix per neuron and step, most of whose entries are zero or constant. A closed form gives
-the entries that are not zero.
+the entries that are not zero, as edges between variables: the states by their names, the input "I", the spikes "z",
+and intermediate results of the step where the chain rule is shorter through them.
 """
 
 from __future__ import annotations
@@ -10,26 +11,48 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
+import torch
 from torch import Tensor
 
 Coefficient: TypeAlias = "float | Tensor"
-"""A number, one per neuron, or one per step and neuron (steps, batch, neuron)."""
+"""A number, one per neuron, or one per step and neuron (steps or 1, batch, neuron)."""
+
+Edge: TypeAlias = "tuple[str, str]"
+"""(y, x): the derivative of y with respect to x."""
 
 
 class Linearisation(NamedTuple):
     r"""Derivatives of the steps of one segment.
 
     Attributes:
-        state: $\partial s_t / \partial s'_{t-1}$ at key (s, s'). The spike of step t-1 may be an s', as "z". A synapse
-            that adds to the input may stand at key ("I", s'): the factor with which it does.
-        current: $\partial s_t / \partial I_t$ at key s.
-        spikes: $\partial z_t / \partial s_t$ at key s, the pseudo-derivative.
-        params: For each parameter a function that gives $\partial s_t / \partial \theta$ at key s, and
-            $\partial z_t / \partial \theta$ and $\partial I_t / \partial \theta$ at keys "z" and "I" where the
-            parameter enters there.
+        lagged: $\partial y_t / \partial x_{t-1}$ at key (y, x).
+        within: $\partial y_t / \partial x_t$ at key (y, x): of what x feeds in its own step.
+        params: For each parameter a function that gives $\partial y_t / \partial \theta$ at key y.
     """
 
-    state: Mapping[tuple[str, str], Coefficient]
-    current: Mapping[str, Coefficient]
-    spikes: Mapping[str, Coefficient]
+    lagged: Mapping[Edge, Coefficient]
+    within: Mapping[Edge, Coefficient]
     params: Mapping[str, Callable[[], Mapping[str, Coefficient]]]
+
+
+def accumulate(
+    total: Tensor | None, coefficient: Coefficient, value: Tensor, out: Tensor | None = None
+) -> Tensor:
+    """`total + coefficient * value` in one pass over memory, where None is zero.
+
+    Args:
+        total: What to add to, or None.
+        coefficient: Factor, broadcastable to `value`.
+        value: Any tensor.
+        out: Where to write the result, which may be `total`; not used if the result is `value` itself.
+
+    Returns:
+        The sum.
+    """
+    if isinstance(coefficient, Tensor):
+        if total is None:
+            return torch.mul(coefficient, value, out=out)
+        return torch.addcmul(total, coefficient, value, out=out)
+    if total is None:
+        return value if coefficient == 1.0 else torch.mul(value, coefficient, out=out)
+    return torch.add(total, value, alpha=coefficient, out=out)
