@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 
 def config_root() -> Path:
@@ -49,3 +50,68 @@ def find_config(name: str | Path) -> Path:
     raise FileNotFoundError(
         f"find_config: name must be an existing file or one of {names}, got {str(name)!r}"
     )
+
+
+def load_config(name: str | Path) -> dict[str, Any]:
+    """Read a configuration, on top of those that its key `base` names.
+
+    `base` is one name or a list; a later one overrides an earlier one, and the file itself overrides all. A name is a
+    file beside this one, or as in `find_config`. Mappings are merged key by key, except where the file names another
+    `class_path`, whose arguments start afresh; everything else is replaced.
+
+    Args:
+        name: As in `find_config`.
+
+    Returns:
+        The merged configuration, without `base`.
+
+    Raises:
+        FileNotFoundError: If a file is not there.
+        ValueError: If a file is not a mapping in YAML, or a base leads back to itself.
+
+    Example:
+        >>> sorted(load_config("quickstart"))
+        ['data', 'model', 'seed_everything', 'trainer']
+    """
+    return _load(find_config(name), ())
+
+
+def _load(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    import yaml
+
+    path = path.resolve()
+    if path in above:
+        raise ValueError(f"load_config: base must not lead back to the file itself, got {path}")
+    try:
+        own = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"load_config: {path} must be YAML, got: {' '.join(str(error).split())}"
+        ) from error
+    if not isinstance(own, dict):
+        raise ValueError(f"load_config: {path} must hold a mapping, got {type(own).__name__}")
+    bases = own.pop("base", [])
+    merged: dict[str, Any] = {}
+    for base in [bases] if isinstance(bases, str) else bases:
+        beside = path.parent / f"{base}.yaml"
+        found = beside if beside.is_file() else find_config(base)
+        merged = merge(merged, _load(found, (*above, path)))
+    return merge(merged, own)
+
+
+def merge(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
+    """Lay one configuration over another, as described in `load_config`.
+
+    Example:
+        >>> merge({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}})
+        {'a': {'b': 1, 'c': 3}}
+        >>> merge({"class_path": "A", "init_args": {"x": 1}}, {"class_path": "B"})
+        {'class_path': 'B'}
+    """
+    if "class_path" in high and high["class_path"] != low.get("class_path"):
+        return dict(high)
+    merged = dict(low)
+    for key, value in high.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged

@@ -1,0 +1,99 @@
+"""Callbacks of the command line: interruption that loses nothing, and progress for log files."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ProgressBar
+
+__all__ = ["Interrupt", "LogProgress"]
+
+
+class Interrupt(pl.Callback):
+    """On Ctrl-C finish the batch, save, and stop; a second Ctrl-C stops at once.
+
+    Lightning's own handling stops in the middle of a batch, perhaps of the optimiser's step, so that what it saves could
+    not be resumed exactly.
+
+    Args:
+        checkpoint: File to save to.
+
+    Attributes:
+        interrupted: Whether Ctrl-C was pressed.
+    """
+
+    def __init__(self, checkpoint: Path) -> None:
+        self.checkpoint = checkpoint
+        self.interrupted = False
+        self._previous: Any = None
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._previous = signal.signal(signal.SIGINT, self._handle)
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        if self.interrupted:
+            trainer.save_checkpoint(self.checkpoint)
+            raise KeyboardInterrupt
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.restore()
+
+    def restore(self) -> None:
+        """Give Ctrl-C back to whoever had it."""
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+            self._previous = None
+
+    def _handle(self, signum: int, frame: Any) -> None:
+        self.interrupted = True
+        self.restore()
+        print("\nSaving after this batch; Ctrl-C again stops at once.", file=sys.stderr, flush=True)  # noqa: T201
+
+
+class LogProgress(ProgressBar):
+    """One line per epoch, for output that is not a terminal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._enabled = True
+        self._start = 0.0
+
+    def disable(self) -> None:
+        self._enabled = False
+
+    def enable(self) -> None:
+        self._enabled = True
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._start = time.monotonic()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.sanity_checking and trainer.state.fn == "fit":
+            self._values = dict(trainer.callback_metrics)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not self._enabled:
+            return
+        shown = {
+            name: value
+            for name, value in trainer.callback_metrics.items()
+            if name.endswith(("/loss", "/accuracy"))
+        }
+        values = "  ".join(f"{name} {value:.4f}" for name, value in sorted(shown.items()))
+        epochs = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
+        self.print(f"epoch {epochs}  {values}  {time.monotonic() - self._start:.0f} s")
+
+    def print(self, *args: Any, sep: str = " ", **kwargs: Any) -> None:
+        print(*args, sep=sep, flush=True)  # noqa: T201

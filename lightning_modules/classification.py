@@ -1,0 +1,163 @@
+"""Classification of spike trains as a Lightning module."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple, cast
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+from torchmetrics.classification import MulticlassAccuracy
+
+from lightning_modules.losses import CrossEntropy, FiringRate, spike_counts
+from lightning_modules.networks import FeedForward, NetworkOutput, is_graded
+
+__all__ = ["Prediction", "SpikeClassification"]
+
+
+class Prediction(NamedTuple):
+    """What `predict_step` returns.
+
+    Attributes:
+        classes: int64, (batch,).
+        scores: Class scores, (batch, class).
+        labels: int64, (batch,).
+    """
+
+    classes: Tensor
+    scores: Tensor
+    labels: Tensor
+
+
+class SpikeClassification(pl.LightningModule):
+    """Train a network to classify spike trains.
+
+    Logs `<stage>/loss`, `<stage>/accuracy` and `<stage>/spikes/<k>`, the spikes per neuron and sample of layer k, for
+    the stages train, val and test. Gradients come from `loss.backward()` alone, so clipping, accumulation, mixed
+    precision and distribution are the trainer's.
+
+    Args:
+        network: Takes spikes (T, batch, input) and returns `NetworkOutput`.
+        optimizer: Makes the optimiser from the parameters.
+        scheduler: Makes a learning-rate schedule from the optimiser; "cosine" lets the rate fall to zero over the run as
+            half a period of a cosine; None keeps it constant.
+        scheduler_interval: Whether `scheduler` advances every "epoch" or "step"; "cosine" advances every step.
+        loss: Loss on the network's outputs, which also reads the class.
+        firing_rate: Penalty on firing rates.
+        lr_factors: Factors of the learning rate for parameters of a given name, for instance `{"modulation": 10.0}`.
+
+    Raises:
+        ValueError: When a run starts, if the network does not fit the data or `lr_factors` names no parameter.
+    """
+
+    def __init__(
+        self,
+        network: FeedForward,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        scheduler: LRSchedulerCallable | Literal["cosine"] | None = None,
+        scheduler_interval: Literal["epoch", "step"] = "epoch",
+        loss: CrossEntropy = CrossEntropy(),
+        firing_rate: FiringRate = FiringRate(),
+        lr_factors: dict[str, float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(ignore=["network", "optimizer", "scheduler", "loss", "firing_rate"], logger=False)
+        self.network = network
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.scheduler_interval = scheduler_interval
+        self.loss, self.firing_rate = loss, firing_rate
+        self.lr_factors = lr_factors or {}
+        self.train_accuracy, self.val_accuracy, self.test_accuracy = (
+            MulticlassAccuracy(network.num_classes, average="micro") for _ in range(3)
+        )
+
+    def setup(self, stage: str) -> None:
+        data = getattr(self.trainer, "datamodule", None)
+        name = type(data).__name__
+        inputs, classes = (getattr(data, key, None) for key in ("num_inputs", "num_classes"))
+        if inputs is not None and inputs != self.network.sizes[0]:
+            raise ValueError(
+                f"FeedForward: sizes must start with {inputs}, the number of inputs of {name}, got {self.network.sizes}"
+            )
+        if classes is not None and classes != self.network.num_classes:
+            raise ValueError(
+                f"FeedForward: num_classes must be {classes} for {name}, got {self.network.num_classes}"
+            )
+
+    def forward(self, spikes: Tensor) -> NetworkOutput:
+        """Run the network over spikes (T, batch, input)."""
+        out: NetworkOutput = self.network(spikes)
+        return out
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        return self._step(batch, "train")
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._step(batch, "val")
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._step(batch, "test")
+
+    def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Prediction:
+        spikes, labels = batch
+        scores = self.loss.scores(self(spikes).outputs)
+        return Prediction(scores.argmax(dim=1), scores, labels)
+
+    def _step(self, batch: tuple[Tensor, Tensor], stage: str) -> Tensor:
+        x, labels = batch
+        outputs, spikes = self(x)
+        loss = self.loss(outputs, labels)
+        if self.firing_rate.weight:
+            loss = loss + self.firing_rate(spikes)
+        accuracy = getattr(self, f"{stage}_accuracy")
+        accuracy(self.loss.scores(outputs.detach()), labels)
+        options: dict[str, Any] = {
+            "on_step": False, "on_epoch": True, "batch_size": len(labels), "sync_dist": stage != "train",
+        }  # fmt: skip
+        self.log(f"{stage}/loss", loss, prog_bar=True, **options)
+        self.log(f"{stage}/accuracy", accuracy, prog_bar=True, **options)
+        for k, (layer, neuron) in enumerate(zip(spikes, self.network.neurons, strict=True), 1):
+            counts = spike_counts(layer.detach(), graded=is_graded(neuron))
+            self.log(f"{stage}/spikes/{k}", counts.mean(), **options)
+        return cast(Tensor, loss)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer(self._groups())
+        for group in optimizer.param_groups:
+            group["lr"] = group["lr"] * group.pop("lr_factor", 1.0)
+        if self.scheduler is None:
+            return optimizer
+        interval = self.scheduler_interval
+        scheduler: Any
+        if self.scheduler == "cosine":
+            steps = int(self.trainer.estimated_stepping_batches)
+            scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+            interval = "step"
+        else:
+            scheduler = self.scheduler(optimizer)
+        schedule = {"scheduler": scheduler, "interval": interval}
+        monitor = getattr(scheduler, "monitor", None)
+        if monitor is not None:
+            schedule["monitor"] = monitor
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def _groups(self) -> Any:
+        """Parameters, in groups if some have a learning rate of their own."""
+        if not self.lr_factors:
+            return self.parameters()
+        parts: dict[str, list[Tensor]] = {name: [] for name in ("", *self.lr_factors)}
+        for name, parameter in self.named_parameters():
+            last = name.rpartition(".")[2]
+            parts[last if last in self.lr_factors else ""].append(parameter)
+        missing = [name for name in self.lr_factors if not parts[name]]
+        if missing:
+            raise ValueError(
+                f"SpikeClassification: lr_factors must name learned parameters, got {', '.join(missing)}; "
+                "list them in the neuron's learn"
+            )
+        return [
+            {"params": params, "lr_factor": self.lr_factors.get(name, 1.0)}
+            for name, params in parts.items()
+            if params
+        ]

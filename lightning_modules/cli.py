@@ -1,0 +1,268 @@
+"""The command `snn-neuromod`: fit, validate, test and predict from configurations."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from jsonargparse import ArgumentError
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+
+from lightning_modules.callbacks import Interrupt, LogProgress
+from lightning_modules.classification import Prediction
+from lightning_modules.cli_arguments import COMMANDS, UsageError, next_version, prepare, usage
+from lightning_modules.cli_messages import is_user_error, readable
+
+__all__ = ["CLI", "main"]
+
+# Warnings of Lightning that no user of a configuration can act on.
+_QUIET = (
+    ".*does not have many workers",
+    ".*number of training batches .* is smaller than the logging interval",
+    ".*LeafSpec",
+    "(?s).*instantiate_classes",  # deprecated by jsonargparse, called by Lightning
+    "Be aware that when using `ckpt_path`",
+    "The dirpath has changed",
+    "Experiment logs directory .* exists",
+    "Checkpoint directory .* exists",
+)
+
+
+class CLI(LightningCLI):
+    """LightningCLI with run folders, held-out accuracy after training, and predictions in a file.
+
+    Args:
+        args: Arguments from `cli_arguments.prepare`.
+        name: Name of the experiment.
+        root: Folder of all runs.
+    """
+
+    def __init__(self, args: list[str], name: str, root: Path) -> None:
+        self.name, self.root = name, root
+        options = {"exit_on_error": False, "allow_abbrev": False}
+        super().__init__(
+            pl.LightningModule,
+            pl.LightningDataModule,
+            args=args,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            seed_everything_default=0,
+            save_config_kwargs={"overwrite": True},
+            trainer_defaults={
+                "default_root_dir": str(root), "enable_model_summary": False, "num_sanity_val_steps": 0,
+            },
+            parser_kwargs={**options, **{command: dict(options) for command in COMMANDS}},
+        )  # fmt: skip
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument(
+            "--monitor",
+            type=str | None,
+            default=None,
+            help="Keep the weights with the best value of this metric too, such as val/accuracy, and report those.",
+        )
+        parser.link_arguments("seed_everything", "data.init_args.seed")
+
+    def _prepare_subcommand_parser(
+        self, klass: type, subcommand: str, **kwargs: Any
+    ) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        parser.set_defaults({"weights_only": True})
+        if subcommand == "predict":
+            parser.add_argument("--output", type=str | None, default=None, help="CSV file to write.")
+        return parser
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        self.config = parser.parse_args(args)
+
+    def _parse_ckpt_path(self) -> None:
+        """The configuration says what the network is; a checkpoint only fills it."""
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        config = self._get(self.config_init, "trainer")
+        checkpoint = self._get(self.config_init, "ckpt_path")
+        self.interrupt = None
+        callbacks: list[pl.Callback] = []
+        if self.subcommand == "fit":
+            self.folder = next_version(self.root / self.name)
+            checkpoints = self.folder / "checkpoints"
+            self.interrupt = Interrupt(checkpoints / "last.ckpt")
+            if not config.fast_dev_run and config.enable_checkpointing is not False:
+                callbacks += [self.interrupt, *self._checkpoints(checkpoints)]
+            if config.logger is None or config.logger is True:
+                kwargs["logger"] = [
+                    kind(self.root, name=self.name, version=self.folder.name)
+                    for kind in (TensorBoardLogger, CSVLogger)
+                ]
+        else:
+            self.folder = Path(checkpoint).resolve().parents[1]
+            kwargs["logger"] = config.logger or False
+            self.save_config_callback = None
+        if config.enable_progress_bar is not False and not sys.stdout.isatty():
+            callbacks.append(LogProgress())
+        kwargs["callbacks"] = [*(config.callbacks or []), *callbacks]
+        return super().instantiate_trainer(**kwargs)
+
+    def _checkpoints(self, folder: Path) -> list[ModelCheckpoint]:
+        common: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False}
+        found = [ModelCheckpoint(filename="last", save_on_train_epoch_end=None, **common)]
+        monitor = self._get(self.config_init, "monitor")
+        if monitor:
+            mode = "min" if "loss" in monitor else "max"
+            found.append(ModelCheckpoint(filename="best", monitor=monitor, mode=mode, **common))
+        return found
+
+    def after_instantiate_classes(self) -> None:
+        # Lets load_from_checkpoint rebuild the network without further arguments.
+        self._dump_config()
+        model = self.config_dump["model"]
+        self.model.save_hyperparameters(
+            {
+                "_instantiator": "pytorch_lightning.cli.instantiate_module",
+                "_class_path": model["class_path"],
+                **model.get("init_args", {}),
+            },
+            logger=False,
+        )
+        self.start = time.monotonic()
+
+    def fit(self, **kwargs: Any) -> None:
+        """Train, then test."""
+        checkpoint = kwargs.get("ckpt_path")
+        if self.trainer.is_global_zero:
+            print(f"run folder {self.folder}" + (f", resuming {checkpoint}" if checkpoint else ""))
+        self.trainer.fit(**kwargs)
+        if self.trainer.fast_dev_run:
+            return
+        seconds = time.monotonic() - self.start
+        best = self._get(self.config_init, "monitor")
+        results = self.trainer.test(
+            datamodule=self.datamodule,
+            model=None if best else self.model,
+            ckpt_path="best" if best else None,
+            weights_only=True if best else None,
+            verbose=False,
+        )
+        if self.trainer.is_global_zero:
+            _report("held-out", results[0])
+            self._list_files(seconds)
+
+    def validate(self, **kwargs: Any) -> None:
+        """Validate a checkpoint."""
+        self._evaluate("validation", self.trainer.validate, kwargs)
+
+    def test(self, **kwargs: Any) -> None:
+        """Test a checkpoint."""
+        self._evaluate("held-out", self.trainer.test, kwargs)
+
+    def _evaluate(self, what: str, run: Any, kwargs: dict[str, Any]) -> None:
+        results = run(**{**kwargs, "verbose": False})
+        if not results:
+            raise ValueError(f"{self.subcommand}: data must have samples for it; raise val_fraction")
+        _report(what, results[0])
+
+    def predict(self, **kwargs: Any) -> None:
+        """Write the classes of the test data to a CSV file."""
+        batches: list[Prediction] = self.trainer.predict(**{**kwargs, "return_predictions": True})
+        output = Path(self._get(self.config_init, "output") or self.folder / "predictions.csv")
+        number, right = 0, 0
+        with output.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            num_classes = batches[0].scores.shape[1]
+            writer.writerow(["index", "label", "class", *(f"score_{k}" for k in range(num_classes))])
+            for batch in batches:
+                rows = zip(batch.labels.tolist(), batch.classes.tolist(), batch.scores.tolist(), strict=True)
+                for label, found, scores in rows:
+                    writer.writerow([number, label, found, *(f"{score:.6g}" for score in scores)])
+                    number, right = number + 1, right + (label == found)
+        print(f"predictions of {number} samples, {right / number:.2%} right: {output}")
+
+    def _list_files(self, seconds: float) -> None:
+        print(f"trained in {seconds:.0f} s; everything is in {self.folder}")
+        kinds = {
+            "checkpoint": "checkpoints/*.ckpt",
+            "metrics": "metrics.csv",
+            "TensorBoard": "events.out.*",
+            "config": "config.yaml",
+            "pictures": "pictures/*.png",
+        }
+        for kind, pattern in kinds.items():
+            paths = sorted(self.folder.glob(pattern))
+            names = ", ".join(path.relative_to(self.folder).as_posix() for path in paths)
+            if names:
+                print(f"  {kind:<12}{names}")
+
+
+def _report(what: str, metrics: dict[str, float]) -> None:
+    for name, value in metrics.items():
+        stage, _, metric = name.partition("/")
+        if metric == "accuracy":
+            print(f"{what} accuracy {value:.2%}")
+        elif metric.startswith("spikes/"):
+            print(f"  spikes per neuron and sample, layer {metric.partition('/')[2]}: {value:.2f}")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what no user can act on, for the time of a run."""
+    loggers = [
+        logging.getLogger(name)
+        for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.seed")
+    ]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        for message in _QUIET:
+            warnings.filterwarnings("ignore", message=message)
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"snn-neuromod: error: {message}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line.
+
+    Args:
+        args: Arguments behind the name of the program; None takes those of the process.
+
+    Raises:
+        SystemExit: With 2 if the command line or a configuration is wrong, 1 if the run cannot work (a missing file, a
+            network that does not fit its data), 130 after Ctrl-C. Set SNN_NEUROMOD_TRACEBACK=1 for tracebacks.
+    """
+    args = sys.argv[1:] if args is None else list(args)
+    if not args or args[0] in ("-h", "--help"):
+        print(usage())
+        return
+    debug = bool(os.environ.get("SNN_NEUROMOD_TRACEBACK"))
+    with _quiet():
+        try:
+            CLI(*prepare(args))
+        except (UsageError, ArgumentError) as error:
+            if debug:
+                raise
+            _fail(readable(error), 2)
+        except Exception as error:
+            if debug or not is_user_error(error):
+                raise
+            _fail(readable(error), 1)

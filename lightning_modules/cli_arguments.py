@@ -1,0 +1,178 @@
+"""What the command line accepts beyond plain LightningCLI: short names, bases, run folders, checkpoints by folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from lightning_modules.config_files import available_configs, config_root, find_config, load_config, merge
+
+__all__ = ["COMMANDS", "Arguments", "UsageError", "experiment_name", "next_version", "prepare", "usage"]
+
+COMMANDS = ("fit", "validate", "test", "predict")
+
+_HELP = f"""usage: snn-neuromod {{{",".join(COMMANDS)}}} -c CONFIG [--KEY VALUE ...]
+
+  fit       train a network, then report its accuracy on held-out data
+  validate  accuracy on the validation data of a checkpoint
+  test      accuracy on the test data of a checkpoint
+  predict   classes of the test data, written to a CSV file
+
+  -c CONFIG            a file, or one of the names below; several are laid over one another
+  --KEY VALUE          overrides one value, for instance --trainer.max_epochs 3
+  --ckpt_path PATH     a checkpoint or the folder of a run; "last" is the newest run of the configuration
+  --print_config       print the whole configuration and stop
+  snn-neuromod fit --help   all options
+
+configurations: {{}}
+"""
+
+
+class UsageError(Exception):
+    """A command line that cannot be understood."""
+
+
+class Arguments(NamedTuple):
+    """A command line made ready for LightningCLI.
+
+    Attributes:
+        args: The arguments, configurations replaced by their content.
+        name: Name of the experiment, which names its folder.
+        root: Folder of all runs.
+    """
+
+    args: list[str]
+    name: str
+    root: Path
+
+
+def usage() -> str:
+    """Text of `snn-neuromod --help`."""
+    return _HELP.format(", ".join(available_configs()))
+
+
+def prepare(args: Sequence[str]) -> Arguments:
+    """Check the order of a command line and resolve its configurations and its checkpoint.
+
+    Args:
+        args: Arguments behind the name of the program, the subcommand first.
+
+    Returns:
+        The arguments for LightningCLI and the name of the experiment.
+
+    Raises:
+        UsageError: If the subcommand is missing or wrong, or a checkpoint is missing.
+        FileNotFoundError: If a configuration is not there.
+        ValueError: If a configuration cannot be read.
+    """
+    if not args or args[0] not in COMMANDS:
+        got = repr(args[0]) if args else "nothing"
+        raise UsageError(
+            f"the first argument must be one of {', '.join(COMMANDS)}, got {got}; "
+            "for instance: snn-neuromod fit -c quickstart"
+        )
+    command, rest = args[0], list(args[1:])
+    rest, configs = _take(rest, ("-c", "--config"))
+    rest, checkpoints = _take(rest, ("--ckpt_path",))
+    _, roots = _take(rest, ("--trainer.default_root_dir",))
+    root = Path(roots[-1] if roots else "runs")
+    name = experiment_name(configs[0], root) if configs else ""
+    checkpoint = _checkpoint(checkpoints[-1], root, name) if checkpoints else None
+    if checkpoint is not None and not configs:
+        name, configs = _config_of(checkpoint, root)
+    if command != "fit" and checkpoint is None and not _asks_only(rest):
+        raise UsageError(
+            f"{command}: --ckpt_path must be given, for instance --ckpt_path {root / (name or 'quickstart')}/version_0; "
+            "without it the network would be untrained"
+        )
+    ready = [command]
+    if configs:
+        merged: dict[str, Any] = {}
+        for config in configs:
+            merged = merge(merged, load_config(config))
+        ready += ["--config", yaml.safe_dump(merged, sort_keys=False)]
+    if checkpoint is not None:
+        ready += ["--ckpt_path", str(checkpoint)]
+    return Arguments([*ready, *rest], name or "unnamed", root)
+
+
+def experiment_name(config: str, root: Path) -> str:
+    """Name of an experiment: the short name of its configuration, or the stem of a file of one's own."""
+    path = find_config(config).resolve()
+    for folder in (config_root().resolve(), root.resolve()):
+        if path.is_relative_to(folder):
+            inside = path.relative_to(folder).with_suffix("")
+            return (inside.parents[1] if path.name == "config.yaml" else inside).as_posix()
+    return path.stem
+
+
+def next_version(folder: Path) -> Path:
+    """First unused `version_<N>` in the folder of an experiment, after all that are there."""
+    taken = [_version(path) for path in folder.glob("version_*")]
+    return folder / f"version_{max(taken, default=-1) + 1}"
+
+
+def _version(folder: Path) -> int:
+    match = re.fullmatch(r"version_(\d+)", folder.name)
+    return int(match[1]) if match else -1
+
+
+def _asks_only(rest: list[str]) -> bool:
+    return any(arg in ("-h", "--help") or arg.startswith("--print_config") for arg in rest)
+
+
+def _take(args: Sequence[str], keys: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Split off the values of some options: (the other arguments, the values)."""
+    others, values = [], []
+    rest = iter(args)
+    for arg in rest:
+        key, equals, value = arg.partition("=")
+        if key not in keys:
+            others.append(arg)
+        elif equals:
+            values.append(value)
+        else:
+            value = next(rest, "")
+            if not value or value.startswith("-"):
+                raise UsageError(f"{key} must be followed by a value, got {value!r}")
+            values.append(value)
+    return others, values
+
+
+def _checkpoint(given: str, root: Path, name: str) -> Path:
+    """The checkpoint file that `--ckpt_path` means."""
+    path = Path(given)
+    if given == "last":
+        if not name:
+            raise UsageError("--ckpt_path last must come with a configuration: add -c NAME")
+        runs = sorted((root / name).glob("version_*/checkpoints/last.ckpt"), key=_age)
+        if not runs:
+            raise UsageError(
+                f"--ckpt_path last must find a run in {root / name}, got none; start one without --ckpt_path"
+            )
+        return runs[-1]
+    if path.is_dir():
+        path = path / "checkpoints" / "last.ckpt"
+    if not path.is_file():
+        raise UsageError(
+            f"--ckpt_path must be a checkpoint or the folder of a run, got {given}: no such file"
+        )
+    return path
+
+
+def _age(checkpoint: Path) -> int:
+    return _version(checkpoint.parents[1])
+
+
+def _config_of(checkpoint: Path, root: Path) -> tuple[str, list[str]]:
+    """Name and configuration of the run that a checkpoint belongs to."""
+    config = checkpoint.resolve().parents[1] / "config.yaml"
+    if not config.is_file():
+        raise UsageError(
+            f"--ckpt_path must lie in the folder of a run with its config.yaml, got {checkpoint}; or add -c NAME"
+        )
+    return experiment_name(str(config), root), [str(config)]

@@ -1,0 +1,79 @@
+"""One readable message for an error of the user, instead of a parser's or a trainer's own account."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["is_user_error", "readable"]
+
+_PARSER = re.compile(r"^(?:Parser key|Problem with given class_path) [\"']([^\"']*)[\"']:")
+_NOISE = re.compile(
+    r"^(Given value|Subtypes:|Errors:|Does not validate against any of the Union|Expected a <class 'NoneType'>|$)"
+)
+_CALLABLE = re.compile(
+    r"Type collections\.abc\.Callable\[.*\] expects a function or a callable class: "
+)
+_DUMPED = re.compile(r"\. Got value: Namespace\(.*$")
+
+
+def readable(error: BaseException | str) -> str:
+    """Shorten the message of an error to where it arose and what is wrong.
+
+    jsonargparse reports a value that fits none of several types as a nested list of all attempts, each with the whole
+    value. Kept are the keys on the way and the innermost complaints.
+
+    Args:
+        error: The error or its message.
+
+    Returns:
+        Usually one line.
+
+    Examples:
+        >>> readable('Parser key "trainer.max_epochs":\\n  Does not validate against any of the Union subtypes\\n'
+        ...     "  Subtypes: [int, NoneType]\\n  Errors:\\n    - Expected a <class 'int'>\\n"
+        ...     "    - Expected a <class 'NoneType'>\\n  Given value type: <class 'str'>\\n  Given value: many")
+        "trainer.max_epochs: expected a <class 'int'>; got many"
+    """
+    text = str(error).strip() or type(error).__name__
+    if "\n" not in text and "Parser key" not in text:
+        return text
+    keys: list[str] = []
+    complaints: list[str] = []
+    given = ""
+    for raw in text.splitlines():
+        line = _CALLABLE.sub("", raw.strip().removeprefix("- ").strip())
+        line = _DUMPED.sub("", line)
+        match = _PARSER.match(line)
+        if match:
+            if line.startswith("Parser key"):
+                keys.append(match[1])
+            line = line[match.end() :].strip()
+        elif line.startswith("Given value: ") and len(line) < 80 and "Namespace(" not in line:
+            given = given or line.removeprefix("Given value: ")
+        if line and not _NOISE.match(line) and line not in complaints:
+            complaints.append(line)
+    where = ".".join(key for key in keys if key)
+    what = "; ".join(complaints) or text.splitlines()[0]
+    if given and given not in what:
+        what = f"{what}; got {given}"
+    return f"{where}: {what[0].lower()}{what[1:]}" if where else what
+
+
+def is_user_error(error: BaseException) -> bool:
+    """Whether an error that a run raised is the user's to mend, so that no traceback is needed.
+
+    These are missing files and packages, wrong settings of the trainer, weights that do not fit, and the checks of this
+    package, whose messages begin with the name of what complains.
+    """
+    from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+    if str(error).startswith("Does not validate") and error.__cause__ is not None:
+        while error.__cause__ is not None:
+            error = error.__cause__
+        return isinstance(error, ValueError | TypeError | ImportError | FileNotFoundError)
+    if isinstance(error, FileNotFoundError | ImportError | MisconfigurationException):
+        return True
+    text = str(error)
+    if isinstance(error, RuntimeError):
+        return text.startswith("Error(s) in loading state_dict")
+    return isinstance(error, ValueError | TypeError) and bool(re.match(r"\w+: \w", text))

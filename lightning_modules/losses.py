@@ -1,0 +1,131 @@
+"""Losses on the outputs of a spiking network, and a penalty on its firing rates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = ["CrossEntropy", "Decision", "FiringRate", "spike_counts"]
+
+Decision = Literal["last", "mean", "max"]
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    r"""Cross-entropy of class scores that are read from the outputs over time.
+
+    Args:
+        decision: Scores from the outputs $y_t$: "last" step, "mean" or "max" over time. With a readout that sums spikes
+            "last" is the spike count.
+        scale: Factor of the scores before the softmax, > 0; spike counts are small numbers, sums over many neurons large
+            ones.
+        label_smoothing: Weight of the uniform distribution in the target, in [0, 1).
+        every_step: Average the loss over all steps instead of taking it once from the scores, so that the network is
+            pressed to decide early; the class is still read by `decision`.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Examples:
+        >>> loss = CrossEntropy(decision="last")
+        >>> outputs = torch.tensor([[[0.0, 9.0]], [[9.0, 0.0]]])  # (T, batch, class)
+        >>> loss.scores(outputs).tolist()
+        [[9.0, 0.0]]
+    """
+
+    decision: Decision = "last"
+    scale: float = 1.0
+    label_smoothing: float = 0.0
+    every_step: bool = False
+
+    def __post_init__(self) -> None:
+        if self.decision not in get_args(Decision):
+            raise ValueError(
+                f"CrossEntropy: decision must be one of {', '.join(get_args(Decision))}, got {self.decision!r}"
+            )
+        if not self.scale > 0:
+            raise ValueError(f"CrossEntropy: scale must be > 0, got {self.scale}")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(
+                f"CrossEntropy: label_smoothing must lie in [0, 1), got {self.label_smoothing}"
+            )
+
+    def scores(self, outputs: Tensor) -> Tensor:
+        """Class scores (batch, class) from the outputs (T, batch, class)."""
+        if self.decision == "last":
+            return outputs[-1]
+        return outputs.mean(dim=0) if self.decision == "mean" else outputs.amax(dim=0)
+
+    def __call__(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Loss of a batch.
+
+        Args:
+            outputs: (T, batch, class).
+            labels: int64, (batch,).
+
+        Returns:
+            A scalar.
+        """
+        if self.every_step:
+            steps = outputs.shape[0]
+            return self._cross_entropy(outputs.flatten(0, 1), labels.repeat(steps))
+        return self._cross_entropy(self.scores(outputs), labels)
+
+    def _cross_entropy(self, scores: Tensor, labels: Tensor) -> Tensor:
+        return functional.cross_entropy(
+            self.scale * scores, labels, label_smoothing=self.label_smoothing
+        )
+
+
+@dataclass(frozen=True)
+class FiringRate:
+    r"""Penalty $w \, \langle (\bar s_j - f)^2 \rangle_j$ on the mean output $\bar s_j$ of each neuron per step.
+
+    Args:
+        weight: Weight w, >= 0; 0 switches it off.
+        target: Rate f, >= 0. For graded spikes it is the mean of $\max(0, h)$, about twice their number.
+
+    Raises:
+        ValueError: If an argument is negative.
+    """
+
+    weight: float = 0.0
+    target: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("weight", "target"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"FiringRate: {name} must be >= 0, got {getattr(self, name)}")
+
+    def __call__(self, spikes: Sequence[Tensor]) -> Tensor:
+        """Penalty for the spikes of each layer, (T, batch, neuron); a scalar, the mean over layers."""
+        rates = [layer.flatten(0, -2).mean(dim=0) for layer in spikes]
+        return self.weight * torch.stack([(r - self.target).square().mean() for r in rates]).mean()
+
+
+def spike_counts(spikes: Tensor, *, graded: bool) -> Tensor:
+    """Number of spikes of each neuron.
+
+    Args:
+        spikes: Time first, (T, ..., neuron).
+        graded: Whether spikes are pulses of finite width, as in the SRC family: a spike is then an upward crossing of
+            0.5, as in De Geeter et al. 2024. Otherwise they are zeros and ones.
+
+    Returns:
+        Counts, (..., neuron), floating point.
+
+    Examples:
+        >>> pulse = torch.tensor([0.0, 0.4, 0.9, 1.0, 0.6, 0.0, 0.7])
+        >>> spike_counts(pulse[:, None], graded=True).item()
+        2.0
+    """
+    if not graded:
+        return spikes.float().sum(dim=0)
+    high = spikes > 0.5
+    rising = high[1:] & ~high[:-1]
+    return rising.float().sum(dim=0) + high[0].float()

@@ -1,0 +1,274 @@
+"""Feed-forward networks of spiking layers, and readouts of their output spikes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from snn_neuromod import BSRC, MSRC, SRC, LeakyIntegrator, Recurrent
+from snn_neuromod.layers import Layer
+from snn_neuromod.layers.recurrent import LearningRule
+
+__all__ = ["FeedForward", "NetworkOutput", "Neuron", "Readout", "SpikeSum", "SpikingLinear"]
+
+Neuron = Callable[[int], Layer]
+"""Makes a layer of neurons from their number; in YAML `class_path` and `init_args` of a layer."""
+
+Readout = Callable[[int, int], nn.Module]
+"""Makes a readout from the numbers of neurons read and of classes."""
+
+Init = Literal["xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "orthogonal"]
+
+
+class NetworkOutput(NamedTuple):
+    """What a network returns.
+
+    Attributes:
+        outputs: Readout at every step, (T, batch, class).
+        spikes: Spikes of each layer, first layer first, (T, batch, neuron).
+    """
+
+    outputs: Tensor
+    spikes: list[Tensor]
+
+
+class SpikeSum(nn.Module):
+    r"""Readout that adds up the spikes of one output neuron per class: $y_t = a\,y_{t-1} + s_t$.
+
+    Args:
+        in_features: Number of output neurons.
+        num_classes: Number of classes, the same.
+        decay: Decay a per step, in (0, 1]; 1 sums without a leak.
+
+    Raises:
+        ValueError: If the numbers differ or `decay` is outside (0, 1].
+
+    Examples:
+        >>> y, _ = SpikeSum(2, 2)(torch.ones(5, 1, 2))
+        >>> y[-1].tolist()
+        [[5.0, 5.0]]
+    """
+
+    def __init__(self, in_features: int, num_classes: int, *, decay: float = 1.0) -> None:
+        super().__init__()
+        if in_features != num_classes:
+            raise ValueError(
+                f"SpikeSum: in_features must equal num_classes={num_classes}, got {in_features}; "
+                "let the last layer have one neuron per class, or choose another readout"
+            )
+        if not 0 < decay <= 1:
+            raise ValueError(f"SpikeSum: decay must lie in (0, 1], got {decay}")
+        self.decay = decay
+        tau = math.inf if decay == 1 else -1 / math.log(decay)
+        self.filter = LeakyIntegrator(num_classes, tau=tau)
+
+    def forward(self, spikes: Tensor, state: object = None) -> tuple[Tensor, object]:
+        """Read a sequence of spikes, (T, batch, in_features); returns sums of the same shape and the state."""
+        out: tuple[Tensor, object] = self.filter(spikes, state)
+        return out
+
+    def extra_repr(self) -> str:
+        return f"decay={self.decay}"
+
+
+class SpikingLinear(nn.Module):
+    """Weights in front of a layer of neurons.
+
+    Args:
+        neuron: The layer.
+        in_features: Number of inputs.
+        bias: Whether each neuron receives a learned constant current.
+        input_gain: Factor of the weighted input.
+
+    Attributes:
+        weight: (neuron, in_features).
+        bias: (neuron,), zero at first, or None.
+    """
+
+    def __init__(
+        self, neuron: Layer, in_features: int, *, bias: bool = False, input_gain: float = 1.0
+    ) -> None:
+        super().__init__()
+        num_neurons = neuron.num_neurons or 0
+        self.neuron, self.input_gain = neuron, input_gain
+        self.weight = nn.Parameter(torch.empty(num_neurons, in_features))
+        self.bias = nn.Parameter(torch.zeros(num_neurons)) if bias else None
+
+    def forward(self, x: Tensor, state: object = None) -> tuple[Tensor, object]:
+        """Run over a sequence x (T, batch, in_features); returns spikes (T, batch, neuron) and the state."""
+        current = functional.linear(x, self.input_gain * self.weight, self.bias)
+        out: tuple[Tensor, object] = self.neuron(current, state)
+        return out
+
+    def extra_repr(self) -> str:
+        return f"in_features={self.weight.shape[1]}, input_gain={self.input_gain:g}"
+
+
+class FeedForward(nn.Module):
+    r"""Layers of spiking neurons one after another, with a readout of the last one.
+
+    Args:
+        sizes: Number of inputs, then the number of neurons of each layer, for instance `[784, 32, 10]`.
+        num_classes: Number of classes.
+        neuron: Makes the neurons of a layer from their number, for instance `snn_neuromod.MSRC`.
+        output_neuron: The same for the last layer; None takes `neuron`.
+        readout: Makes the readout from the number of neurons of the last layer and the number of classes: `SpikeSum`
+            for one output neuron per class, `snn_neuromod.PopulationReadout` for fixed groups of neurons,
+            `snn_neuromod.LeakyReadout` for learned weights.
+        recurrent: Whether the neurons of a layer are connected among themselves; one value, or one per layer.
+        learning_rule: "bptt" or "eprop", for recurrent layers; in a layer that is not recurrent both are the same.
+        init: How weights are drawn, a function of `torch.nn.init` without its underscore.
+        gain: Gain of that function (weights of kaiming_* are multiplied by it).
+        input_gain: Factor of the weighted inputs, > 0, for neurons of large units such as Izhikevich's (10 to 100). In a
+            recurrent layer it multiplies the first weights instead.
+        bias: Whether each neuron receives a learned constant current; for layers that are not recurrent.
+
+    Attributes:
+        layers: The layers, each with its `.neuron`.
+        readout: The readout.
+
+    Raises:
+        ValueError: If sizes are not positive, there is no layer, or the other arguments do not fit.
+
+    Examples:
+        >>> from snn_neuromod import MSRC
+        >>> net = FeedForward([784, 32, 10], neuron=MSRC)
+        >>> outputs, spikes = net((torch.rand(20, 4, 784) < 0.1).byte())  # (T, batch, input)
+        >>> outputs.shape, [s.shape[-1] for s in spikes]
+        (torch.Size([20, 4, 10]), [32, 10])
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        *,
+        neuron: Neuron,
+        num_classes: int = 10,
+        output_neuron: Neuron | None = None,
+        readout: Readout = SpikeSum,
+        recurrent: bool | Sequence[bool] = False,
+        learning_rule: LearningRule = "bptt",
+        init: Init = "xavier_uniform",
+        gain: float = 1.0,
+        input_gain: float = 1.0,
+        bias: bool = False,
+    ) -> None:
+        super().__init__()
+        sizes = list(sizes)
+        if len(sizes) < 2 or not all(size >= 1 for size in sizes):
+            raise ValueError(
+                f"FeedForward: sizes must be the number of inputs and of neurons in each layer, all >= 1, got {sizes}"
+            )
+        if init not in get_args(Init):
+            raise ValueError(
+                f"FeedForward: init must be one of {', '.join(get_args(Init))}, got {init!r}"
+            )
+        for name, value in (("gain", gain), ("input_gain", input_gain)):
+            if not value > 0:
+                raise ValueError(f"FeedForward: {name} must be > 0, got {value}")
+        num_layers = len(sizes) - 1
+        loops = [recurrent] * num_layers if isinstance(recurrent, bool) else list(recurrent)
+        if len(loops) != num_layers:
+            raise ValueError(
+                f"FeedForward: recurrent must be one value or one for each of the {num_layers} layers, got {loops}"
+            )
+        if bias and any(loops):
+            raise ValueError(
+                "FeedForward: bias must be false with recurrent layers; learn the neurons' own b instead"
+            )
+        makers = [neuron] * (num_layers - 1) + [output_neuron or neuron]
+        self.sizes, self.num_classes = sizes, num_classes
+        layers: list[nn.Module] = []
+        for make, looped, num_inputs, num_neurons in zip(
+            makers, loops, sizes[:-1], sizes[1:], strict=True
+        ):
+            cells = make(num_neurons)
+            if looped:
+                layers.append(Recurrent(cells, num_inputs, learning_rule=learning_rule))
+                _initialise(layers[-1], init, gain * input_gain)
+            else:
+                layers.append(SpikingLinear(cells, num_inputs, bias=bias, input_gain=input_gain))
+                _initialise(layers[-1], init, gain)
+        self.layers = nn.ModuleList(layers)
+        self.readout = readout(sizes[-1], num_classes)
+
+    @property
+    def neurons(self) -> list[Layer]:
+        """The neurons of each layer."""
+        return [layer.neuron for layer in self.layers]  # type: ignore[misc]
+
+    def forward(self, x: Tensor) -> NetworkOutput:
+        """Run over a batch of sequences, starting at rest.
+
+        Args:
+            x: Input spikes, time first, (T, batch, sizes[0]), of any type.
+
+        Returns:
+            outputs: Readout at every step, (T, batch, num_classes), at least float32.
+            spikes: Spikes of each layer.
+
+        Raises:
+            ValueError: If `x` has another shape.
+        """
+        if x.ndim != 3 or x.shape[-1] != self.sizes[0]:
+            raise ValueError(
+                f"FeedForward: x must have shape (T, batch, {self.sizes[0]}), got {tuple(x.shape)}; "
+                "let sizes start with the number of inputs of the data"
+            )
+        spikes = x.to(next(self.parameters()).dtype)
+        record = []
+        for layer in self.layers:
+            spikes, _ = layer(spikes)
+            record.append(spikes)
+        exact = spikes.to(torch.promote_types(spikes.dtype, torch.float32))
+        outputs, _ = self.readout(exact)
+        return NetworkOutput(outputs, record)
+
+    @torch.no_grad()
+    def membranes(self, x: Tensor) -> list[Tensor]:
+        """Membrane of every neuron at every step, for pictures; slow.
+
+        Args:
+            x: As in `forward`.
+
+        Returns:
+            h (SRC family) or v of each layer, (T, batch, neuron).
+        """
+        spikes = x.to(next(self.parameters()).dtype)
+        traces = []
+        for layer in self.layers:
+            state, spiked, membrane = None, [], []
+            for now in spikes.split(1):
+                out, state = layer(now, state)
+                cell = state.neuron if isinstance(layer, Recurrent) else state
+                spiked.append(out)
+                membrane.append(cell.h if hasattr(cell, "h") else cell.v)
+            spikes = torch.cat(spiked)
+            traces.append(torch.stack(membrane))
+        return traces
+
+
+def is_graded(neuron: Layer) -> bool:
+    """Whether a layer's spikes are pulses of finite width and height, as in the SRC family."""
+    return isinstance(neuron, SRC | MSRC | BSRC)
+
+
+def _initialise(layer: nn.Module, init: Init, gain: float) -> None:
+    fill = getattr(nn.init, f"{init}_")
+    for weight in layer.parameters(recurse=False):
+        if weight.ndim != 2:
+            continue
+        if init.startswith("kaiming"):
+            fill(weight)
+            with torch.no_grad():
+                weight.mul_(gain)
+        else:
+            fill(weight, gain=gain)
+    if isinstance(layer, Recurrent):
+        with torch.no_grad():
+            layer.w_rec.fill_diagonal_(0.0)
