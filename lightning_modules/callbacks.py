@@ -17,8 +17,8 @@ __all__ = ["Interrupt", "LogProgress"]
 class Interrupt(pl.Callback):
     """On Ctrl-C finish the batch, save, and stop; a second Ctrl-C stops at once.
 
-    Lightning's own handling stops in the middle of a batch, perhaps of the optimiser's step, so that what it saves could
-    not be resumed exactly.
+    Lightning's own handling stops in the middle of a batch, perhaps of the optimiser's step, so that what it saves
+    could not be resumed exactly.
 
     Args:
         checkpoint: File to save to.
@@ -59,7 +59,7 @@ class Interrupt(pl.Callback):
     def _handle(self, signum: int, frame: Any) -> None:
         self.interrupted = True
         self.restore()
-        print("\nSaving after this batch; Ctrl-C again stops at once.", file=sys.stderr, flush=True)  # noqa: T201
+        print("\nSaving after this batch; Ctrl-C again stops at once.", file=sys.stderr, flush=True)
 
 
 class LogProgress(ProgressBar):
@@ -96,4 +96,4 @@ class LogProgress(ProgressBar):
         self.print(f"epoch {epochs}  {values}  {time.monotonic() - self._start:.0f} s")
 
     def print(self, *args: Any, sep: str = " ", **kwargs: Any) -> None:
-        print(*args, sep=sep, flush=True)  # noqa: T201
+        print(*args, sep=sep, flush=True)

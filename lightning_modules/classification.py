@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -40,8 +40,8 @@ class SpikeClassification(pl.LightningModule):
     Args:
         network: Takes spikes (T, batch, input) and returns `NetworkOutput`.
         optimizer: Makes the optimiser from the parameters.
-        scheduler: Makes a learning-rate schedule from the optimiser; "cosine" lets the rate fall to zero over the run as
-            half a period of a cosine; None keeps it constant.
+        scheduler: Makes a learning-rate schedule from the optimiser; "cosine" lets the rate fall to zero over the run
+            as half a period of a cosine; None keeps it constant.
         scheduler_interval: Whether `scheduler` advances every "epoch" or "step"; "cosine" advances every step.
         loss: Loss on the network's outputs, which also reads the class.
         firing_rate: Penalty on firing rates.
@@ -55,14 +55,16 @@ class SpikeClassification(pl.LightningModule):
         self,
         network: FeedForward,
         optimizer: OptimizerCallable = torch.optim.Adam,
-        scheduler: LRSchedulerCallable | Literal["cosine"] | None = None,
+        scheduler: Literal["cosine"] | LRSchedulerCallable | None = None,
         scheduler_interval: Literal["epoch", "step"] = "epoch",
         loss: CrossEntropy = CrossEntropy(),
         firing_rate: FiringRate = FiringRate(),
         lr_factors: dict[str, float] | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(ignore=["network", "optimizer", "scheduler", "loss", "firing_rate"], logger=False)
+        self.save_hyperparameters(
+            ignore=["network", "optimizer", "scheduler", "loss", "firing_rate"], logger=False
+        )
         self.network = network
         self.optimizer, self.scheduler = optimizer, scheduler
         self.scheduler_interval = scheduler_interval
@@ -120,7 +122,7 @@ class SpikeClassification(pl.LightningModule):
         for k, (layer, neuron) in enumerate(zip(spikes, self.network.neurons, strict=True), 1):
             counts = spike_counts(layer.detach(), graded=is_graded(neuron))
             self.log(f"{stage}/spikes/{k}", counts.mean(), **options)
-        return cast(Tensor, loss)
+        return loss
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self._groups())

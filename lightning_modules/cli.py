@@ -8,10 +8,10 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 from jsonargparse import ArgumentError
@@ -31,6 +31,7 @@ _QUIET = (
     ".*does not have many workers",
     ".*number of training batches .* is smaller than the logging interval",
     ".*LeafSpec",
+    "Total length of `list` across ranks is zero",  # val_fraction: 0
     "(?s).*instantiate_classes",  # deprecated by jsonargparse, called by Lightning
     "Be aware that when using `ckpt_path`",
     "The dirpath has changed",
@@ -82,7 +83,9 @@ class CLI(LightningCLI):
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         parser.set_defaults({"weights_only": True})
         if subcommand == "predict":
-            parser.add_argument("--output", type=str | None, default=None, help="CSV file to write.")
+            parser.add_argument(
+                "--output", type=str | None, default=None, help="CSV file to write."
+            )
         return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -145,7 +148,7 @@ class CLI(LightningCLI):
         if self.trainer.is_global_zero:
             print(f"run folder {self.folder}" + (f", resuming {checkpoint}" if checkpoint else ""))
         self.trainer.fit(**kwargs)
-        if self.trainer.fast_dev_run:
+        if self._get(self.config_init, "trainer").fast_dev_run:
             return
         seconds = time.monotonic() - self.start
         best = self._get(self.config_init, "monitor")
@@ -171,23 +174,33 @@ class CLI(LightningCLI):
     def _evaluate(self, what: str, run: Any, kwargs: dict[str, Any]) -> None:
         results = run(**{**kwargs, "verbose": False})
         if not results:
-            raise ValueError(f"{self.subcommand}: data must have samples for it; raise val_fraction")
+            raise ValueError(
+                f"{self.subcommand}: data must have samples for it; raise val_fraction"
+            )
         _report(what, results[0])
 
     def predict(self, **kwargs: Any) -> None:
         """Write the classes of the test data to a CSV file."""
-        batches: list[Prediction] = self.trainer.predict(**{**kwargs, "return_predictions": True})
+        found = self.trainer.predict(**{**kwargs, "return_predictions": True})
+        batches = cast(list[Prediction], found)
         output = Path(self._get(self.config_init, "output") or self.folder / "predictions.csv")
         number, right = 0, 0
         with output.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             num_classes = batches[0].scores.shape[1]
-            writer.writerow(["index", "label", "class", *(f"score_{k}" for k in range(num_classes))])
+            writer.writerow(
+                ["index", "label", "class", *(f"score_{k}" for k in range(num_classes))]
+            )
             for batch in batches:
-                rows = zip(batch.labels.tolist(), batch.classes.tolist(), batch.scores.tolist(), strict=True)
-                for label, found, scores in rows:
-                    writer.writerow([number, label, found, *(f"{score:.6g}" for score in scores)])
-                    number, right = number + 1, right + (label == found)
+                rows = zip(
+                    batch.labels.tolist(),
+                    batch.classes.tolist(),
+                    batch.scores.tolist(),
+                    strict=True,
+                )
+                for label, guess, scores in rows:
+                    writer.writerow([number, label, guess, *(f"{score:.6g}" for score in scores)])
+                    number, right = number + 1, right + (label == guess)
         print(f"predictions of {number} samples, {right / number:.2%} right: {output}")
 
     def _list_files(self, seconds: float) -> None:
@@ -206,9 +219,9 @@ class CLI(LightningCLI):
                 print(f"  {kind:<12}{names}")
 
 
-def _report(what: str, metrics: dict[str, float]) -> None:
+def _report(what: str, metrics: Mapping[str, float]) -> None:
     for name, value in metrics.items():
-        stage, _, metric = name.partition("/")
+        _, _, metric = name.partition("/")
         if metric == "accuracy":
             print(f"{what} accuracy {value:.2%}")
         elif metric.startswith("spikes/"):

@@ -9,9 +9,23 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from lightning_modules.config_files import available_configs, config_root, find_config, load_config, merge
+from lightning_modules.config_files import (
+    available_configs,
+    config_root,
+    find_config,
+    load_config,
+    merge,
+)
 
-__all__ = ["COMMANDS", "Arguments", "UsageError", "experiment_name", "next_version", "prepare", "usage"]
+__all__ = [
+    "COMMANDS",
+    "Arguments",
+    "UsageError",
+    "experiment_name",
+    "next_version",
+    "prepare",
+    "usage",
+]
 
 COMMANDS = ("fit", "validate", "test", "predict")
 
@@ -86,8 +100,8 @@ def prepare(args: Sequence[str]) -> Arguments:
         name, configs = _config_of(checkpoint, root)
     if command != "fit" and checkpoint is None and not _asks_only(rest):
         raise UsageError(
-            f"{command}: --ckpt_path must be given, for instance --ckpt_path {root / (name or 'quickstart')}/version_0; "
-            "without it the network would be untrained"
+            f"{command}: --ckpt_path must be given, for instance --ckpt_path "
+            f"{root / (name or 'quickstart')}/version_0; without it the network would be untrained"
         )
     ready = [command]
     if configs:

@@ -13,11 +13,12 @@ _NOISE = re.compile(
 _CALLABLE = re.compile(
     r"Type collections\.abc\.Callable\[.*\] expects a function or a callable class: "
 )
-_DUMPED = re.compile(r"\. Got value: Namespace\(.*$")
+_DUMPED = re.compile(r"\. Got value: (Namespace\(.*)?$")
+_NESTED = re.compile(r"NestedArg\(key='[^']*', val=(.*)\)$")
 
 
 def readable(error: BaseException | str) -> str:
-    """Shorten the message of an error to where it arose and what is wrong.
+    r"""Shorten the message of an error to where it arose and what is wrong.
 
     jsonargparse reports a value that fits none of several types as a nested list of all attempts, each with the whole
     value. Kept are the keys on the way and the innermost complaints.
@@ -29,13 +30,13 @@ def readable(error: BaseException | str) -> str:
         Usually one line.
 
     Examples:
-        >>> readable('Parser key "trainer.max_epochs":\\n  Does not validate against any of the Union subtypes\\n'
-        ...     "  Subtypes: [int, NoneType]\\n  Errors:\\n    - Expected a <class 'int'>\\n"
-        ...     "    - Expected a <class 'NoneType'>\\n  Given value type: <class 'str'>\\n  Given value: many")
+        >>> readable('Parser key "trainer.max_epochs":\n  Does not validate against any of the Union subtypes\n'
+        ...     "  Subtypes: [int, NoneType]\n  Errors:\n    - Expected a <class 'int'>\n"
+        ...     "    - Expected a <class 'NoneType'>\n  Given value type: <class 'str'>\n  Given value: many")
         "trainer.max_epochs: expected a <class 'int'>; got many"
     """
     text = str(error).strip() or type(error).__name__
-    if "\n" not in text and "Parser key" not in text:
+    if not re.search(r"Parser key|Does not validate|Problem with", text):
         return text
     keys: list[str] = []
     complaints: list[str] = []
@@ -49,7 +50,7 @@ def readable(error: BaseException | str) -> str:
                 keys.append(match[1])
             line = line[match.end() :].strip()
         elif line.startswith("Given value: ") and len(line) < 80 and "Namespace(" not in line:
-            given = given or line.removeprefix("Given value: ")
+            given = given or _NESTED.sub(r"\1", line.removeprefix("Given value: "))
         if line and not _NOISE.match(line) and line not in complaints:
             complaints.append(line)
     where = ".".join(key for key in keys if key)
@@ -65,7 +66,7 @@ def is_user_error(error: BaseException) -> bool:
     These are missing files and packages, wrong settings of the trainer, weights that do not fit, and the checks of this
     package, whose messages begin with the name of what complains.
     """
-    from pytorch_lightning.utilities.exceptions import MisconfigurationException
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
 
     if str(error).startswith("Does not validate") and error.__cause__ is not None:
         while error.__cause__ is not None:

@@ -20,10 +20,10 @@ class CrossEntropy:
     r"""Cross-entropy of class scores that are read from the outputs over time.
 
     Args:
-        decision: Scores from the outputs $y_t$: "last" step, "mean" or "max" over time. With a readout that sums spikes
-            "last" is the spike count.
-        scale: Factor of the scores before the softmax, > 0; spike counts are small numbers, sums over many neurons large
-            ones.
+        decision: Scores from the outputs $y_t$: "last" step, "mean" or "max" over time. With a readout that sums
+            spikes "last" is the spike count.
+        scale: Factor of the scores before the softmax, > 0; spike counts are small numbers, sums over many neurons
+            large ones.
         label_smoothing: Weight of the uniform distribution in the target, in [0, 1).
         every_step: Average the loss over all steps instead of taking it once from the scores, so that the network is
             pressed to decide early; the class is still read by `decision`.

@@ -124,8 +124,8 @@ class FeedForward(nn.Module):
         learning_rule: "bptt" or "eprop", for recurrent layers; in a layer that is not recurrent both are the same.
         init: How weights are drawn, a function of `torch.nn.init` without its underscore.
         gain: Gain of that function (weights of kaiming_* are multiplied by it).
-        input_gain: Factor of the weighted inputs, > 0, for neurons of large units such as Izhikevich's (10 to 100). In a
-            recurrent layer it multiplies the first weights instead.
+        input_gain: Factor of the weighted inputs, > 0, for neurons of large units such as Izhikevich's (10 to 100).
+            In a recurrent layer it multiplies the first weights instead.
         bias: Whether each neuron receives a learned constant current; for layers that are not recurrent.
 
     Attributes:
