@@ -7,9 +7,11 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from snn_neuromod import dynamics, surrogate
+from snn_neuromod._types import Param
 from snn_neuromod.kernels.alif import linearise_alif, linearise_stdp_alif
 from snn_neuromod.kernels.izhikevich import linearise_izhikevich
 from snn_neuromod.kernels.leaky_integrator import linearise_leaky_integrator
@@ -61,6 +63,14 @@ def encode(neuron: str, **options: Any) -> str:
     return json.dumps({"neuron": neuron, **options}, sort_keys=True)
 
 
+def _hard_spikes(distance: Tensor, unit: Param, held: Tensor | None = None) -> Tensor:
+    """Spikes of `surrogate.Psi` without its derivative, which the closed form knows."""
+    spikes = torch.gt(
+        distance, 0, out=torch.empty_like(distance)
+    )  # no detour through bool, which is slow
+    return spikes if held is None else spikes.masked_fill_(held, 0.0)
+
+
 @cache
 def decode(neuron: str) -> Neuron:
     """Neuron that `encode` wrote."""
@@ -69,7 +79,7 @@ def decode(neuron: str) -> Neuron:
     step_options = dict(options)
     if "psi" in options:
         options["psi"] = surrogate.Psi(**options["psi"])
-        step_options["spike_fn"] = options["psi"]
+        step_options["spike_fn"] = _hard_spikes
         del step_options["psi"]
     if "straight_through" in options:  # same spikes either way; the closed form knows the gradient
         del step_options["straight_through"]

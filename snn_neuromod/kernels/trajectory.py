@@ -22,7 +22,8 @@ def fused(neuron: Neuron, params: list[Tensor], recurrent: list[Tensor], ndim: i
 
 def kept(neuron: Neuron, needed: list[bool], fused: bool) -> list[str]:
     """Names of the tracks that the backward pass reads; the spikes it has."""
-    states = [name for name in neuron.module.State._fields if name != "z"]
+    unread = {"z"} if neuron.options.get("refractory") else {"z", "held"}
+    states = [name for name in neuron.module.State._fields if name not in unread]
     if not fused:
         return states
     names = neuron.module.Params._fields

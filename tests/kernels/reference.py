@@ -1,0 +1,160 @@
+"""The reference scan next to the operator: same arguments, plain autograd."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from snn_neuromod import dynamics, surrogate
+from snn_neuromod.kernels import sequence
+
+DTYPE = torch.float64
+SRC_FAMILY = ("src", "msrc", "bsrc")
+
+
+class Case(NamedTuple):
+    """A neuron with options, and everything that a gradient may be taken with respect to."""
+
+    neuron: str
+    options: dict[str, Any]
+    current: Tensor
+    params: list[Tensor]
+    state: list[Tensor]
+    w_rec: Tensor | None = None
+    spikes: Tensor | None = None
+    through_time: bool = True
+
+    @property
+    def module(self) -> Any:
+        return getattr(dynamics, self.neuron)
+
+    @property
+    def leaves(self) -> dict[str, Tensor]:
+        recurrent = {} if self.w_rec is None else {"w_rec": self.w_rec, "spikes": self.spikes}
+        return {
+            "current": self.current,
+            **dict(zip(self.module.Params._fields, self.params, strict=True)),
+            **{
+                f"initial {k}": s
+                for k, s in zip(self.module.State._fields, self.state, strict=True)
+            },
+            **recurrent,
+        }
+
+    def operator(self) -> tuple[Tensor, list[Tensor]]:
+        return sequence.run(
+            sequence.encode(self.neuron, **self.options),
+            self.current,
+            self.params,
+            self.state,
+            w_rec=self.w_rec,
+            spikes=self.spikes,
+            through_time=self.through_time,
+        )
+
+    def reference(self) -> tuple[Tensor, list[Tensor]]:
+        options = dict(self.options)
+        if "psi" in options:
+            options["spike_fn"] = options.pop("psi")
+        if "straight_through" in options:
+            straight = options.pop("straight_through")
+            options["spike_fn"] = surrogate.straight_through_relu if straight else torch.relu
+        state, before, out = self.module.State(*self.state), self.spikes, []
+        for t, current in enumerate(self.current.unbind(0)):
+            if self.w_rec is not None:
+                current = (
+                    current + (before if self.through_time else before.detach()) @ self.w_rec.T
+                )
+            before, state = self.module.step(self._params_at(t), state, current, **options)
+            out.append(before)
+        return torch.stack(out), list(state)
+
+    def _params_at(self, t: int) -> Any:
+        ndim = self.current.ndim
+        return self.module.Params(
+            *(
+                p if p.ndim < ndim else p.expand(len(self.current), *p.shape[1:])[t]
+                for p in self.params
+            )
+        )
+
+
+def make_case(
+    neuron: str,
+    options: dict[str, Any],
+    *,
+    shape: Sequence[int] = (20, 3, 4),
+    recurrent: bool = False,
+    through_time: bool = True,
+    dtype: torch.dtype = DTYPE,
+    seed: int = 0,
+    **params: Any,
+) -> Case:
+    """Case with currents at which the neuron is alive, and random weights and states around rest."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*size: int) -> Tensor:
+        return torch.randn(*size, generator=generator, dtype=DTYPE)
+
+    module = getattr(dynamics, neuron)
+    mean, spread = {"src": (3, 3), "msrc": (1, 2), "bsrc": (1, 2), "izhikevich": (30, 10)}.get(
+        neuron, (0.5, 1)
+    )
+    current = mean + spread * normal(*shape)
+    state = [s + 0.01 * normal(*shape[1:]) for s in module.initial_state(current[0])]
+    if "z" in module.State._fields:
+        state[module.State._fields.index("z")].round_()
+    if "held" in module.State._fields:
+        state[module.State._fields.index("held")].zero_()
+    num = shape[-1]
+    leaf = [current, *(torch.as_tensor(p, dtype=DTYPE) for p in module.Params(**params)), *state]
+    leaf += [0.5 * normal(num, num), torch.zeros(shape[1:], dtype=DTYPE)]
+    leaf = [tensor.detach().to(dtype).clone().requires_grad_() for tensor in leaf]
+    count = len(module.Params._fields)
+    weights = leaf[-2:] if recurrent else [None, None]
+    return Case(
+        neuron, options, leaf[0], leaf[1 : 1 + count], leaf[1 + count : -2], *weights, through_time
+    )
+
+
+def gradients(case: Case, *, fast: bool) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
+    """Spikes, last state, and the gradient of a random function of both by every leaf."""
+    spikes, state = case.operator() if fast else case.reference()
+    generator = torch.Generator().manual_seed(7)
+    loss = sum(
+        (x * torch.randn(x.shape, generator=generator, dtype=DTYPE).to(x.dtype)).sum()
+        for x in (spikes, *state)
+        if x.requires_grad
+    )
+    leaves = case.leaves
+    found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
+    return (
+        spikes,
+        state,
+        {
+            name: torch.zeros_like(leaf) if grad is None else grad
+            for (name, leaf), grad in zip(leaves.items(), found, strict=True)
+        },
+    )
+
+
+def assert_equal_gradients(case: Case, *, tolerance: float = 1e-10) -> dict[str, Tensor]:
+    """Operator equals reference in spikes, state and every gradient, on a live network."""
+    spikes, state, expected = gradients(case, fast=False)
+    fast_spikes, fast_state, found = gradients(case, fast=True)
+    threshold = 0.5 if case.neuron in SRC_FAMILY else 0
+    assert (spikes > threshold).any(), "silent network"
+    assert (spikes <= threshold).any(), "network fires at every step"
+    for name, a, b in [
+        ("spikes", spikes, fast_spikes),
+        *zip(case.module.State._fields, state, fast_state, strict=True),
+        *((f"gradient of {name}", expected[name], found[name]) for name in expected),
+    ]:
+        assert a.shape == b.shape, name
+        error = (a - b).abs().max() / a.abs().max().clamp(min=1e-300)
+        assert error < tolerance, f"{name}: relative error {error:.1e}"
+    assert expected["current"].abs().max() > 0
+    return found

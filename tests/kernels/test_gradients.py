@@ -1,0 +1,161 @@
+"""Gradients of the sequence operator equal those of the reference scan under autograd, for every neuron and option."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from snn_neuromod import dynamics, surrogate
+from snn_neuromod.kernels import sequence
+from tests.kernels.reference import SRC_FAMILY, Case, assert_equal_gradients, gradients, make_case
+
+DETACHED = {"straight_through": True, "detach_recurrence": True}
+FULL = {"straight_through": False, "detach_recurrence": False}
+ALIF = {"psi": surrogate.Psi(), "reset": "subtract", "refractory": 0, "detach_reset": False}
+STDP = {"psi": dynamics.stdp_alif.PSI, "refractory": 2, "detach_reset": False}
+IZHIKEVICH = {"psi": dynamics.izhikevich.PSI, "detach_reset": False}
+PATHS = {"feedforward": (False, True), "recurrent": (True, True), "e-prop": (True, False)}
+
+
+@pytest.fixture(params=[1, 7], ids=["steps", "segments"], autouse=True)
+def _segments(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments of one step, and of seven of the 20 steps of three samples and four neurons."""
+    monkeypatch.setattr(sequence, "SEGMENT_ELEMENTS", request.param * 12)
+
+
+@pytest.fixture(params=PATHS, ids=list(PATHS))
+def path(request: pytest.FixtureRequest) -> dict[str, bool]:
+    recurrent, through_time = PATHS[request.param]
+    return {"recurrent": recurrent, "through_time": through_time}
+
+
+@pytest.mark.parametrize("neuron", SRC_FAMILY)
+@pytest.mark.parametrize("straight_through", [True, False])
+@pytest.mark.parametrize("detach_recurrence", [True, False])
+@pytest.mark.parametrize("z", [0.0, 0.3])
+def test_src_family(
+    neuron: str, straight_through: bool, detach_recurrence: bool, z: float, path: dict[str, bool]
+) -> None:
+    options = {"straight_through": straight_through, "detach_recurrence": detach_recurrence}
+    b = {"b": -4.0} if neuron == "src" else {}
+    assert_equal_gradients(make_case(neuron, options, z=z, **b, **path))
+
+
+@pytest.mark.parametrize("neuron", SRC_FAMILY)
+@pytest.mark.parametrize("options", [DETACHED, FULL], ids=["detached", "full"])
+def test_src_family_with_parameters_per_neuron(
+    neuron: str, options: dict[str, bool], path: dict[str, bool]
+) -> None:
+    params = {
+        "alpha": torch.linspace(0.3, 0.9, 4),
+        "rho": torch.tensor([3.0, math.inf, 2.0, math.inf]),
+        "r": torch.linspace(2, 4, 4),
+        "r_s": torch.linspace(-7, -6, 4),
+        "z": torch.linspace(0, 0.3, 4),
+        "z_hyp": torch.linspace(0.5, 0.9, 4),
+        "z_dep": torch.linspace(0, 0.2, 4),
+        "b": torch.linspace(-5, -4, 4) if neuron == "src" else torch.linspace(-0.5, 0.5, 4),
+    }
+    grads = assert_equal_gradients(make_case(neuron, options, **params, **path))
+    assert (grads["rho"] == 0).tolist() == [False, True, False, True]
+
+
+@pytest.mark.parametrize("neuron", ["msrc", "bsrc"])
+@pytest.mark.parametrize("options", [DETACHED, FULL], ids=["detached", "full"])
+@pytest.mark.parametrize("shape", [(20, 3, 4), (20, 1, 4), (1, 3, 4), (4,)], ids=str)
+def test_modulation(
+    neuron: str, options: dict[str, bool], shape: tuple[int, ...], path: dict[str, bool]
+) -> None:
+    h_s0 = torch.rand(shape, generator=torch.Generator().manual_seed(1)) + 0.5
+    grads = assert_equal_gradients(make_case(neuron, options, h_s0=h_s0, **path))
+    assert grads["h_s0"].abs().max() > 0
+
+
+def test_other_parameters_per_step(path: dict[str, bool]) -> None:
+    b = torch.linspace(-6, -4, 20)[:, None, None].expand(20, 1, 4)
+    assert_equal_gradients(make_case("src", FULL, b=b, **path))
+
+
+@pytest.mark.parametrize(
+    ("reset", "refractory", "detach_reset"),
+    list(itertools.product(["subtract", "zero", "none"], [0, 2], [True, False])),
+)
+def test_alif(reset: str, refractory: int, detach_reset: bool, path: dict[str, bool]) -> None:
+    options = {
+        **ALIF,
+        "reset": reset,
+        "refractory": refractory,
+        "detach_reset": detach_reset,
+    }
+    assert_equal_gradients(
+        make_case("alif", options, alpha=0.8, rho=torch.linspace(0.5, 1, 4), **path)
+    )
+
+
+@pytest.mark.parametrize(
+    "psi",
+    [
+        surrogate.Psi(refractory=-1.0, at_spike=0.5),
+        surrogate.Psi(shape="gaussian", scale="none", width=0.5),
+        surrogate.Psi(shape="arctan", at_spike=0.0, refractory=1.0),
+    ],
+    ids=["triangular", "gaussian", "arctan"],
+)
+def test_pseudo_derivatives(psi: surrogate.Psi, path: dict[str, bool]) -> None:
+    assert_equal_gradients(make_case("alif", {**ALIF, "psi": psi, "refractory": 2}, **path))
+
+
+@pytest.mark.parametrize("detach_reset", [True, False])
+def test_stdp_alif(detach_reset: bool, path: dict[str, bool]) -> None:
+    options = {**STDP, "detach_reset": detach_reset}
+    assert_equal_gradients(make_case("stdp_alif", options, alpha=0.8, **path))
+
+
+@pytest.mark.parametrize("detach_reset", [True, False])
+def test_izhikevich(detach_reset: bool, path: dict[str, bool]) -> None:
+    options = {**IZHIKEVICH, "detach_reset": detach_reset}
+    assert_equal_gradients(make_case("izhikevich", options, dt=torch.linspace(0.3, 0.6, 4), **path))
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+def test_leaky_integrator(normalise: bool) -> None:
+    assert_equal_gradients(make_case("leaky_integrator", {"normalise": normalise}))
+
+
+@pytest.mark.parametrize(
+    ("neuron", "options"),
+    [("msrc", DETACHED), ("alif", ALIF), ("stdp_alif", STDP), ("izhikevich", IZHIKEVICH)],
+)
+def test_eprop_differs_from_bptt(neuron: str, options: dict[str, bool]) -> None:
+    """Negative control: the recurrent path carries gradient that e-prop leaves out."""
+    bptt = make_case(neuron, options, recurrent=True)
+    *_, full = gradients(bptt, fast=True)
+    *_, eprop = gradients(bptt._replace(through_time=False), fast=True)
+    difference = (full["w_rec"] - eprop["w_rec"]).norm() / full["w_rec"].norm()
+    assert difference > 1e-3
+
+
+@pytest.mark.parametrize("neuron", ["src", "bsrc"])
+@pytest.mark.parametrize("options", [DETACHED, FULL], ids=["detached", "full"])
+def test_each_parameter_alone(neuron: str, options: dict[str, bool]) -> None:
+    """What is kept for the backward pass depends on which parameters need a gradient."""
+    case = make_case(neuron, options)
+    *_, expected = gradients(case, fast=False)
+    for name in case.module.Params._fields:
+        alone = Case(
+            neuron,
+            options,
+            case.current.detach(),
+            [p.detach() for p in case.params],
+            [s.detach() for s in case.state],
+        )
+        alone.leaves[name].requires_grad_()
+        spikes, state = alone.operator()
+        generator = torch.Generator().manual_seed(7)
+        draw = [torch.randn(x.shape, generator=generator, dtype=x.dtype) for x in (spikes, *state)]
+        loss = sum((x * w).sum() for x, w in zip((spikes, *state), draw, strict=True))
+        (found,) = torch.autograd.grad(loss, alone.leaves[name])
+        torch.testing.assert_close(found, expected[name], rtol=1e-9, atol=1e-12)
