@@ -41,8 +41,9 @@ class SpikeClassification(pl.LightningModule):
         network: Takes spikes (T, batch, input) and returns `NetworkOutput`.
         optimizer: Makes the optimiser from the parameters.
         scheduler: Makes a learning-rate schedule from the optimiser; "cosine" lets the rate fall to zero over the run
-            as half a period of a cosine; None keeps it constant.
-        scheduler_interval: Whether `scheduler` advances every "epoch" or "step"; "cosine" advances every step.
+            as half a period of a cosine, "one_cycle" lets it rise to the optimiser's rate first, for 30 % of the run; None
+            keeps it constant.
+        scheduler_interval: Whether `scheduler` advances every "epoch" or "step"; the named ones do every step.
         loss: Loss on the network's outputs, which also reads the class.
         firing_rate: Penalty on firing rates.
         lr_factors: Factors of the learning rate for parameters of a given name, for instance `{"modulation": 10.0}`.
@@ -55,7 +56,7 @@ class SpikeClassification(pl.LightningModule):
         self,
         network: FeedForward,
         optimizer: OptimizerCallable = torch.optim.Adam,
-        scheduler: Literal["cosine"] | LRSchedulerCallable | None = None,
+        scheduler: Literal["cosine", "one_cycle"] | LRSchedulerCallable | None = None,
         scheduler_interval: Literal["epoch", "step"] = "epoch",
         loss: CrossEntropy = CrossEntropy(),
         firing_rate: FiringRate = FiringRate(),
@@ -132,9 +133,14 @@ class SpikeClassification(pl.LightningModule):
             return optimizer
         interval = self.scheduler_interval
         scheduler: Any
-        if self.scheduler == "cosine":
+        if isinstance(self.scheduler, str):
             steps = int(self.trainer.estimated_stepping_batches)
-            scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+            rates = [group["lr"] for group in optimizer.param_groups]
+            schedules = torch.optim.lr_scheduler
+            if self.scheduler == "cosine":
+                scheduler = schedules.CosineAnnealingLR(optimizer, T_max=steps)
+            else:
+                scheduler = schedules.OneCycleLR(optimizer, rates, total_steps=steps)
             interval = "step"
         else:
             scheduler = self.scheduler(optimizer)

@@ -19,6 +19,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
+from lightning_modules.allocator import keep_freed_memory
 from lightning_modules.callbacks import Interrupt, LogProgress
 from lightning_modules.classification import Prediction
 from lightning_modules.cli_arguments import COMMANDS, UsageError, next_version, prepare, usage
@@ -267,6 +268,7 @@ def main(args: Sequence[str] | None = None) -> None:
     if not args or args[0] in ("-h", "--help"):
         print(usage())
         return
+    keep_freed_memory()
     debug = bool(os.environ.get("SNN_NEUROMOD_TRACEBACK"))
     with _quiet():
         try:

@@ -220,7 +220,8 @@ class FeedForward(nn.Module):
                 f"FeedForward: x must have shape (T, batch, {self.sizes[0]}), got {tuple(x.shape)}; "
                 "let sizes start with the number of inputs of the data"
             )
-        spikes = x.to(next(self.parameters()).dtype)
+        mixed = torch.is_autocast_enabled(x.device.type) and x.is_floating_point()
+        spikes = x if mixed else x.to(next(self.parameters()).dtype)
         record = []
         for layer in self.layers:
             spikes, _ = layer(spikes)

@@ -90,7 +90,10 @@ class KeyedDataModule(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         spikes, labels = batch
-        return spikes.to(cast(Trainer, self.trainer).lightning_module.dtype), labels
+        trainer = cast(Trainer, self.trainer)
+        mixed = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+        dtype = mixed.get(str(trainer.precision), trainer.lightning_module.dtype)
+        return spikes.to(dtype), labels
 
     def state_dict(self) -> dict[str, Any]:
         fit: Any = cast(Trainer, self.trainer).fit_loop
