@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # tensors of tests are small: more threads only wait for one another
 
 
 @pytest.fixture(autouse=True)

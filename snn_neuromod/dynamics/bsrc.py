@@ -11,9 +11,9 @@ h_{u,t} &= z_u\, h_{u,t-1} + (1 - z_u)\, h_{t-1}, \qquad s_t = \max(0, h_t)
 \end{aligned}
 $$
 
-With the default constants and no input the cell bursts: about 20 spikes 22 to 25 steps apart (the last ones up to 33),
-then a gap of about 300 steps. Dimensionless throughout; a neuron is said to spike where $h > 0.5$. Everything but the
-ultra-slow term is the mSRC's (`snn_neuromod.dynamics.msrc`).
+With the default constants and no input the cell bursts: about 20 spikes, 22 to 25 steps apart at first and up to 33 at
+the end, then a gap of about 300 steps. Dimensionless throughout; a neuron is said to spike where $h > 0.5$. Everything
+but the ultra-slow term is the mSRC's (`snn_neuromod.dynamics.msrc`).
 
 Deviations from the source: the summary of the thesis gives every constant but not the form of the ultra-slow term.
 $r_u h_u$ alone fires tonically and $r_u (h_u + h_{u0})^2$ never leaves rest, so the offset $h_{u0} = 0.55$ is an

@@ -59,6 +59,10 @@ def scan(
         )
     if modulation is not None and "h_s0" not in params._fields:
         raise ValueError("scan: modulation must be None, only mSRC and BSRC have one")
+    if modulation is not None and not _broadcasts(modulation, inputs):
+        raise ValueError(
+            f"scan: modulation must broadcast to {tuple(inputs.shape)}, got {tuple(modulation.shape)}"
+        )
     emitted: list[Tensor] = []
     last = torch.zeros_like(inputs[0]) if spikes is None else spikes
     per_step = None if modulation is None else modulation.broadcast_to(inputs.shape).unbind(0)
@@ -70,3 +74,8 @@ def scan(
         last, state = step(params, state, current, **options)
         emitted.append(last)
     return torch.stack(emitted), state
+
+
+def _broadcasts(tensor: Tensor, target: Tensor) -> bool:
+    pairs = zip(reversed(tensor.shape), reversed(target.shape), strict=False)
+    return tensor.ndim <= target.ndim and all(size in (1, wanted) for size, wanted in pairs)
