@@ -41,8 +41,8 @@ class SpikeClassification(pl.LightningModule):
         network: Takes spikes (T, batch, input) and returns `NetworkOutput`.
         optimizer: Makes the optimiser from the parameters.
         scheduler: Makes a learning-rate schedule from the optimiser; "cosine" lets the rate fall to zero over the run
-            as half a period of a cosine, "one_cycle" lets it rise to the optimiser's rate first, for 30 % of the run; None
-            keeps it constant.
+            as half a period of a cosine, "one_cycle" lets it rise to the optimiser's rate first, for 30 % of the run;
+            None keeps it constant.
         scheduler_interval: Whether `scheduler` advances every "epoch" or "step"; the named ones do every step.
         loss: Loss on the network's outputs, which also reads the class.
         firing_rate: Penalty on firing rates.

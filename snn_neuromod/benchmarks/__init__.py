@@ -1,0 +1,1 @@
+"""Speed of the layers against the reference scan: `python -m snn_neuromod.benchmarks`."""
