@@ -3,6 +3,9 @@
 Every layer takes a current of shape (T, batch, neuron), time first, and gives `(spikes, state)`.
 """
 
+import importlib
+from typing import Any
+
 from snn_neuromod import dynamics, encoders, layers, learning, surrogate
 from snn_neuromod.layers import (
     ALIF,
@@ -18,6 +21,7 @@ from snn_neuromod.layers import (
     Recurrent,
     Uniform,
 )
+from snn_neuromod.state import detach, reset
 from snn_neuromod.surrogate import Psi
 
 __version__ = "0.1.0"
@@ -36,9 +40,24 @@ __all__ = [
     "Psi",
     "Recurrent",
     "Uniform",
+    "detach",
     "dynamics",
     "encoders",
     "layers",
     "learning",
+    "reset",
     "surrogate",
 ]
+
+_FORMS = ("norse", "snntorch")
+
+
+def __getattr__(name: str) -> Any:
+    """Import the other libraries' forms of the neurons when they are first asked for."""
+    if name in _FORMS:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_FORMS])

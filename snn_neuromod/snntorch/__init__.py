@@ -1,0 +1,27 @@
+"""The neurons in snnTorch's calling convention: one step a call, state passed in and out or kept with `init_hidden`.
+
+The order of the state is snnTorch's: spikes of a recurrent neuron first, membrane last.
+"""
+
+from snn_neuromod.snntorch import functional
+from snn_neuromod.snntorch.alif import ALIF, STDPALIF
+from snn_neuromod.snntorch.base import Neuron
+from snn_neuromod.snntorch.izhikevich import Izhikevich
+from snn_neuromod.snntorch.recurrent import RALIF, RSTDPALIF, RIzhikevich
+from snn_neuromod.snntorch.src import BSRC, MSRC, SRC
+from snn_neuromod.snntorch.surrogate import ATan
+
+__all__ = [
+    "ALIF",
+    "BSRC",
+    "MSRC",
+    "RALIF",
+    "RSTDPALIF",
+    "SRC",
+    "STDPALIF",
+    "ATan",
+    "Izhikevich",
+    "Neuron",
+    "RIzhikevich",
+    "functional",
+]

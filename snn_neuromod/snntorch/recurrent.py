@@ -1,0 +1,337 @@
+"""Neurons with recurrent weights in the place of `snntorch.RLeaky`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from snn_neuromod._types import Param
+from snn_neuromod.snntorch.alif import ADAPT_DECAY, ALIF, STDPALIF
+from snn_neuromod.snntorch.base import Neuron
+from snn_neuromod.snntorch.izhikevich import Izhikevich
+from snn_neuromod.snntorch.surrogate import SpikeGrad
+
+
+class OneToOne(nn.Module):
+    """Recurrence of each neuron with itself.
+
+    Args:
+        V: Weight, a number or one per neuron.
+    """
+
+    V: Tensor
+
+    def __init__(self, V: Param) -> None:
+        super().__init__()
+        value = torch.as_tensor(V).detach().clone()
+        value = value if value.is_floating_point() else value.to(torch.get_default_dtype())
+        self.register_parameter("V", nn.Parameter(value))
+
+    def forward(self, spk: Tensor) -> Tensor:
+        """Weighted spikes, the shape of `spk`."""
+        return spk * self.V
+
+
+class _Recurrence(Neuron):
+    """Feed the emitted spikes back through weights; mixed in before the neuron."""
+
+    recurrent: nn.Module
+
+    def _connect(
+        self,
+        V: Param,
+        all_to_all: bool,
+        linear_features: int | None,
+        conv2d_channels: int | None,
+        kernel_size: int | tuple[int, int] | None,
+        learn_recurrent: bool,
+    ) -> None:
+        who = type(self).__name__
+        convolves = conv2d_channels is not None or kernel_size is not None
+        if not all_to_all:
+            if linear_features is not None or convolves:
+                raise TypeError(
+                    f"{who}: linear_features, conv2d_channels and kernel_size belong to all_to_all=True; "
+                    "without it V is the weight"
+                )
+            self.recurrent = OneToOne(V)
+        elif linear_features is not None and not convolves:
+            self.recurrent = nn.Linear(linear_features, linear_features)
+        elif linear_features is None and conv2d_channels is not None and kernel_size is not None:
+            sizes = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
+            padding = (sizes[0] // 2, sizes[1] // 2)
+            self.recurrent = nn.Conv2d(conv2d_channels, conv2d_channels, sizes, padding=padding)
+        else:
+            raise TypeError(
+                f"{who}: all_to_all=True needs either linear_features, or conv2d_channels and kernel_size; "
+                f"got linear_features={linear_features}, conv2d_channels={conv2d_channels}, kernel_size={kernel_size}"
+            )
+        self.all_to_all, self.learn_recurrent = all_to_all, learn_recurrent
+        self.recurrent.requires_grad_(learn_recurrent)
+
+    def _rest(self, current: Tensor) -> list[Tensor]:
+        return [torch.zeros_like(current), *super()._rest(current)]
+
+    def _advance(self, current: Tensor, states: list[Tensor], **inputs: Any) -> list[Tensor]:
+        spk, *states = states
+        weight = next(self.recurrent.parameters())
+        feedback = self.recurrent(spk.to(weight.dtype)).to(current.dtype)
+        spk, *after = super()._advance(current + feedback, states, **inputs)
+        return [spk, spk, *after]
+
+
+class RALIF(_Recurrence, ALIF):
+    r"""Recurrent ALIF neuron in snnTorch's form; equations in `snn_neuromod.dynamics.alif`.
+
+    `spk, adapt, mem = ralif(input_, spk, adapt, mem)`. With `adapt_strength=0` it is `snntorch.RLeaky`; as there, the
+    reset "zero" also drops the input of the step after a spike.
+
+    Args:
+        beta: Decay of the membrane per step, clamped to [0, 1]; a number or a tensor, one per neuron.
+        V: Weight of each neuron's recurrence with itself, with `all_to_all=False`.
+        all_to_all: Connect all neurons, through a linear layer or a convolution.
+        linear_features: Number of neurons of the linear layer.
+        conv2d_channels: Number of channels of the convolution.
+        kernel_size: Kernel of the convolution.
+        threshold: Baseline threshold; a number or one per neuron.
+        spike_grad: Surrogate, see `ALIF`.
+        surrogate_disable: No surrogate gradient.
+        init_hidden: Keep the state in the module; the call takes none and returns the spikes alone.
+        inhibition: Only the neuron furthest above its threshold emits its spike; inputs are (batch, neuron).
+        learn_beta: Learn beta.
+        learn_threshold: Learn the threshold.
+        learn_recurrent: Learn the recurrent weights.
+        reset_mechanism: "subtract", "zero" or "none"; may be set again later.
+        state_quant: Quantiser of the membrane, from `snntorch.functional.quant`; False for none.
+        output: With `init_hidden`, return the state as well.
+        reset_delay: False resets in the step of the spike; without adaptation only.
+        graded_spikes_factor: Factor of the emitted spikes, also of those fed back.
+        learn_graded_spikes_factor: Learn it.
+        adapt_decay: Decay of the adaptation per step, rho, in [0, 1].
+        adapt_strength: Rise of the threshold by a spike, >= 0, the papers' beta; 0 is plain RLeaky.
+        learn_adapt_decay: Learn adapt_decay.
+        learn_adapt_strength: Learn adapt_strength.
+
+    Raises:
+        ValueError: If an argument is outside its range, or `reset_delay=False` meets adaptation.
+        TypeError: If the arguments of the recurrence do not fit together.
+
+    Examples:
+        >>> import torch
+        >>> neuron = RALIF(0.9, linear_features=20)
+        >>> spk, adapt, mem = neuron(torch.rand(8, 20))
+        >>> spk, adapt, mem = neuron(torch.rand(8, 20), spk, adapt, mem)
+    """
+
+    state_names: ClassVar[tuple[str, ...]] = ("spk", "adapt", "mem")
+
+    def __init__(
+        self,
+        beta: Param,
+        V: Param = 1.0,
+        all_to_all: bool = True,
+        linear_features: int | None = None,
+        conv2d_channels: int | None = None,
+        kernel_size: int | tuple[int, int] | None = None,
+        threshold: Param = 1.0,
+        spike_grad: SpikeGrad | None = None,
+        surrogate_disable: bool = False,
+        init_hidden: bool = False,
+        inhibition: bool = False,
+        learn_beta: bool = False,
+        learn_threshold: bool = False,
+        learn_recurrent: bool = True,
+        reset_mechanism: str = "subtract",
+        state_quant: Any = False,
+        output: bool = False,
+        reset_delay: bool = True,
+        *,
+        graded_spikes_factor: Param = 1.0,
+        learn_graded_spikes_factor: bool = False,
+        adapt_decay: Param = ADAPT_DECAY,
+        adapt_strength: Param = 0.184,
+        learn_adapt_decay: bool = False,
+        learn_adapt_strength: bool = False,
+    ) -> None:
+        super().__init__(
+            beta,
+            threshold,
+            spike_grad,
+            surrogate_disable,
+            init_hidden,
+            inhibition,
+            learn_beta,
+            learn_threshold,
+            reset_mechanism,
+            state_quant,
+            output,
+            graded_spikes_factor,
+            learn_graded_spikes_factor,
+            reset_delay,
+            adapt_decay=adapt_decay,
+            adapt_strength=adapt_strength,
+            learn_adapt_decay=learn_adapt_decay,
+            learn_adapt_strength=learn_adapt_strength,
+        )
+        self._connect(V, all_to_all, linear_features, conv2d_channels, kernel_size, learn_recurrent)
+
+    def forward(  # type: ignore[override]
+        self,
+        input_: Tensor,
+        spk: Tensor | None = None,
+        adapt: Tensor | None = None,
+        mem: Tensor | None = None,
+    ) -> Any:
+        """Advance by one time step.
+
+        Args:
+            input_: Input current, (batch, ..., neuron), floating point.
+            spk: Emitted spikes of the step before; None: none.
+            adapt: Adaptation after the step before; None: at rest.
+            mem: Membrane after the step before; None: at rest.
+
+        Returns:
+            (spk, adapt, mem), each of the input's shape; spk alone with `init_hidden=True` and `output=False`.
+
+        Raises:
+            TypeError: If a state is passed with `init_hidden=True`, or the input is not floating point.
+            ValueError: If a state has another shape than the input.
+        """
+        return self._call(input_, (spk, adapt, mem))
+
+    def _drive(self, current: Tensor, before: Tensor) -> Tensor:
+        return current * (1 - before.detach()) if self._reset_mechanism == "zero" else current
+
+
+class RSTDPALIF(_Recurrence, STDPALIF):
+    r"""Recurrent STDP-ALIF neuron in snnTorch's form; equations in `snn_neuromod.dynamics.stdp_alif`.
+
+    `spk, held, adapt, mem = neuron(input_, spk, held, adapt, mem)`.
+
+    Args:
+        beta: Decay of the membrane per step, clamped to [0, 1]; a number or a tensor, one per neuron.
+        V: Weight of each neuron's recurrence with itself, with `all_to_all=False`.
+        all_to_all: Connect all neurons, through a linear layer or a convolution.
+        linear_features: Number of neurons of the linear layer.
+        conv2d_channels: Number of channels of the convolution.
+        kernel_size: Kernel of the convolution.
+        learn_recurrent: Learn the recurrent weights.
+        **options: Further arguments of `STDPALIF`.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+        TypeError: If the arguments of the recurrence do not fit together.
+
+    Examples:
+        >>> import torch
+        >>> spk, held, adapt, mem = RSTDPALIF(0.9, linear_features=20)(torch.rand(8, 20))
+    """
+
+    state_names: ClassVar[tuple[str, ...]] = ("spk", "held", "adapt", "mem")
+
+    def __init__(
+        self,
+        beta: Param,
+        V: Param = 1.0,
+        all_to_all: bool = True,
+        linear_features: int | None = None,
+        conv2d_channels: int | None = None,
+        kernel_size: int | tuple[int, int] | None = None,
+        *,
+        learn_recurrent: bool = True,
+        **options: Any,
+    ) -> None:
+        super().__init__(beta, **options)
+        self._connect(V, all_to_all, linear_features, conv2d_channels, kernel_size, learn_recurrent)
+
+    def forward(  # type: ignore[override]
+        self,
+        input_: Tensor,
+        spk: Tensor | None = None,
+        held: Tensor | None = None,
+        adapt: Tensor | None = None,
+        mem: Tensor | None = None,
+    ) -> Any:
+        """Advance by one time step.
+
+        Args:
+            input_: Input current, (batch, ..., neuron), floating point.
+            spk: Emitted spikes of the step before; None: none.
+            held: Refractory steps left after the step before; None: none.
+            adapt: Adaptation after the step before; None: at rest.
+            mem: Membrane after the step before; None: at rest.
+
+        Returns:
+            (spk, held, adapt, mem); spk alone with `init_hidden=True` and `output=False`.
+
+        Raises:
+            TypeError: If a state is passed with `init_hidden=True`, or the input is not floating point.
+            ValueError: If a state has another shape than the input.
+        """
+        return self._call(input_, (spk, held, adapt, mem))
+
+
+class RIzhikevich(_Recurrence, Izhikevich):
+    r"""Recurrent Izhikevich neuron in snnTorch's form; equations in `snn_neuromod.dynamics.izhikevich`.
+
+    `spk, u, mem = neuron(input_, spk, u, mem)`. The constructor takes keywords only.
+
+    Args:
+        V: Weight of each neuron's recurrence with itself, with `all_to_all=False`.
+        all_to_all: Connect all neurons, through a linear layer or a convolution.
+        linear_features: Number of neurons of the linear layer.
+        conv2d_channels: Number of channels of the convolution.
+        kernel_size: Kernel of the convolution.
+        learn_recurrent: Learn the recurrent weights.
+        **options: Further arguments of `Izhikevich`.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+        TypeError: If the arguments of the recurrence do not fit together, or have no meaning for this neuron.
+
+    Examples:
+        >>> import torch
+        >>> spk, u, mem = RIzhikevich(linear_features=20)(10 * torch.rand(8, 20))
+    """
+
+    state_names: ClassVar[tuple[str, ...]] = ("spk", "u", "mem")
+
+    def __init__(
+        self,
+        *,
+        V: Param = 1.0,
+        all_to_all: bool = True,
+        linear_features: int | None = None,
+        conv2d_channels: int | None = None,
+        kernel_size: int | tuple[int, int] | None = None,
+        learn_recurrent: bool = True,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self._connect(V, all_to_all, linear_features, conv2d_channels, kernel_size, learn_recurrent)
+
+    def forward(  # type: ignore[override]
+        self,
+        input_: Tensor,
+        spk: Tensor | None = None,
+        u: Tensor | None = None,
+        mem: Tensor | None = None,
+    ) -> Any:
+        """Advance by one time step.
+
+        Args:
+            input_: Input current, (batch, ..., neuron), floating point.
+            spk: Emitted spikes of the step before; None: none.
+            u: Recovery after the step before, mV; None: at rest.
+            mem: Membrane after the step before, mV; None: at rest.
+
+        Returns:
+            (spk, u, mem); spk alone with `init_hidden=True` and `output=False`.
+
+        Raises:
+            TypeError: If a state is passed with `init_hidden=True`, or the input is not floating point.
+            ValueError: If a state has another shape than the input.
+        """
+        return self._call(input_, (spk, u, mem))

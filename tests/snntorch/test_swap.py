@@ -1,0 +1,104 @@
+"""A model as in snnTorch's tutorials learns before and after one line is swapped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import snntorch as snn
+import torch
+from snntorch import functional, surrogate, utils
+from torch import Tensor, nn
+
+import snn_neuromod as nm
+
+STEPS, BATCH, INPUTS, CLASSES = 15, 24, 16, 3
+SWAPS: dict[str, Callable[[], nn.Module]] = {
+    "Leaky": lambda: snn.Leaky(beta=0.9, init_hidden=True, spike_grad=surrogate.fast_sigmoid()),
+    "ALIF": lambda: nm.snntorch.ALIF(
+        beta=0.9, init_hidden=True, spike_grad=surrogate.fast_sigmoid(), learn_adapt_strength=True
+    ),
+    "RALIF": lambda: nm.snntorch.RALIF(beta=0.9, linear_features=24, init_hidden=True),
+    "STDPALIF": lambda: nm.snntorch.STDPALIF(beta=0.9, init_hidden=True),
+    "Izhikevich": lambda: nn.Sequential(Scale(60.0), nm.snntorch.Izhikevich(init_hidden=True)),
+    "SRC": lambda: nm.snntorch.SRC(num_neurons=24, init_hidden=True, learn=["b"]),
+    "MSRC": lambda: nm.snntorch.MSRC(num_neurons=24, init_hidden=True, learn_modulation=True),
+    "BSRC": lambda: nm.snntorch.BSRC(num_neurons=24, init_hidden=True, learn_modulation=True),
+}
+
+# Where 25 updates are few: graded spikes, and a neuron whose membrane hardly leaves rest in 15 ms.
+FALL = {"SRC": 0.95, "MSRC": 0.95, "BSRC": 0.95, "Izhikevich": 0.985}
+
+
+class Scale(nn.Module):
+    """Inputs in the neuron's own unit."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.factor * x
+
+
+@pytest.mark.parametrize("name", SWAPS)
+def test_a_tutorials_model_learns(name: str) -> None:
+    net = nn.Sequential(
+        nn.Linear(INPUTS, 24),
+        SWAPS[name](),
+        nn.Linear(24, CLASSES),
+        snn.Leaky(beta=0.9, init_hidden=True, output=True, spike_grad=surrogate.fast_sigmoid()),
+    )
+    losses = train(net, nm.reset)
+    assert losses[-1] < FALL.get(name, 0.85) * losses[0]
+
+
+def test_our_neuron_as_the_output_layer() -> None:
+    net = nn.Sequential(
+        nn.Linear(INPUTS, 24),
+        snn.Leaky(beta=0.9, init_hidden=True),
+        nn.Linear(24, CLASSES),
+        nm.snntorch.ALIF(beta=0.9, init_hidden=True, output=True),
+    )
+    losses = train(net, nm.reset)
+    assert losses[-1] < 0.85 * losses[0]
+
+
+def test_without_adaptation_training_is_the_same() -> None:
+    """The whole training run of the swapped model equals snnTorch's, weights included."""
+    runs = []
+    for make in (snn.Leaky, lambda **o: nm.snntorch.ALIF(**o, adapt_strength=0.0)):
+        torch.manual_seed(1)
+        net = nn.Sequential(
+            nn.Linear(INPUTS, 24),
+            make(beta=0.9, init_hidden=True, spike_grad=surrogate.fast_sigmoid()),
+            nn.Linear(24, CLASSES),
+            make(beta=0.9, init_hidden=True, output=True, spike_grad=surrogate.fast_sigmoid()),
+        )
+        losses = train(net, utils.reset if make is snn.Leaky else nm.reset)
+        runs.append((losses, net[0].weight.detach()))
+    assert runs[0][0] == pytest.approx(runs[1][0], rel=1e-4)
+    torch.testing.assert_close(runs[0][1], runs[1][1], rtol=1e-3, atol=1e-4)
+
+
+def train(net: nn.Sequential, reset: Callable[[nn.Module], None]) -> list[float]:
+    """Losses of 25 updates on noisy rate patterns, as in snnTorch's tutorials."""
+    generator = torch.Generator().manual_seed(0)
+    rates = torch.rand(CLASSES, INPUTS, generator=generator)
+    labels = torch.arange(BATCH) % CLASSES
+    loss_fn = functional.ce_rate_loss()
+    optimiser = torch.optim.Adam(net.parameters(), lr=2e-2)
+    losses = []
+    for _ in range(25):
+        x = torch.bernoulli(rates[labels].expand(STEPS, BATCH, INPUTS), generator=generator)
+        reset(net)
+        out = [net(step) for step in x.unbind(0)]
+        spikes = torch.stack([spk for spk, *_ in out])
+        loss = loss_fn(spikes, labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert spikes.any()
+    assert all(p.grad is not None and p.grad.any() for p in net.parameters())
+    return losses
