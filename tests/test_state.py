@@ -177,7 +177,7 @@ def test_norses_regularisation_cell() -> None:
 
 @pytest.mark.parametrize("function", [nm.reset, nm.detach])
 def test_only_modules(function: Any) -> None:
-    with pytest.raises(TypeError, match="net must be a torch.nn.Module, got list"):
+    with pytest.raises(TypeError, match=r"net must be a torch\.nn\.Module, got list"):
         function([ours.ALIF(0.9)])
 
 

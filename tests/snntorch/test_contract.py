@@ -110,7 +110,7 @@ def test_a_state_is_refused_with_init_hidden(make: Any) -> None:
 def test_output_returns_the_state(make: Any) -> None:
     neuron = make(init_hidden=True, output=True)
     out = neuron(2 * torch.ones(3, 4))
-    assert len(out) == (3 if make is plain_recurrent else 3)
+    assert len(out) == 3
     assert torch.equal(out[-1], neuron.mem)
     assert torch.equal(out[1], neuron.adapt)
 
@@ -183,7 +183,7 @@ def test_reset_and_detach_per_instance_and_per_class() -> None:
     x = torch.ones(2, 3, requires_grad=True)
     for neuron in (one, two, other):
         neuron(x)
-    adapt, mem = one.reset_mem()
+    _, mem = one.reset_mem()
     assert not mem.any()
     assert mem.shape == (2, 3)
     assert not mem.requires_grad
