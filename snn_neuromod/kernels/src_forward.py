@@ -9,6 +9,7 @@ call; results written where they are kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import TypeAlias
 
 import torch
@@ -19,6 +20,9 @@ from snn_neuromod.kernels.linearisation import Coefficient, accumulate
 
 Params: TypeAlias = "src.Params | msrc.Params | bsrc.Params"
 State: TypeAlias = "src.State | bsrc.State"
+
+# In elements: of an array that one thread does alone, of a round of the widest vectorised loop.
+_ONE_THREAD, _VECTOR = 1 << 15, 32
 
 
 def serves(names: Sequence[str], params: Sequence[Tensor], ndim: int) -> bool:
@@ -44,13 +48,15 @@ def simulate(
         spikes: Spikes of all steps, written here, (T, batch, neuron).
         tracks: States to keep, written here from index 1 on, each (T + 1, batch, neuron), and "drive_slope", dx/di of
             each step, (T, batch, neuron).
-        stretch: Steps of which the drive is computed at once.
+        stretch: Most steps of which the drive is computed at once.
 
     Returns:
         The state after the last step, which may share memory with `tracks`.
     """
     one = current.new_ones(())
     num_steps, size = current.shape[0], current.shape[1:]
+    if current.device.type == "cpu":
+        stretch = _reproducible(stretch, current[0].numel(), torch.get_num_threads())
     z, z_hyp, d_z = one * params.z, one * params.z_hyp, params.z_dep - params.z_hyp
     fast, minus_one, half = 2 * params.r, -one, -one * src.SLOPE * src.MIDPOINT
     leaky = bool((z != 0).any())
@@ -61,7 +67,7 @@ def simulate(
     drive = _Drive(params, one)
     logistic = current.new_empty((2, *size))
     a, gate = logistic.unbind(0)
-    scratch = {name: current.new_empty((stretch, *size)) for name in ("x", "i", "h")}
+    scratch = {name: _rows(current, stretch) for name in ("x", "i", "h")}
     own = {name: current.new_empty(size) for name in ("h_s", "h_u")}
 
     def targets(name: str, start: int, stop: int) -> Tensor:
@@ -92,6 +98,31 @@ def simulate(
                 h = torch.add(minus_one, a, alpha=2, out=h_t)
         torch.clamp(h_all, min=0, out=spikes[start:stop])
     return type(state)(i, h, h_s, *h_u)
+
+
+@cache
+def _reproducible(stretch: int, per_step: int, threads: int) -> int:
+    """Longest stretch whose results do not depend on where a step lies in it, so that segments give the same run.
+
+    On a CPU, PyTorch's loops round the last elements of a row, and of the part of it that goes to one thread, in
+    another way than the rest. Rows of `_rows` and parts that end on a whole vector keep both in their place.
+    """
+
+    def steady(total: int) -> bool:
+        parts = min(threads, -(-total // _ONE_THREAD))
+        return parts <= 1 or (per_step % _VECTOR == 0 and total % (parts * _VECTOR) == 0)
+
+    longest = 1
+    while longest < stretch and steady((longest + 1) * per_step):
+        longest += 1
+    return longest
+
+
+def _rows(current: Tensor, num_steps: int) -> Tensor:
+    """Empty steps, each beginning on a whole vector."""
+    size = current.shape[1:]
+    padded = -(-size.numel() // _VECTOR) * _VECTOR
+    return current.new_empty((num_steps, padded))[:, : size.numel()].unflatten(1, size)
 
 
 class _Drive:

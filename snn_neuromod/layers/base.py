@@ -257,11 +257,13 @@ class Layer(nn.Module):
             )
 
     def extra_repr(self) -> str:
-        """Number of neurons, fixed scalar parameters and the learned ones."""
+        """Number of neurons, fixed scalar parameters, options, and the names of the learned parameters."""
         parts = [] if self.num_neurons is None else [str(self.num_neurons)]
         for name, buffer in self.named_buffers(recurse=False):
             if buffer.ndim == 0:
                 parts.append(f"{name}={buffer.item():.4g}")
+        options = {**({"dt": self.dt} if hasattr(self, "dt") else {}), **self.step_options()}
+        parts += [f"{name}={value!r}" for name, value in options.items() if name != "spike_fn"]
         if self.learned:
             parts.append(f"learn={self.learned}")
         return ", ".join(parts)

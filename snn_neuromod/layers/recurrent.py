@@ -29,7 +29,8 @@ class RecurrentState(NamedTuple):
 class Recurrent(nn.Module):
     r"""Input weights and all-to-all recurrent weights around a layer of neurons.
 
-    $I_t = W_\text{in} x_t + W_\text{rec} z_{t-1}$, without self-connections.
+    $I_t = W_\text{in} x_t + W_\text{rec} z_{t-1}$, without self-connections. $W_\text{in} x$ is one matrix product for all
+    steps: a state passed on gives the same run up to the rounding of that product.
 
     Args:
         neuron: The layer of N neurons.
@@ -118,8 +119,13 @@ class Recurrent(nn.Module):
                 f"Recurrent: x must have shape (T, batch, {self.in_features}) with at least one step, "
                 f"got {tuple(x.shape)}"
             )
-        state = self.initial_state(x[0]) if state is None else state
         current = functional.linear(x, self.w_in)
+        state = self.initial_state(x[0]) if state is None else RecurrentState(*state)
+        if state.spikes.shape != current.shape[1:]:
+            raise ValueError(
+                f"Recurrent: state spikes must have shape {tuple(current.shape[1:])} to fit the input, "
+                f"got {tuple(state.spikes.shape)}"
+            )
         spikes, neuron_state = self.neuron.forward_recurrent(
             current,
             state.neuron,

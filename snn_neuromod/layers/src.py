@@ -39,6 +39,12 @@ class _SRCFamily(Layer):
         straight_through: bool,
         ranges: Mapping[str, Range] | None = None,
     ) -> None:
+        unreached = sorted(_BEHIND_RECURRENCE & set(_names(learn)))
+        if detach_recurrence and unreached:
+            raise ValueError(
+                f"{type(self).__name__}: learn must not name {', '.join(unreached)} with detach_recurrence=True, "
+                f"got {tuple(_names(learn))}; they have no gradient but through the recurrence"
+            )
         options = {"detach_recurrence": detach_recurrence, "straight_through": straight_through}
         super().__init__(num_neurons, values, learn, options, ranges=ranges)
         self.detach_recurrence, self.straight_through = detach_recurrence, straight_through
@@ -85,7 +91,8 @@ class SRC(_SRCFamily):
         straight_through: Gradient of the source: identity through the output's ReLU.
 
     Raises:
-        ValueError: If a parameter is outside its range or of a wrong shape, or `learn` names an unknown one.
+        ValueError: If a parameter is outside its range or of a wrong shape, or `learn` names an unknown one, or one of
+            the slow gates while the recurrence is detached, which leaves them without a gradient.
 
     Examples:
         >>> import torch
@@ -217,7 +224,8 @@ class MSRC(_Modulated):
         straight_through: Gradient of the SRC's source: identity through the output's ReLU.
 
     Raises:
-        ValueError: If a parameter is outside its range or of a wrong shape, or `learn` names an unknown one.
+        ValueError: If a parameter is outside its range or of a wrong shape, or `learn` names an unknown one, or one of
+            the slow gates while the recurrence is detached, which leaves them without a gradient.
 
     Examples:
         >>> import torch
@@ -285,7 +293,8 @@ class BSRC(_Modulated):
         straight_through: Gradient of the SRC's source: identity through the output's ReLU.
 
     Raises:
-        ValueError: If a parameter is outside its range or of a wrong shape, or `learn` names an unknown one.
+        ValueError: If a parameter is outside its range or of a wrong shape, or `learn` names an unknown one, or one of
+            the slow gates while the recurrence is detached, which leaves them without a gradient.
 
     Examples:
         >>> import torch
@@ -328,8 +337,13 @@ class BSRC(_Modulated):
 
 
 _ARGUMENT = {"h_s0": "modulation"}
+_BEHIND_RECURRENCE = {"z_hyp", "z_dep", "z_u"}
+
+
+def _names(learn: Collection[str]) -> tuple[str, ...]:
+    return (learn,) if isinstance(learn, str) else tuple(learn)
 
 
 def _with_modulation(learn: Collection[str], learn_modulation: bool) -> tuple[str, ...]:
-    names = (learn,) if isinstance(learn, str) else tuple(learn)
+    names = _names(learn)
     return (*names, "modulation") if learn_modulation and "modulation" not in names else names

@@ -1,0 +1,282 @@
+"""Recurrent against the scan with recurrent weights: spikes, gradients of both learning rules, state, errors."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+import snn_neuromod as nm
+from snn_neuromod.dynamics import scan
+from snn_neuromod.layers import RecurrentState
+from tests.layers.cases import CASES, LayerCase
+
+INPUTS, NEURONS, BATCH = 4, 6, 3
+every_layer = pytest.mark.parametrize("case", CASES, ids=str)
+rules = pytest.mark.parametrize("learning_rule", ["bptt", "eprop"])
+
+
+def make(case: LayerCase, learning_rule: Any = "bptt", dtype: torch.dtype = torch.float64) -> Any:
+    """A recurrent layer whose weights are as large as the neurons' input."""
+    torch.manual_seed(0)
+    net = nm.Recurrent(case.make(NEURONS), INPUTS, learning_rule=learning_rule).to(dtype)
+    with torch.no_grad():
+        net.w_in.mul_(case.std).add_(1.3 * case.mean / INPUTS)
+        net.w_rec.mul_(case.std)
+    return net
+
+
+def sequence(num_steps: int = 25, dtype: torch.dtype = torch.float64) -> Tensor:
+    generator = torch.Generator().manual_seed(3)
+    return 1 + torch.randn(num_steps, BATCH, INPUTS, generator=generator, dtype=dtype)
+
+
+def reference(net: Any, x: Tensor, **options: Any) -> tuple[Tensor, Any]:
+    current = x @ net.w_in.T
+    layer = net.neuron
+    return scan(
+        layer.dynamics.step, layer.params(x.dtype), layer.initial_state(current[0]), current,
+        w_rec=net.w_rec, through_time=net.learning_rule == "bptt", **layer.step_options(), **options,
+    )  # fmt: skip
+
+
+@every_layer
+@rules
+def test_spikes_and_gradients_are_those_of_the_scan(case: LayerCase, learning_rule: str) -> None:
+    """For e-prop the oracle is autograd with the recurrent spikes detached."""
+    net, x = make(case, learning_rule), sequence().requires_grad_()
+    spikes, state = net(x)
+    expected, expected_state = reference(net, x)
+    assert (spikes > 0.5).any()
+    assert not (spikes > 0.5).all()
+    tolerance = {"rtol": 1e-8, "atol": 1e-9}
+    assert_close(spikes, expected, **tolerance)
+    assert_close(tuple(state.neuron), tuple(expected_state), **tolerance)
+    assert torch.equal(state.spikes, spikes[-1])
+    weights = torch.randn_like(spikes)
+    inputs = [net.w_in, net.w_rec, x]
+    got, want = (
+        torch.autograd.grad((weights * s).sum(), inputs, retain_graph=True)
+        for s in (spikes, expected)
+    )
+    want = (want[0], want[1].fill_diagonal_(0.0), want[2])
+    assert got[1].abs().max() > 0, "no gradient of the recurrent weights: nothing tested"
+    for a, b in zip(got, want, strict=True):
+        assert_close(a, b, rtol=1e-7, atol=1e-8 * b.abs().max().item())
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.label == "default"], ids=str)
+def test_eprop_differs_from_backpropagation_through_time(case: LayerCase) -> None:
+    """Negative control: same spikes, another gradient."""
+    x, runs = sequence(), []
+    for rule in ("bptt", "eprop"):
+        net = make(case, rule)
+        spikes, _ = net(x)
+        runs.append((spikes, *torch.autograd.grad(spikes.square().sum(), (net.w_in, net.w_rec))))
+    assert torch.equal(runs[0][0], runs[1][0])
+    for exact, local in zip(runs[0][1:], runs[1][1:], strict=True):
+        assert (exact - local).norm() > 1e-2 * exact.norm()
+
+
+@every_layer
+def test_segments_are_the_full_run(case: LayerCase) -> None:
+    """Bit by bit for the neurons, and up to the rounding of the input's matrix product for the whole layer."""
+    net, x = make(case), sequence()
+    full, last = net(x)
+    current, first = x @ net.w_in.T, net.initial_state(x[0])
+    run = partial(net.neuron.forward_recurrent, w_rec=net.w_rec, through_time=True)
+    expected, expected_state = run(current, first.neuron, spikes=first.spikes)
+    for split in (1, 7, 24):
+        head, state = net(x[:split])
+        tail, state = net(x[split:], state)
+        assert_close(torch.cat([head, tail]), full, rtol=1e-7, atol=1e-7)
+        assert_close(tuple(state.neuron), tuple(last.neuron), rtol=1e-7, atol=1e-7)
+        assert torch.equal(state.spikes, tail[-1])
+
+        head, neuron = run(current[:split], first.neuron, spikes=first.spikes)
+        tail, neuron = run(current[split:], neuron, spikes=head[-1])
+        assert torch.equal(torch.cat([head, tail]), expected)
+        assert all(map(torch.equal, neuron, expected_state))
+
+
+@rules
+def test_gradient_through_the_state(learning_rule: str) -> None:
+    """Two segments joined in one graph have the gradient of the full run with respect to the weights."""
+    net, x = make(CASES[6], learning_rule), sequence()
+    weights = torch.randn(25, BATCH, NEURONS, dtype=torch.float64)
+    full = torch.autograd.grad((weights * net(x)[0]).sum(), (net.w_in, net.w_rec))
+    head, state = net(x[:10])
+    tail, _ = net(x[10:], state)
+    joined = torch.autograd.grad((weights * torch.cat([head, tail])).sum(), (net.w_in, net.w_rec))
+    assert_close(joined, full, rtol=1e-9, atol=1e-11)
+
+
+def test_the_recurrent_weights_act_from_the_step_before() -> None:
+    """One neuron is driven; the other fires one step later by w_rec[to, from] alone."""
+    net = nm.Recurrent(nm.ALIF(2, beta=0.0, reset="zero"), 1)
+    with torch.no_grad():
+        net.w_in.copy_(torch.tensor([[1.5], [0.0]]))
+        net.w_rec.copy_(torch.tensor([[0.0, 0.0], [1.5, 0.0]]))
+    x = torch.zeros(6, 1, 1)
+    x[2] = 1.0
+    spikes, _ = net(x)
+    assert spikes[:, 0].nonzero().tolist() == [[2, 0], [3, 1]]
+
+
+@rules
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_no_self_connections_ever(learning_rule: Any, weight_decay: float) -> None:
+    """Zero at the start, no gradient, zero after steps of an optimiser; and without effect where set by hand."""
+    net, x = make(CASES[6], learning_rule, torch.float32), sequence(dtype=torch.float32)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=0.1, weight_decay=weight_decay)
+    before = net.w_rec.detach().clone()
+    for _ in range(3):
+        optimiser.zero_grad()
+        net(x)[0].sum().backward()
+        assert not net.w_rec.grad.diagonal().any()
+        optimiser.step()
+    assert not net.w_rec.diagonal().any()
+    assert (net.w_rec != before).sum() > 10
+    expected = net(x)[0]
+    with torch.no_grad():
+        net.w_rec.fill_diagonal_(5.0)
+    assert torch.equal(net(x)[0], expected)
+
+
+def test_initial_weights() -> None:
+    torch.manual_seed(0)
+    net = nm.Recurrent(nm.ALIF(300), 100)
+    assert net.w_in.shape == (300, 100)
+    assert net.w_rec.shape == (300, 300)
+    assert net.w_in.std().item() == pytest.approx(0.1, rel=0.05)
+    off_diagonal = net.w_rec[~torch.eye(300, dtype=torch.bool)]
+    assert off_diagonal.std().item() == pytest.approx(300**-0.5, rel=0.05)
+    assert set(net.state_dict()) == {
+        "w_in", "w_rec", "neuron.tau_mem", "neuron.tau_adapt", "neuron.beta", "neuron.v_th"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("make_layer", [nm.MSRC, nm.BSRC])
+@rules
+def test_modulation_per_step(make_layer: Any, learning_rule: Any) -> None:
+    torch.manual_seed(0)
+    net = nm.Recurrent(make_layer(NEURONS, alpha=0.5), INPUTS, learning_rule=learning_rule).double()
+    x = sequence()
+    with torch.no_grad():
+        net.w_in.mul_(0.5).add_(0.5)
+    modulation = (0.6 + 0.4 * torch.rand(25, BATCH, 1, dtype=torch.float64)).requires_grad_()
+    spikes, _ = net(x, modulation=modulation)
+    expected, _ = reference(net, x, modulation=modulation)
+    assert (spikes > 0.5).any()
+    assert_close(spikes, expected, rtol=1e-9, atol=1e-9)
+    got, want = (torch.autograd.grad(s.sum(), modulation)[0] for s in (spikes, expected))
+    assert_close(got, want, rtol=1e-7, atol=1e-9)
+    assert got.abs().max() > 0
+
+
+@rules
+def test_training_learns(learning_rule: Any) -> None:
+    """Both rules bring a live network's rate to a target."""
+    torch.manual_seed(0)
+    net = nm.Recurrent(nm.ALIF(20, v_th=0.6), INPUTS, learning_rule=learning_rule)
+    x = sequence(60, torch.float32)
+    optimiser = torch.optim.Adam(net.parameters(), lr=0.01)
+    target, losses = torch.linspace(0.05, 0.3, 20), []
+    for _ in range(40):
+        loss = (net(x)[0].mean((0, 1)) - target).square().sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.2 * losses[0]
+
+
+def test_half_precision_under_autocast() -> None:
+    net = make(CASES[6], dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        spikes, state = net(sequence(dtype=torch.float32))
+    assert spikes.dtype == torch.bfloat16
+    assert state.neuron.v.dtype == torch.float32
+    assert spikes.any()
+    spikes.float().sum().backward()
+    assert net.w_in.grad.dtype == net.w_rec.grad.dtype == torch.float32
+    assert net.w_rec.grad.any()
+
+
+@rules
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_it_compiles_to_one_graph(learning_rule: Any) -> None:
+    torch._dynamo.reset()
+    net, x = make(CASES[6], learning_rule), sequence(10)
+    compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
+    results = []
+    for run in (net, compiled):
+        spikes, _ = run(x)
+        results.append((spikes, *torch.autograd.grad(spikes.sum(), (net.w_in, net.w_rec))))
+    for a, b in zip(*results, strict=True):
+        assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_copies_and_pickles() -> None:
+    net, x = make(CASES[6], "eprop"), sequence()
+    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert torch.equal(other(x)[0], net(x)[0])
+        assert other.learning_rule == "eprop"
+    assert "in_features=4, learning_rule='eprop'" in repr(net)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((torch.nn.ReLU(), 4), TypeError, "Recurrent: neuron must be a layer such as .*, got ReLU"),
+        (
+            (nm.ALIF(None), 4),
+            ValueError,
+            "Recurrent: neuron must have a number of neurons, got None",
+        ),
+        ((nm.ALIF(3), 0), ValueError, "Recurrent: in_features must be an integer >= 1, got 0"),
+        ((nm.ALIF(3), 2.5), ValueError, "Recurrent: in_features must be an integer >= 1, got 2.5"),
+    ],
+)
+def test_wrong_arguments(arguments: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        nm.Recurrent(*arguments)
+
+
+def test_unknown_learning_rule() -> None:
+    with pytest.raises(ValueError, match="learning_rule must be one of bptt, eprop, got 'rtrl'"):
+        nm.Recurrent(nm.ALIF(3), 4, learning_rule="rtrl")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [(4,), (0, 2, 4), (5, 2, 3), ()])
+def test_wrong_shapes(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"Recurrent: x must have shape \(T, batch, 4\) with at"):
+        nm.Recurrent(nm.ALIF(3), 4)(torch.zeros(shape))
+
+
+def test_integers_are_no_input() -> None:
+    with pytest.raises(
+        TypeError, match=r"Recurrent: x must be a floating-point tensor, got torch.int64"
+    ):
+        nm.Recurrent(nm.ALIF(3), 4)(torch.zeros(5, 2, 4, dtype=torch.int64))
+
+
+def test_a_state_that_does_not_fit() -> None:
+    net, x = nm.Recurrent(nm.ALIF(3), 4), torch.zeros(5, 2, 4)
+    _, state = net(x)
+    with pytest.raises(ValueError, match=r"ALIF: state v must have shape \(2, 3\)"):
+        net(x, RecurrentState(net(x[:, :1])[1].neuron, state.spikes))
+    with pytest.raises(ValueError, match=r"Recurrent: state spikes must have shape \(2, 3\)"):
+        net(x, RecurrentState(state.neuron, state.spikes[:1]))
+    assert torch.equal(net(x, tuple(state))[0], net(x, state)[0])
+
+
+def test_modulation_of_a_neuron_without_one() -> None:
+    with pytest.raises(TypeError, match="ALIF: modulation must be None, only MSRC and BSRC"):
+        nm.Recurrent(nm.ALIF(3), 4)(torch.zeros(5, 2, 4), modulation=torch.ones(5, 2, 1))
