@@ -122,7 +122,7 @@ def _rows(current: Tensor, num_steps: int) -> Tensor:
     """Empty steps, each beginning on a whole vector."""
     size = current.shape[1:]
     padded = -(-size.numel() // _VECTOR) * _VECTOR
-    return current.new_empty((num_steps, padded))[:, : size.numel()].unflatten(1, size)
+    return current.new_empty((num_steps, padded))[:, : size.numel()].view(num_steps, *size)
 
 
 class _Drive:

@@ -29,8 +29,8 @@ class RecurrentState(NamedTuple):
 class Recurrent(nn.Module):
     r"""Input weights and all-to-all recurrent weights around a layer of neurons.
 
-    $I_t = W_\text{in} x_t + W_\text{rec} z_{t-1}$, without self-connections. $W_\text{in} x$ is one matrix product for all
-    steps: a state passed on gives the same run up to the rounding of that product.
+    $I_t = W_\text{in} x_t + W_\text{rec} z_{t-1}$, without self-connections. $W_\text{in} x$ is one matrix product for
+    all steps: a state passed on gives the same run up to the rounding of that product.
 
     Args:
         neuron: The layer of N neurons.

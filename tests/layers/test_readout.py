@@ -185,8 +185,9 @@ def test_copies_and_pickles(net: Any) -> None:
 def test_population_readout() -> None:
     """R_t = a R_(t-1) + W s_t; +1 from a class's own neurons, which lie side by side, -0.1 from the others."""
     net = nm.PopulationReadout(6, 3).double()
-    expected = torch.tensor([[1, 1, -0.1, -0.1, -0.1, -0.1], [-0.1, -0.1, 1, 1, -0.1, -0.1], [-0.1, -0.1, -0.1, -0.1, 1, 1]])  # fmt: skip
-    assert_close(net.w_out, expected.double(), check_dtype=False, rtol=1e-6, atol=1e-6)
+    expected = torch.full((3, 6), -0.1).double()
+    expected[[0, 0, 1, 1, 2, 2], range(6)] = 1.0
+    assert_close(net.w_out, expected, rtol=1e-6, atol=1e-6)
     x = torch.rand(T, BATCH, 6, dtype=torch.float64)
     votes, state = net(x)
     assert_close(votes, filtered(x @ net.w_out.T, 0.99), rtol=1e-5, atol=1e-5)

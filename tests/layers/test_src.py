@@ -156,8 +156,8 @@ def test_modulation_in_the_call(make: Any, shape: tuple[int, ...]) -> None:
     """Replaces the layer's own, step by step or constant; gradients flow into it."""
     layer, current = make(4, modulation=Uniform(0.5, 1.0), learn_modulation=True), live()
     modulation = (0.6 + 0.4 * torch.rand(shape, dtype=torch.float64)).requires_grad_()
-    spikes, state = layer(current, modulation=modulation)
-    expected, expected_state = scanned(layer, current, modulation=modulation)
+    spikes, _ = layer(current, modulation=modulation)
+    expected, _ = scanned(layer, current, modulation=modulation)
     assert_live(spikes)
     assert_close(spikes, expected, rtol=1e-9, atol=1e-9)
     got, want = (torch.autograd.grad(s.sum(), modulation)[0] for s in (spikes, expected))
