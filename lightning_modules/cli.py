@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import os
+import signal
 import sys
 import time
 import warnings
@@ -24,6 +25,7 @@ from lightning_modules.callbacks import Interrupt, LogProgress
 from lightning_modules.classification import Prediction
 from lightning_modules.cli_arguments import COMMANDS, UsageError, next_version, prepare, usage
 from lightning_modules.cli_messages import is_user_error, readable
+from lightning_modules.pictures import Pictures
 
 __all__ = ["CLI", "main"]
 
@@ -33,7 +35,8 @@ _QUIET = (
     ".*number of training batches .* is smaller than the logging interval",
     ".*LeafSpec",
     "Total length of `list` across ranks is zero",  # val_fraction: 0
-    "(?s).*instantiate_classes",  # deprecated by jsonargparse, called by Lightning
+    # Names that jsonargparse deprecates and Lightning calls.
+    "(?s).*(``instantiate_classes`` was|skip_none parameter was|JsonargparseDeprecationWarning per type)",
     "Be aware that when using `ckpt_path`",
     "The dirpath has changed",
     "Experiment logs directory .* exists",
@@ -76,6 +79,7 @@ class CLI(LightningCLI):
             default=None,
             help="Keep the weights with the best value of this metric too, such as val/accuracy, and report those.",
         )
+        parser.add_lightning_class_args(Pictures, "pictures")
         parser.link_arguments("seed_everything", "data.init_args.seed")
 
     def _prepare_subcommand_parser(
@@ -98,7 +102,7 @@ class CLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         config = self._get(self.config_init, "trainer")
         checkpoint = self._get(self.config_init, "ckpt_path")
-        self.interrupt = None
+        self.interrupt: Interrupt | None = None
         callbacks: list[pl.Callback] = []
         if self.subcommand == "fit":
             self.folder = next_version(self.root / self.name)
@@ -112,7 +116,7 @@ class CLI(LightningCLI):
                     for kind in (TensorBoardLogger, CSVLogger)
                 ]
         else:
-            self.folder = Path(checkpoint).resolve().parents[1]
+            self.folder = Path(os.path.relpath(Path(checkpoint).resolve().parents[1]))
             kwargs["logger"] = config.logger or False
             self.save_config_callback = None
         if config.enable_progress_bar is not False and not sys.stdout.isatty():
@@ -148,15 +152,20 @@ class CLI(LightningCLI):
         checkpoint = kwargs.get("ckpt_path")
         if self.trainer.is_global_zero:
             print(f"run folder {self.folder}" + (f", resuming {checkpoint}" if checkpoint else ""))
-        self.trainer.fit(**kwargs)
+        try:
+            self.trainer.fit(**kwargs)
+        except SystemExit:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt(self._resume_hint()) from None
+        if self.interrupt is not None and self.interrupt.interrupted:
+            raise KeyboardInterrupt(self._resume_hint())
         if self._get(self.config_init, "trainer").fast_dev_run:
             return
         seconds = time.monotonic() - self.start
         best = self._get(self.config_init, "monitor")
         results = self.trainer.test(
             datamodule=self.datamodule,
-            model=None if best else self.model,
-            ckpt_path="best" if best else None,
+            model=self.model,
+            ckpt_path=str(self.folder / "checkpoints" / "best.ckpt") if best else None,
             weights_only=True if best else None,
             verbose=False,
         )
@@ -203,6 +212,12 @@ class CLI(LightningCLI):
                     writer.writerow([number, label, guess, *(f"{score:.6g}" for score in scores)])
                     number, right = number + 1, right + (label == guess)
         print(f"predictions of {number} samples, {right / number:.2%} right: {output}")
+
+    def _resume_hint(self) -> str:
+        """How to go on after Ctrl-C."""
+        if self.interrupt is None or not self.interrupt.checkpoint.is_file():
+            return "nothing was saved yet"
+        return f"go on with: snn-neuromod fit --ckpt_path {self.interrupt.checkpoint}"
 
     def _list_files(self, seconds: float) -> None:
         print(f"trained in {seconds:.0f} s; everything is in {self.folder}")
@@ -269,10 +284,13 @@ def main(args: Sequence[str] | None = None) -> None:
         print(usage())
         return
     keep_freed_memory()
+    sigint = signal.getsignal(signal.SIGINT)
     debug = bool(os.environ.get("SNN_NEUROMOD_TRACEBACK"))
     with _quiet():
         try:
             CLI(*prepare(args))
+        except KeyboardInterrupt as interruption:
+            _fail(f"interrupted; {interruption}" if str(interruption) else "interrupted", 130)
         except (UsageError, ArgumentError) as error:
             if debug:
                 raise
@@ -281,3 +299,5 @@ def main(args: Sequence[str] | None = None) -> None:
             if debug or not is_user_error(error):
                 raise
             _fail(readable(error), 1)
+        finally:
+            signal.signal(signal.SIGINT, sigint)  # Lightning leaves Ctrl-C disabled

@@ -29,7 +29,7 @@ __all__ = [
 
 COMMANDS = ("fit", "validate", "test", "predict")
 
-_HELP = f"""usage: snn-neuromod {{{",".join(COMMANDS)}}} -c CONFIG [--KEY VALUE ...]
+_HELP = """usage: snn-neuromod COMMAND -c CONFIG [--KEY VALUE ...]
 
   fit       train a network, then report its accuracy on held-out data
   validate  accuracy on the validation data of a checkpoint
@@ -42,7 +42,7 @@ _HELP = f"""usage: snn-neuromod {{{",".join(COMMANDS)}}} -c CONFIG [--KEY VALUE 
   --print_config       print the whole configuration and stop
   snn-neuromod fit --help   all options
 
-configurations: {{}}
+configurations: {}
 """
 
 
@@ -121,7 +121,8 @@ def experiment_name(config: str, root: Path) -> str:
         if path.is_relative_to(folder):
             inside = path.relative_to(folder).with_suffix("")
             return (inside.parents[1] if path.name == "config.yaml" else inside).as_posix()
-    return path.stem
+    of_a_run = path.name == "config.yaml" and _version(path.parent) >= 0
+    return path.parents[1].name if of_a_run else path.stem
 
 
 def next_version(folder: Path) -> Path:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 
 __all__ = ["is_user_error", "readable"]
 
 _PARSER = re.compile(r"^(?:Parser key|Problem with given class_path) [\"']([^\"']*)[\"']:")
 _NOISE = re.compile(
-    r"^(Given value|Subtypes:|Errors:|Does not validate against any of the Union|Expected a <class 'NoneType'>|$)"
+    r"^(Expected a (path but|dot import path|NoneType)|Given value|Subtypes:|Errors:|Does not validate|$)"
 )
 _CALLABLE = re.compile(
     r"Type collections\.abc\.Callable\[.*\] expects a function or a callable class: "
 )
 _DUMPED = re.compile(r"\. Got value: (Namespace\(.*)?$")
+_CLASS = re.compile(r"<class '(?:[\w.]*\.)?(\w+)'>")
 _NESTED = re.compile(r"NestedArg\(key='[^']*', val=(.*)\)$")
 
 
@@ -33,9 +35,11 @@ def readable(error: BaseException | str) -> str:
         >>> readable('Parser key "trainer.max_epochs":\n  Does not validate against any of the Union subtypes\n'
         ...     "  Subtypes: [int, NoneType]\n  Errors:\n    - Expected a <class 'int'>\n"
         ...     "    - Expected a <class 'NoneType'>\n  Given value type: <class 'str'>\n  Given value: many")
-        "trainer.max_epochs: expected a <class 'int'>; got many"
+        'trainer.max_epochs: expected a int; got many'
     """
     text = str(error).strip() or type(error).__name__
+    if isinstance(error, pickle.UnpicklingError):
+        return "the checkpoint cannot be read: it must hold weights and plain values only, as fit writes them"
     if not re.search(r"Parser key|Does not validate|Problem with", text):
         return text
     keys: list[str] = []
@@ -43,7 +47,7 @@ def readable(error: BaseException | str) -> str:
     given = ""
     for raw in text.splitlines():
         line = _CALLABLE.sub("", raw.strip().removeprefix("- ").strip())
-        line = _DUMPED.sub("", line)
+        line = _CLASS.sub(r"\1", _DUMPED.sub("", line))
         match = _PARSER.match(line)
         if match:
             if line.startswith("Parser key"):
@@ -55,7 +59,8 @@ def readable(error: BaseException | str) -> str:
             complaints.append(line)
     where = ".".join(key for key in keys if key)
     what = "; ".join(complaints) or text.splitlines()[0]
-    if given and given not in what:
+    what = what.replace("; Expected a ", " or a ")
+    if given and "ot value: " not in what and given not in what:
         what = f"{what}; got {given}"
     return f"{where}: {what[0].lower()}{what[1:]}" if where else what
 
@@ -72,6 +77,8 @@ def is_user_error(error: BaseException) -> bool:
         while error.__cause__ is not None:
             error = error.__cause__
         return isinstance(error, ValueError | TypeError | ImportError | FileNotFoundError)
+    if isinstance(error, pickle.UnpicklingError) or "PytorchStreamReader" in str(error):
+        return True
     if isinstance(error, FileNotFoundError | ImportError | MisconfigurationException):
         return True
     text = str(error)

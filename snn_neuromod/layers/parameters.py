@@ -60,7 +60,7 @@ class Normal:
         return torch.empty(num_neurons).normal_(self.mean, self.std)
 
 
-Value: TypeAlias = "float | Tensor | Sequence[float] | Uniform | Normal"
+Value: TypeAlias = float | Tensor | Sequence[float] | Uniform | Normal
 """What a layer accepts as a parameter: a number for all neurons, one per neuron, or a distribution."""
 
 

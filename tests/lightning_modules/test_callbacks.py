@@ -1,0 +1,81 @@
+"""Pictures, progress for log files."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+import pytest
+import torch
+
+if importlib.util.find_spec("pytorch_lightning") is None:
+    pytest.skip("pytorch_lightning is not installed", allow_module_level=True)
+pytest.importorskip("matplotlib")
+
+# isort: off
+from lightning_modules.pictures import Pictures, draw_modulation, draw_response, modulations
+
+# isort: on
+from lightning_modules.networks import FeedForward
+from snn_neuromod import ALIF, MSRC, Uniform
+
+
+def network(neuron=MSRC):
+    return FeedForward([20, 15, 10], neuron=neuron, gain=3.0)
+
+
+def x():
+    return (torch.rand(40, 1, 20) < 0.3).float()
+
+
+@pytest.mark.parametrize("neuron", [MSRC, ALIF])
+def test_response(neuron):
+    net, sample = network(neuron), x()
+    figure = draw_response(net, sample, 3, num_traces=2)
+    axes = figure.axes
+    assert len(axes) == 6
+    assert all(axis.get_title(loc="left") and axis.get_ylabel() for axis in axes)
+    assert axes[-1].get_xlabel() == "time step"
+    points = axes[0].collections[0].get_offsets()
+    assert len(points) == sample.sum()
+    assert points[:, 0].max() == sample[:, 0].nonzero()[:, 0].max()  # time runs to the right
+    assert len(axes[2].lines) == 2
+    trace = torch.as_tensor(axes[2].lines[0].get_ydata())
+    unit = int(axes[2].lines[0].get_label().removeprefix("neuron "))
+    assert torch.equal(trace, net.membranes(sample)[0][:, 0, unit])
+    assert len(axes[-1].lines) == 10
+    assert "class 3" in [line.get_label() for line in axes[-1].lines]
+
+
+def test_raster_shows_each_spike_once():
+    net, sample = network(), x()
+    figure = draw_response(net, sample, 0)
+    high = net(sample).spikes[0][:, 0] > 0.5
+    onsets = (high[1:] & ~high[:-1]).sum() + high[0].sum()
+    assert len(figure.axes[1].collections[0].get_offsets()) == onsets > 0
+    assert high.sum() > onsets
+
+
+def test_modulation():
+    net = FeedForward([20, 15, 10], neuron=lambda n: MSRC(n, modulation=Uniform(0.4, 1.6)))
+    before = modulations(net)
+    assert [len(v) for v in before.values()] == [15, 10]
+    after = {name: value + 0.25 for name, value in before.items()}
+    figure = draw_modulation(before, after)
+    assert "moved by 0.25" in figure.axes[0].get_title(loc="left")
+    assert figure.axes[-1].get_xlabel()
+    assert sum(patch.get_height() for patch in figure.axes[0].patches[:24]) == 15
+    assert modulations(network(ALIF)) == {}
+
+
+def test_missing_matplotlib(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"Pictures: matplotlib must be installed; run pip"):
+        Pictures().on_fit_start(None, None)
+    Pictures(enabled=False).on_fit_start(None, None)
+
+
+@pytest.mark.parametrize("options", [{"every_n_epochs": -1}, {"sample": -1}, {"num_traces": 7}])
+def test_wrong_options(options):
+    with pytest.raises(ValueError, match=r"Pictures: \w+ must"):
+        Pictures(**options)

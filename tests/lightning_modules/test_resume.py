@@ -1,0 +1,109 @@
+"""A run that was killed or interrupted, and resumed, equals an uninterrupted one bit by bit."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+if any(importlib.util.find_spec(name) is None for name in ("pytorch_lightning", "mlxtend")):
+    pytest.skip(
+        "pytorch_lightning, mlxtend or matplotlib is not installed", allow_module_level=True
+    )
+
+from lightning_modules.cli import main
+
+ROOT = Path(__file__).parents[2]
+EPOCH, STEPS = 15, 3 * 15
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Short batches are fastest so, and results depend on the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def command(root, *more):
+    return [
+        "fit", "-c", "smoke/msrc", "--trainer.default_root_dir", str(root), "--trainer.max_epochs=3",
+        "--trainer.limit_train_batches=15", "--trainer.limit_val_batches=1", "--pictures.enabled=false",
+        "--trainer.logger=false", "--model.init_args.network.init_args.gain=3.0",
+        "--model.init_args.lr_factors={modulation: 2.0}", *more,
+    ]  # fmt: skip
+
+
+def last(root, version=0):
+    path = root / "smoke" / "msrc" / f"version_{version}" / "checkpoints" / "last.ckpt"
+    return torch.load(path, weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    main(command(root))
+    return last(root)
+
+
+def run_until_first_checkpoint(root, sig):
+    """Start a process, send it a signal once it has written its first checkpoint; returns code and output."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lightning_modules", *command(root)],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    checkpoint = root / "smoke" / "msrc" / "version_0" / "checkpoints" / "last.ckpt"
+    deadline = time.monotonic() + 120
+    while not checkpoint.is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(sig)
+    output, _ = process.communicate(timeout=60)
+    return process.returncode, output
+
+
+def assert_equal(a, b):
+    assert a["global_step"] == b["global_step"] == STEPS
+    assert a["state_dict"].keys() == b["state_dict"].keys()
+    for name, value in a["state_dict"].items():
+        assert torch.equal(value, b["state_dict"][name]), name
+    first, second = (c["optimizer_states"][0]["state"] for c in (a, b))
+    for key, state in first.items():
+        assert torch.equal(state["exp_avg"], second[key]["exp_avg"])
+    assert a["lr_schedulers"][0]["last_epoch"] == b["lr_schedulers"][0]["last_epoch"] == STEPS
+
+
+def test_the_run_is_not_trivial(uninterrupted, tmp_path):
+    main(command(tmp_path, "--seed_everything=1"))
+    other = last(tmp_path)["state_dict"]
+    weight = "network.layers.0.weight"
+    assert not torch.equal(other[weight], uninterrupted["state_dict"][weight])
+
+
+def test_after_a_kill(uninterrupted, tmp_path):
+    code, output = run_until_first_checkpoint(tmp_path, signal.SIGKILL)
+    assert code == -signal.SIGKILL, output
+    assert EPOCH <= last(tmp_path)["global_step"] < STEPS
+    main(command(tmp_path, "--ckpt_path", "last"))
+    assert_equal(last(tmp_path, 1), uninterrupted)
+
+
+def test_after_ctrl_c_inside_an_epoch(uninterrupted, tmp_path):
+    code, output = run_until_first_checkpoint(tmp_path, signal.SIGINT)
+    assert code == 130, output
+    saved = last(tmp_path)
+    assert EPOCH < saved["global_step"] < STEPS
+    assert saved["global_step"] % EPOCH != 0
+    path = tmp_path / "smoke/msrc/version_0/checkpoints/last.ckpt"
+    assert f"go on with: snn-neuromod fit --ckpt_path {path}" in output
+    assert "Traceback" not in output
+    main(command(tmp_path, "--ckpt_path", str(path)))
+    assert_equal(last(tmp_path, 1), uninterrupted)

@@ -1,0 +1,199 @@
+"""The classification task under Lightning's trainer."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import partial
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+if importlib.util.find_spec("pytorch_lightning") is None:
+    pytest.skip("pytorch_lightning is not installed", allow_module_level=True)
+
+# isort: off
+from lightning_modules.classification import (
+    SpikeClassification,
+)  # first: it makes torchvision importable
+
+# isort: on
+import pytorch_lightning as pl
+
+from lightning_modules.losses import CrossEntropy, FiringRate
+from lightning_modules.networks import FeedForward
+from snn_neuromod import ALIF, MSRC, Uniform
+
+quiet = pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers",
+    "ignore:.*number of training batches",
+    "ignore:.*treespec, LeafSpec",
+    "ignore:Checkpoint directory",
+)
+pytestmark = quiet
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Short batches are fastest so, and results depend on the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+Neuron = partial(MSRC, modulation=Uniform(0.4, 1.2), learn_modulation=True, learn=["b"])
+
+
+def batches(classes=4, number=6):
+    """Class k lights its own quarter of 20 inputs."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(32) % classes
+    rate = torch.full((32, 20), 0.02)
+    for b, label in enumerate(labels.tolist()):
+        rate[b, 5 * label : 5 * label + 5] = 0.5
+    return [
+        ((torch.rand(30, 32, 20, generator=generator) < rate).float(), labels)
+        for _ in range(number)
+    ]
+
+
+def task(neuron=Neuron, **options):
+    torch.manual_seed(0)
+    network = FeedForward([20, 12, 4], neuron=neuron, num_classes=4, gain=4.0)
+    options = {"optimizer": partial(torch.optim.Adam, lr=0.02)} | options
+    return SpikeClassification(network, **options)
+
+
+def fit(module, max_epochs=3, **options):
+    trainer = pl.Trainer(
+        max_epochs=max_epochs, accelerator="cpu", logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, **options,
+    )  # fmt: skip
+    loader = DataLoader(batches(), batch_size=None)
+    trainer.fit(module, loader, DataLoader(batches(number=2), batch_size=None))
+    return trainer
+
+
+def test_learns_and_logs():
+    module = task(ALIF, optimizer=partial(torch.optim.Adam, lr=0.03))
+    trainer = fit(module, max_epochs=6)
+    logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    assert set(logged) == {
+        f"{stage}/{what}"
+        for stage in ("train", "val")
+        for what in ("loss", "accuracy", "spikes/1", "spikes/2")
+    }
+    assert logged["val/accuracy"] > 0.9
+    assert 0.05 < logged["val/spikes/1"] < 20
+
+
+def test_firing_statistics_count_pulses_not_their_area():
+    module = task()
+    trainer = fit(module, max_epochs=1)
+    x = torch.cat([x for x, _ in batches(number=2)], dim=1)
+    with torch.no_grad():
+        spikes = module(x).spikes[0]
+    high = spikes > 0.5
+    pulses = (high[1:] & ~high[:-1]).sum() + high[0].sum()
+    assert torch.allclose(
+        trainer.callback_metrics["val/spikes/1"], pulses / spikes[0].numel(), rtol=1e-5
+    )
+    assert high.sum() > 1.3 * pulses > 0
+
+
+def test_prediction():
+    module = task()
+    x, labels = batches(number=1)[0]
+    found = module.predict_step((x, labels), 0)
+    assert found.scores.shape == (32, 4)
+    assert torch.equal(found.classes, found.scores.argmax(dim=1))
+    assert torch.equal(found.labels, labels)
+
+
+def test_the_class_is_read_by_the_loss_decision():
+    x, labels = batches(number=1)[0]
+    scores = {
+        decision: task(loss=CrossEntropy(decision)).predict_step((x, labels), 0).scores
+        for decision in ("last", "mean", "max")
+    }
+    assert torch.allclose(scores["last"], scores["max"])  # a sum only grows
+    assert not torch.allclose(scores["last"], scores["mean"])
+
+
+def test_rate_penalty_lowers_the_rate():
+    rates = []
+    for weight in (0.0, 100.0):
+        trainer = fit(task(firing_rate=FiringRate(weight, 0.0)), max_epochs=3)
+        rates.append(trainer.callback_metrics["val/spikes/1"])
+    assert rates[1] < 0.7 * rates[0]
+
+
+def test_cosine_ends_at_zero_and_advances_every_step():
+    module = task(scheduler="cosine")
+    fit(module, max_epochs=2)
+    (optimizer,) = [module.optimizers().optimizer]
+    assert optimizer.param_groups[0]["lr"] < 1e-9
+    assert module.lr_schedulers().last_epoch == 12
+
+
+@pytest.mark.parametrize(("interval", "expected"), [("epoch", 2), ("step", 12)])
+def test_schedule_interval(interval, expected):
+    step = partial(torch.optim.lr_scheduler.StepLR, step_size=5)
+    module = task(scheduler=step, scheduler_interval=interval)
+    fit(module, max_epochs=2)
+    assert module.lr_schedulers().last_epoch == expected
+
+
+def test_learning_rate_factors():
+    module = task(lr_factors={"modulation": 10.0, "b": 0.0})
+    before = {name: p.detach().clone() for name, p in module.named_parameters()}
+    fit(module, max_epochs=1)
+    groups = module.optimizers().optimizer.param_groups
+    assert [group["lr"] for group in groups] == [0.02, 0.2, 0.0]
+    moved = {n: (p - before[n]).abs().max().item() for n, p in module.named_parameters()}
+    assert all(moved[name] == 0 for name in moved if name.endswith(".b"))
+    assert moved["network.layers.0.neuron.modulation"] > 2 * moved["network.layers.0.weight"] > 0
+
+
+def test_unknown_name_of_a_factor():
+    with pytest.raises(ValueError, match="lr_factors must name learned parameters, got beta"):
+        fit(task(lr_factors={"beta": 2.0}))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"gradient_clip_val": 0.5},
+        {"precision": "bf16-mixed"},
+        {"accumulate_grad_batches": 2},
+        {"precision": "64-true"},
+    ],
+)
+def test_trainer_options(options):
+    module = task()
+    before = module.network.layers[0].weight.detach().clone()
+    fit(module, max_epochs=1, **options)
+    after = module.network.layers[0].weight.detach()
+    assert after.isfinite().all()
+    assert not torch.equal(before.to(after.dtype), after)
+
+
+def test_clipping_bites():
+    module = task(optimizer=partial(torch.optim.SGD, lr=1.0))
+    before = torch.nn.utils.parameters_to_vector(module.network.parameters()).detach().clone()
+    fit(module, max_epochs=1, gradient_clip_val=1e-3)
+    after = torch.nn.utils.parameters_to_vector(module.network.parameters()).detach()
+    assert 0 < (after - before).norm() <= 6 * 1e-3 * 1.01
+
+
+def test_checkpoint_of_a_task_made_in_python(tmp_path):
+    module = task(partial(ALIF, learn=["beta"]))
+    trainer = fit(module, max_epochs=1)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    torch.load(tmp_path / "a.ckpt", weights_only=True)
+    other = task(partial(ALIF, learn=["beta"])).network
+    torch.nn.init.zeros_(other.layers[0].weight)
+    loaded = SpikeClassification.load_from_checkpoint(tmp_path / "a.ckpt", network=other)
+    for a, b in zip(loaded.network.parameters(), module.network.parameters(), strict=True):
+        assert torch.equal(a, b)
