@@ -156,7 +156,7 @@ def test_parameters_are_visible_and_learn(case: str) -> None:
 def test_one_graph(case: str) -> None:
     torch._dynamo.reset()
     neuron, x = make(case), drive(case)
-    compiled = torch.compile(neuron, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(neuron, fullgraph=True, backend="eager")
     x = x if case.startswith("norse") and not case.endswith("Cell") else x[:3]
     (spikes, state), (expected, after) = run(compiled, case, x), run(neuron, case, x)
     torch.testing.assert_close(spikes, expected, rtol=1e-5, atol=1e-5)
