@@ -49,11 +49,11 @@ __all__ = [
     "surrogate",
 ]
 
-_FORMS = ("norse", "snntorch")
+_FORMS = ("nir", "norse", "snntorch")
 
 
 def __getattr__(name: str) -> Any:
-    """Import the other libraries' forms of the neurons when they are first asked for."""
+    """Import the other libraries' forms of the neurons, and NIR, when they are first asked for."""
     if name in _FORMS:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,6 @@
+"""Networks of ALIF neurons to and from NIR, the neuromorphic intermediate representation."""
+
+from snn_neuromod.nir.reading import Network, from_nir
+from snn_neuromod.nir.writing import to_nir
+
+__all__ = ["Network", "from_nir", "to_nir"]
