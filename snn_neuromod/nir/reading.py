@@ -143,7 +143,7 @@ def _alif(graph: Any, dtype: torch.dtype) -> ALIF:
     tau_mem, dt = subgraphs.decay_of(nodes["mem"])
     tau_adapt, dt_adapt = subgraphs.decay_of(nodes["adapt"])
     v_th = nodes["spike"].threshold
-    if dt != dt_adapt or not np.array_equal(nodes["reset"].scale, -v_th):
+    if not np.isclose(dt, dt_adapt, rtol=1e-6) or not np.array_equal(nodes["reset"].scale, -v_th):
         raise ValueError(
             "from_nir: an ALIF must have one time step, and its reset take off the threshold, got time steps "
             f"{dt:g} and {dt_adapt:g} ms, thresholds {v_th} and resets {nodes['reset'].scale}"

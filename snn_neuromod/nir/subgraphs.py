@@ -104,18 +104,17 @@ def decay_of(node: Any) -> tuple[Array, float]:
         node: LI with r = tau / dt.
 
     Raises:
-        ValueError: If the node has a leak voltage, or tau / r is not one time step.
+        ValueError: If the node has a leak voltage or more than one axis, or tau / r is not one time step.
     """
-    tau, r, v_leak = (
-        np.asarray(value, dtype=np.float64) for value in (node.tau, node.r, node.v_leak)
-    )
+    tau, r, v_leak = (np.asarray(x, dtype=np.float64) for x in (node.tau, node.r, node.v_leak))
     if v_leak.any():
         raise ValueError(f"from_nir: v_leak of an LI must be 0, got up to {abs(v_leak).max():g}")
-    steps = 1e3 * tau / r
-    dt = round(float(steps.flat[0]), 12)
-    if not (dt > 0 and (r > 1).all() and np.allclose(steps, dt, rtol=1e-6)):
+    with np.errstate(all="ignore"):
+        steps = 1e3 * tau / r
+    dt = float(f"{steps.flat[0]:.12g}")
+    if not (tau.ndim == 1 and dt > 0 and (r > 1).all() and np.allclose(steps, dt, rtol=1e-6)):
         raise ValueError(
-            "from_nir: tau / r of an LI must be one time step, below tau, "
-            f"got {steps.min():g} to {steps.max():g} ms; see snn_neuromod.nir.subgraphs for the convention"
+            f"from_nir: an LI must have shape (N,) and tau / r = dt < tau, got shape {tau.shape} and tau / r from "
+            f"{steps.min():g} to {steps.max():g} ms; the convention is explained in snn_neuromod.nir.subgraphs"
         )
     return -dt / np.log1p(-1 / r), dt

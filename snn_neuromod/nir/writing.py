@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-import inspect
-import operator
 import sys
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -14,25 +11,12 @@ import nir
 import nirtorch
 import numpy as np
 import torch
-from nirtorch.torch_tracer import NIRTorchTracer
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from snn_neuromod.layers import ALIF, LeakyIntegrator, LeakyReadout, Recurrent
-from snn_neuromod.nir import subgraphs
-from snn_neuromod.nir.reading import Network
+from snn_neuromod.nir import subgraphs, tracing
 from snn_neuromod.nir.subgraphs import Array
 
-_INSTEAD = "run it with this package, or train an ALIF layer in its place and export that"
-_GATES = f"its tanh and its gates are no nodes of NIR; {_INSTEAD}"
-_REASONS = {
-    "SRC": _GATES,
-    "MSRC": _GATES,
-    "BSRC": _GATES,
-    "Izhikevich": f"NIR has no node for the product of the membrane with itself; {_INSTEAD}",
-    "STDPALIF": f"NIR has no node for its refractory period; {_INSTEAD}",
-    "RALIF": "write it as Recurrent(ALIF(...)) and export that",
-    "SpikingNeuron": "swap snntorch.Leaky for snn_neuromod.snntorch.ALIF with adapt_strength=0",
-}
 Writer = Callable[[Any], Any]
 
 
@@ -71,8 +55,8 @@ def to_nir(network: nn.Module, sample: Tensor | None = None, *, dt: float = 1.0)
     writers = _writers(_sizes(network, sample), dt)
     if type(network) in writers:
         network = nn.Sequential(network)
-    concrete = _left_at_none(network)
-    _check_trace(network, writers, concrete)
+    concrete = tracing.left_at_none(network)
+    tracing.check(network, tuple(writers), concrete)
     return nirtorch.torch_to_nir(
         network, writers, None, stateful_modules=set(writers), concrete_args=concrete
     )
@@ -140,7 +124,7 @@ def _check_alif(layer: Any, who: str) -> None:
 def _recurrent(layer: Recurrent) -> Any:
     neuron = layer.neuron
     if type(neuron) is not ALIF:
-        raise TypeError(_refusal(neuron, (ALIF,)))
+        raise TypeError(tracing.refusal(neuron, (ALIF,)))
     w_rec = layer.w_rec.masked_fill(layer.diagonal, 0.0)
     return _alif(neuron, {}, neuron.dt, input_weights=layer.w_in, recurrent_weights=w_rec)
 
@@ -212,78 +196,3 @@ def _sizes(network: nn.Module, sample: Tensor | None) -> dict[nn.Module, int]:
     with torch.no_grad():
         run(sample)
     return sizes
-
-
-class _Tracer(NIRTorchTracer):  # type: ignore[misc, unused-ignore]
-    """Sees every neuron, of this package and of others, as one node."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        rooms = {cls.__module__.partition(".")[0] for cls in type(m).__mro__}
-        neuron = bool(rooms & {"snn_neuromod", "snntorch", "norse"}) and not isinstance(m, Network)
-        return neuron or bool(super().is_leaf_module(m, module_qualified_name))
-
-
-def _left_at_none(network: nn.Module) -> dict[str, None]:
-    """Arguments of the network that are None if left out, states as a rule."""
-    arguments = inspect.signature(network.forward).parameters.values()
-    return {argument.name: None for argument in arguments if argument.default is None}
-
-
-def _check_trace(
-    network: nn.Module, writers: dict[type[nn.Module], Writer], concrete: dict[str, None]
-) -> None:
-    """Refuse what would get lost on the way to NIR."""
-    try:
-        nodes = list(_Tracer(tuple(writers)).trace(network, concrete_args=concrete).nodes)
-    except (fx.proxy.TraceError, TypeError) as error:
-        raise ValueError(
-            "to_nir: network must call its layers without control flow on its input, such as a loop over time, got "
-            f"{type(error).__name__}: {error}; export a module that takes one step or hands whole sequences on"
-        ) from error
-    calls = Counter(node.target for node in nodes if node.op == "call_module")
-    inputs = [node for node in nodes if node.op == "placeholder"]
-    for node in nodes:
-        adds = node.op in ("call_function", "call_method") and node.target in (operator.add, "add")
-        if node.op == "call_module":
-            layer = network.get_submodule(node.target)
-            if type(layer) not in writers:
-                raise TypeError(_refusal(layer, tuple(writers)))
-            if calls[node.target] > 1:
-                raise ValueError(
-                    f"to_nir: network must call each layer once, got {calls[node.target]} calls of {node.target}; "
-                    "a layer has one state"
-                )
-        elif not adds:
-            continue
-        signals = node.args[:1] if node.op == "call_module" else node.args
-        if not signals or not all(_is_signal(arg, inputs) for arg in signals):
-            raise ValueError(
-                f"to_nir: network must hand on its one input and outputs of its layers, got {node.format_node()}"
-            )
-    returned = [node for node in nodes[-1].all_input_nodes if not _is_state(node)]
-    if len(returned) != 1 or returned[0].op not in ("call_module", "call_function", "call_method"):
-        raise ValueError(
-            "to_nir: network must return one output, that of a layer, and states, "
-            f"got {', '.join(node.name for node in returned) or 'none'}"
-        )
-
-
-def _is_signal(arg: Any, inputs: list[fx.Node]) -> bool:
-    return isinstance(arg, fx.Node) and arg.op != "get_attr" and arg not in inputs[1:]
-
-
-def _is_state(node: fx.Node) -> bool:
-    return bool(node.target is operator.getitem and node.args[1] != 0)
-
-
-def _refusal(layer: nn.Module, known: tuple[type[nn.Module], ...]) -> str:
-    who = type(layer).__name__
-    if isinstance(layer, known):
-        return (
-            f"to_nir: {who} must be one of the known classes itself, got a subclass, which may compute something else; "
-            "export a network with the class itself"
-        )
-    names = (cls.__name__ for cls in type(layer).__mro__)
-    allowed = ", ".join(cls.__name__ for cls in known)
-    reason = next((_REASONS[name] for name in names if name in _REASONS), f"to_nir knows {allowed}")
-    return f"to_nir: {who} cannot be written: {reason}"

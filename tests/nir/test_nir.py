@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -231,15 +232,22 @@ class MyLinear(nn.Linear):
         (nm.Recurrent(MyALIF(N), N), "MyALIF must be one of the known classes itself"),
         (MyLinear(N, N), "MyLinear must be one of the known classes itself"),
         (snn_form.SRC(), "SRC cannot be written: its tanh"),
-        (snn_form.RALIF(0.9, linear_features=N), "RALIF must be one of"),
+        (snn_form.RIzhikevich(linear_features=N), "product of the membrane"),
+        (snn_form.RALIF(0.9, linear_features=N), r"Recurrent\(ALIF"),
         (snntorch.Leaky(0.9), "swap snntorch.Leaky"),
-        (nn.ReLU(), "ReLU cannot be written: to_nir knows Linear, ALIF"),
+        (nn.ReLU(), "ReLU cannot be written: known are nn.Linear"),
     ],
     ids=lambda value: type(value).__name__,
 )
 def test_layers_that_nir_cannot_express(layer: nn.Module, words: str) -> None:
     with pytest.raises(TypeError, match=words):
         to_nir(nn.Sequential(nn.Linear(INPUTS, N), layer))
+
+
+def test_norses_form_is_refused() -> None:
+    pytest.importorskip("norse")
+    with pytest.raises(TypeError, match="MSRCCell cannot be written: its tanh"):
+        to_nir(nn.Sequential(nm.norse.MSRCCell()))
 
 
 @pytest.mark.parametrize(
@@ -264,29 +272,60 @@ def test_options_that_nir_cannot_express(layer: nn.Module, words: str) -> None:
 
 
 class Wrong(nn.Module):
+    """Does one thing that a graph of its layers would not show."""
+
     def __init__(self, kind: str) -> None:
         super().__init__()
         self.kind, self.fc, self.alif = kind, nn.Linear(N, N), nm.ALIF(N)
+        self.form = snn_form.ALIF(0.9 * torch.ones(N))
         self.offset = nn.Parameter(torch.ones(N))
 
-    def forward(self, x: Tensor) -> Any:
-        spikes, _ = self.alif(self.fc(x))
+    def forward(self, x: Tensor, y: Any) -> Any:
         if self.kind == "loop":
             return torch.stack([self.fc(x[t]) for t in range(x.shape[0])])
-        if self.kind == "twice":
-            return self.alif(spikes)[0]
+        if self.kind == "branch":
+            return self.fc(x) if x.sum() > 0 else self.alif(x)[0]
+        if self.kind == "called twice":
+            return self.fc(self.fc(x))
         if self.kind == "constant":
             return self.fc(x) + 1
         if self.kind == "parameter":
             return self.fc(x) + self.offset
         if self.kind == "product":
-            return spikes * 2
-        return spikes, self.fc.weight if self.kind == "weights" else x
+            return self.fc(x) * 2
+        if self.kind == "second input":
+            return self.fc(x) + y
+        if self.kind == "second input to a layer":
+            return self.fc(x) + self.alif(y)[0]
+        spikes, _, mem = self.form(x)
+        if self.kind == "membrane":
+            return self.fc(mem)
+        if self.kind == "returned membrane":
+            return mem
+        if self.kind == "spikes as state":
+            return self.alif(self.fc(x), spikes)
+        return spikes, self.fc(x)
 
 
-@pytest.mark.parametrize("kind", ["loop", "twice", "constant", "parameter", "product", "two"])
-def test_operations_that_nir_cannot_express(kind: str) -> None:
-    with pytest.raises(ValueError, match=r"network must|supported"):
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("loop", "without control flow"),
+        ("branch", "without control flow"),
+        ("called twice", "call each layer once, got 2 calls of fc"),
+        ("constant", "hand on its one input"),
+        ("parameter", "hand on its one input"),
+        ("product", "only supported function"),
+        ("second input", "hand on its one input"),
+        ("second input to a layer", "hand on its one input"),
+        ("membrane", "hand on its one input"),
+        ("returned membrane", "return one output"),
+        ("spikes as state", "hand on its one input"),
+        ("two outputs", "return one output"),
+    ],
+)
+def test_operations_that_nir_cannot_express(kind: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
         to_nir(Wrong(kind))
 
 
@@ -304,8 +343,8 @@ def changed(**values: Any) -> Any:
     ("graph", "words"),
     [
         (changed(mem__v_leak=np.ones(N)), "v_leak of an LI must be 0"),
-        (changed(mem__r=np.ones(N)), "one time step"),
-        (changed(mem__tau=np.linspace(1e-3, 2e-3, N)), "one time step"),
+        (changed(mem__r=np.ones(N)), "dt < tau"),
+        (changed(mem__tau=np.linspace(1e-3, 2e-3, N)), "dt < tau"),
         (changed(adapt__tau=np.ones(N)), "one time step"),
         (changed(reset__scale=-2 * np.ones(N)), "reset take off the threshold"),
         (nir.NIRGraph.from_list(nir.Threshold(np.ones(N))), "node 'threshold' must be"),
@@ -331,3 +370,14 @@ def test_graphs_that_are_not_understood(graph: Any, words: str) -> None:
 def test_the_package_offers_it() -> None:
     assert nm.nir.to_nir is to_nir
     assert "nir" in dir(nm)
+
+
+def test_the_page_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(__file__).parents[2] / "docs" / "nir.md"
+    (block,) = re.findall(
+        r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    assert names["spikes"].shape == (30, 8, 20)
