@@ -10,7 +10,7 @@ So $v_t = \alpha v_{t-1} + I_t$ is written as $\tau = \Delta t / (1 - \alpha)$ i
 $v_\text{leak} = 0$. The decay $\alpha = e^{-\Delta t / \tau_m}$ is then met exactly, and read back as $1 - 1/R$; the
 written $\tau$ is longer than the layer's own $\tau_m$ by about half a step. The time step is $\tau / R$.
 
-An ALIF layer is a graph in the graph:
+An ALIF layer is a graph in the graph::
 
     input -> mem -> spike -> output        LI, Threshold
              mem <- reset <- spike         Scale(-v_th)
