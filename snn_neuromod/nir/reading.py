@@ -77,7 +77,7 @@ def from_nir(graph: Any, *, dtype: torch.dtype | None = None) -> Network:
         dtype: Type of the weights and parameters; None: PyTorch's default.
 
     Returns:
-        The network: `spikes, state = network(x)`, time first.
+        A network that is called time first, `spikes, state = network(x)`.
 
     Raises:
         ValueError: If the graph has a node or a loop that `to_nir` does not write, or more than one input or output.
