@@ -116,7 +116,7 @@ class SpikeClassification(pl.LightningModule):
         accuracy = getattr(self, f"{stage}_accuracy")
         accuracy(self.loss.scores(outputs.detach()), labels)
         options: dict[str, Any] = {
-            "on_step": False, "on_epoch": True, "batch_size": len(labels), "sync_dist": stage != "train",
+            "on_step": False, "on_epoch": True, "batch_size": len(labels), "sync_dist": True,
         }  # fmt: skip
         self.log(f"{stage}/loss", loss, prog_bar=True, **options)
         self.log(f"{stage}/accuracy", accuracy, prog_bar=True, **options)

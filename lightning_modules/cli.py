@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import os
 import signal
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -25,6 +24,7 @@ from lightning_modules.callbacks import Interrupt, LogProgress
 from lightning_modules.classification import Prediction
 from lightning_modules.cli_arguments import COMMANDS, UsageError, next_version, prepare, usage
 from lightning_modules.cli_messages import is_user_error, readable
+from lightning_modules.cli_report import file_list, summary, write_predictions
 from lightning_modules.pictures import Pictures
 
 __all__ = ["CLI", "main"]
@@ -170,8 +170,8 @@ class CLI(LightningCLI):
             verbose=False,
         )
         if self.trainer.is_global_zero:
-            _report("held-out", results[0])
-            self._list_files(seconds)
+            print(f"{summary('held-out', results[0])}\ntrained in {seconds:.0f} s")
+            print(file_list(self.folder))
 
     def validate(self, **kwargs: Any) -> None:
         """Validate a checkpoint."""
@@ -187,61 +187,23 @@ class CLI(LightningCLI):
             raise ValueError(
                 f"{self.subcommand}: data must have samples for it; raise val_fraction"
             )
-        _report(what, results[0])
+        if self.trainer.is_global_zero:
+            print(summary(what, results[0]))
 
     def predict(self, **kwargs: Any) -> None:
         """Write the classes of the test data to a CSV file."""
+        if self.trainer.world_size > 1:
+            raise ValueError("predict: trainer.devices must be 1, got more; run it in one process")
         found = self.trainer.predict(**{**kwargs, "return_predictions": True})
         batches = cast(list[Prediction], found)
         output = Path(self._get(self.config_init, "output") or self.folder / "predictions.csv")
-        number, right = 0, 0
-        with output.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            num_classes = batches[0].scores.shape[1]
-            writer.writerow(
-                ["index", "label", "class", *(f"score_{k}" for k in range(num_classes))]
-            )
-            for batch in batches:
-                rows = zip(
-                    batch.labels.tolist(),
-                    batch.classes.tolist(),
-                    batch.scores.tolist(),
-                    strict=True,
-                )
-                for label, guess, scores in rows:
-                    writer.writerow([number, label, guess, *(f"{score:.6g}" for score in scores)])
-                    number, right = number + 1, right + (label == guess)
-        print(f"predictions of {number} samples, {right / number:.2%} right: {output}")
+        print(write_predictions(batches, output))
 
     def _resume_hint(self) -> str:
         """How to go on after Ctrl-C."""
         if self.interrupt is None or not self.interrupt.checkpoint.is_file():
             return "nothing was saved yet"
         return f"go on with: snn-neuromod fit --ckpt_path {self.interrupt.checkpoint}"
-
-    def _list_files(self, seconds: float) -> None:
-        print(f"trained in {seconds:.0f} s; everything is in {self.folder}")
-        kinds = {
-            "checkpoint": "checkpoints/*.ckpt",
-            "metrics": "metrics.csv",
-            "TensorBoard": "events.out.*",
-            "config": "config.yaml",
-            "pictures": "pictures/*.png",
-        }
-        for kind, pattern in kinds.items():
-            paths = sorted(self.folder.glob(pattern))
-            names = ", ".join(path.relative_to(self.folder).as_posix() for path in paths)
-            if names:
-                print(f"  {kind:<12}{names}")
-
-
-def _report(what: str, metrics: Mapping[str, float]) -> None:
-    for name, value in metrics.items():
-        _, _, metric = name.partition("/")
-        if metric == "accuracy":
-            print(f"{what} accuracy {value:.2%}")
-        elif metric.startswith("spikes/"):
-            print(f"  spikes per neuron and sample, layer {metric.partition('/')[2]}: {value:.2f}")
 
 
 @contextmanager

@@ -77,9 +77,10 @@ class Pictures(pl.Callback):
             self._draw(trainer, pl_module, "network")
 
     def _draw(self, trainer: pl.Trainer, module: pl.LightningModule, name: str) -> None:
+        # All processes of a distributed run have to ask for log_dir.
+        folder = Path(trainer.log_dir or trainer.default_root_dir) / "pictures"
         if not trainer.is_global_zero:
             return
-        folder = Path(trainer.log_dir or trainer.default_root_dir) / "pictures"
         folder.mkdir(parents=True, exist_ok=True)
         network = _network(module)
         x, label = _sample(trainer, module, self.sample)

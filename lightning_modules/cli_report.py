@@ -1,0 +1,75 @@
+"""What a run tells and leaves: accuracy and spikes, the files in its folder, a table of predictions."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lightning_modules.classification import Prediction
+
+__all__ = ["file_list", "summary", "write_predictions"]
+
+_FILES = {
+    "checkpoint": "checkpoints/*.ckpt",
+    "metrics": "metrics.csv",
+    "TensorBoard": "events.out.*",
+    "config": "config.yaml",
+    "pictures": "pictures/*.png",
+}
+
+
+def summary(what: str, metrics: Mapping[str, float]) -> str:
+    """Accuracy and firing statistics in words.
+
+    Args:
+        what: Name of the data.
+        metrics: As `SpikeClassification` logs them.
+
+    Example:
+        >>> print(summary("held-out", {"test/accuracy": 0.9, "test/loss": 0.3, "test/spikes/1": 1.25}))
+        held-out accuracy 90.00%
+          spikes per neuron and sample, layer 1: 1.25
+    """
+    lines = []
+    for name, value in metrics.items():
+        metric = name.partition("/")[2]
+        if metric == "accuracy":
+            lines.append(f"{what} accuracy {value:.2%}")
+        elif metric.startswith("spikes/"):
+            layer = metric.removeprefix("spikes/")
+            lines.append(f"  spikes per neuron and sample, layer {layer}: {value:.2f}")
+    return "\n".join(lines)
+
+
+def file_list(folder: Path) -> str:
+    """What a run left in its folder, one kind a line."""
+    lines = [f"everything is in {folder}"]
+    for kind, pattern in _FILES.items():
+        names = [path.relative_to(folder).as_posix() for path in sorted(folder.glob(pattern))]
+        if names:
+            lines.append(f"  {kind:<12}{', '.join(names)}")
+    return "\n".join(lines)
+
+
+def write_predictions(batches: Sequence[Prediction], output: Path) -> str:
+    """Write predictions as a CSV table: index, label, class and the score of each class.
+
+    Args:
+        batches: At least one batch.
+        output: The file.
+
+    Returns:
+        A sentence about it.
+    """
+    number, right = 0, 0
+    with output.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        scores = [f"score_{k}" for k in range(batches[0].scores.shape[1])]
+        writer.writerow(["index", "label", "class", *scores])
+        for batch in batches:
+            columns = (batch.labels, batch.classes, batch.scores)
+            for label, found, values in zip(*(c.tolist() for c in columns), strict=True):
+                writer.writerow([number, label, found, *(f"{value:.6g}" for value in values)])
+                number, right = number + 1, right + (label == found)
+    return f"predictions of {number} samples, {right / number:.2%} right: {output}"
