@@ -210,7 +210,9 @@ class MSRC(_Modulated):
             be given per step in the call instead.
         learn_modulation: Learn it, one per neuron.
         alpha: Decay of the synapse per step, in [0, 1]; 0 feeds the input on without memory.
-        rho: Bound of the drive, > 0; inf for none.
+        rho: Bound of the drive, > 0; inf for none. With 3 and no bias a neuron at rest never spikes at modulations
+            below about 0.57 (type 2*) and above 1.2 (type 2), whose onset exceeds it (3.4 at 0.5, 4.92 at 1.5): raise
+            rho there.
         r: Fast positive feedback.
         r_s: Slow feedback.
         z: Membrane update gate, in [0, 1).

@@ -14,7 +14,7 @@ if importlib.util.find_spec("norse") is None:
     )
 ensure_torchvision()  # before anything of Norse's
 
-from snn_neuromod.norse.base import (  # noqa: E402
+from snn_neuromod.norse.functional import (  # noqa: E402
     BSRCRecurrentState,
     SRCRecurrentState,
     recurrent_step,

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 from snn_neuromod.norse import parameters
-from snn_neuromod.norse.base import (
-    Cell,
-    ModulatedCell,
-    ModulatedModule,
-    Module,
-    RecurrentCell,
-    RecurrentModule,
-)
+from snn_neuromod.norse.base import Cell, ModulatedCell, ModulatedModule, Module
+from snn_neuromod.norse.recurrent import RecurrentCell, RecurrentModule
 
 
 class ALIFCell(Cell):
