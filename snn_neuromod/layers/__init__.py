@@ -2,11 +2,13 @@
 
 from snn_neuromod.layers.alif import ALIF, STDPALIF
 from snn_neuromod.layers.base import Layer
+from snn_neuromod.layers.bidirectional import Bidirectional
 from snn_neuromod.layers.izhikevich import Izhikevich
 from snn_neuromod.layers.parameters import Normal, Uniform
 from snn_neuromod.layers.readout import LeakyIntegrator, LeakyReadout, PopulationReadout
 from snn_neuromod.layers.recurrent import Recurrent, RecurrentState
 from snn_neuromod.layers.src import BSRC, MSRC, SRC
+from snn_neuromod.layers.stack import RecurrentStack
 
 __all__ = [
     "ALIF",
@@ -14,6 +16,7 @@ __all__ = [
     "MSRC",
     "SRC",
     "STDPALIF",
+    "Bidirectional",
     "Izhikevich",
     "Layer",
     "LeakyIntegrator",
@@ -21,6 +24,7 @@ __all__ = [
     "Normal",
     "PopulationReadout",
     "Recurrent",
+    "RecurrentStack",
     "RecurrentState",
     "Uniform",
 ]
