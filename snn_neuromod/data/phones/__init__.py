@@ -1,0 +1,1 @@
+"""Phone corpora, speech features and framewise data sets."""
