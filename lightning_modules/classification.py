@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
+from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy
 
 from lightning_modules.losses import CrossEntropy, FiringRate, spike_counts
 from lightning_modules.networks import FeedForward, NetworkOutput, is_graded
+from lightning_modules.optimisation import Interval, Scheduler, optimisation
 
 __all__ = ["Prediction", "SpikeClassification"]
 
@@ -40,9 +41,8 @@ class SpikeClassification(pl.LightningModule):
     Args:
         network: Takes spikes (T, batch, input) and returns `NetworkOutput`.
         optimizer: Makes the optimiser from the parameters.
-        scheduler: Makes a learning-rate schedule from the optimiser; "cosine" lets the rate fall to zero over the run
-            as half a period of a cosine, "one_cycle" lets it rise to the optimiser's rate first, for 30 % of the run;
-            None keeps it constant.
+        scheduler: Learning-rate schedule, "cosine", "one_cycle" or one made from the optimiser, as in
+            `optimisation.optimisation`; None keeps the rate constant.
         scheduler_interval: Whether `scheduler` advances every "epoch" or "step"; the named ones do every step.
         loss: Loss on the network's outputs, which also reads the class.
         firing_rate: Penalty on firing rates.
@@ -56,8 +56,8 @@ class SpikeClassification(pl.LightningModule):
         self,
         network: FeedForward,
         optimizer: OptimizerCallable = torch.optim.Adam,
-        scheduler: Literal["cosine", "one_cycle"] | LRSchedulerCallable | None = None,
-        scheduler_interval: Literal["epoch", "step"] = "epoch",
+        scheduler: Scheduler = None,
+        scheduler_interval: Interval = "epoch",
         loss: CrossEntropy = CrossEntropy(),
         firing_rate: FiringRate = FiringRate(),
         lr_factors: dict[str, float] | None = None,
@@ -126,46 +126,10 @@ class SpikeClassification(pl.LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.optimizer(self._groups())
-        for group in optimizer.param_groups:
-            group["lr"] = group["lr"] * group.pop("lr_factor", 1.0)
-        if self.scheduler is None:
-            return optimizer
-        interval = self.scheduler_interval
-        scheduler: Any
-        if isinstance(self.scheduler, str):
-            steps = int(self.trainer.estimated_stepping_batches)
-            rates = [group["lr"] for group in optimizer.param_groups]
-            schedules = torch.optim.lr_scheduler
-            if self.scheduler == "cosine":
-                scheduler = schedules.CosineAnnealingLR(optimizer, T_max=steps)
-            else:
-                scheduler = schedules.OneCycleLR(optimizer, rates, total_steps=steps)
-            interval = "step"
-        else:
-            scheduler = self.scheduler(optimizer)
-        schedule = {"scheduler": scheduler, "interval": interval}
-        monitor = getattr(scheduler, "monitor", None)
-        if monitor is not None:
-            schedule["monitor"] = monitor
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
-
-    def _groups(self) -> Any:
-        """Parameters, in groups if some have a learning rate of their own."""
-        if not self.lr_factors:
-            return self.parameters()
-        parts: dict[str, list[Tensor]] = {name: [] for name in ("", *self.lr_factors)}
-        for name, parameter in self.named_parameters():
-            last = name.rpartition(".")[2]
-            parts[last if last in self.lr_factors else ""].append(parameter)
-        missing = [name for name in self.lr_factors if not parts[name]]
-        if missing:
-            raise ValueError(
-                f"SpikeClassification: lr_factors must name learned parameters, got {', '.join(missing)}; "
-                "list them in the neuron's learn"
-            )
-        return [
-            {"params": params, "lr_factor": self.lr_factors.get(name, 1.0)}
-            for name, params in parts.items()
-            if params
-        ]
+        return optimisation(
+            self,
+            self.optimizer,
+            self.scheduler,
+            interval=self.scheduler_interval,
+            lr_factors=self.lr_factors,
+        )

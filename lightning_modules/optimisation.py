@@ -1,0 +1,86 @@
+"""Optimiser and learning-rate schedule of a task, from what its configuration says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+
+__all__ = ["Interval", "Scheduler", "optimisation"]
+
+Scheduler: TypeAlias = Literal["cosine", "one_cycle"] | LRSchedulerCallable | None
+Interval: TypeAlias = Literal["epoch", "step"]
+
+
+def optimisation(
+    module: pl.LightningModule,
+    optimizer: OptimizerCallable,
+    scheduler: Scheduler,
+    *,
+    interval: Interval = "epoch",
+    lr_factors: Mapping[str, float] | None = None,
+) -> Any:
+    """What `configure_optimizers` of a task returns.
+
+    Args:
+        module: The task; a named schedule reads the length of the run from its trainer.
+        optimizer: Makes the optimiser from the parameters.
+        scheduler: Makes a learning-rate schedule from the optimiser; "cosine" lets the rate fall to zero over the run
+            as half a period of a cosine, "one_cycle" lets it rise to the optimiser's rate first, for 30 % of the run;
+            None keeps it constant.
+        interval: Whether `scheduler` advances every "epoch" or "step"; the named ones do every step.
+        lr_factors: Factors of the learning rate for parameters of a given name.
+
+    Returns:
+        The optimiser, or a mapping with its schedule, in the form that Lightning takes.
+
+    Raises:
+        ValueError: If `lr_factors` names no parameter.
+    """
+    made = optimizer(_groups(module, lr_factors or {}))
+    for group in made.param_groups:
+        group["lr"] = group["lr"] * group.pop("lr_factor", 1.0)
+    if scheduler is None:
+        return made
+    schedule: Any
+    if isinstance(scheduler, str):
+        interval = "step"
+        steps = int(module.trainer.estimated_stepping_batches)
+        rates = [group["lr"] for group in made.param_groups]
+        kinds = torch.optim.lr_scheduler
+        if scheduler == "cosine":
+            schedule = kinds.CosineAnnealingLR(made, T_max=steps)
+        else:
+            schedule = kinds.OneCycleLR(made, rates, total_steps=steps)
+    else:
+        schedule = scheduler(made)
+    options = {"scheduler": schedule, "interval": interval}
+    monitor = getattr(schedule, "monitor", None)
+    if monitor is not None:
+        options["monitor"] = monitor
+    return {"optimizer": made, "lr_scheduler": options}
+
+
+def _groups(module: pl.LightningModule, lr_factors: Mapping[str, float]) -> Any:
+    """Parameters, in groups if some have a learning rate of their own."""
+    if not lr_factors:
+        return module.parameters()
+    parts: dict[str, list[Tensor]] = {name: [] for name in ("", *lr_factors)}
+    for name, parameter in module.named_parameters():
+        last = name.rpartition(".")[2]
+        parts[last if last in lr_factors else ""].append(parameter)
+    missing = [name for name in lr_factors if not parts[name]]
+    if missing:
+        raise ValueError(
+            f"{type(module).__name__}: lr_factors must name learned parameters, got {', '.join(missing)}; "
+            "list them in the neuron's learn"
+        )
+    return [
+        {"params": params, "lr_factor": lr_factors.get(name, 1.0)}
+        for name, params in parts.items()
+        if params
+    ]
