@@ -1,1 +1,21 @@
-"""Phone corpora, speech features and framewise data sets."""
+"""Phone corpora, speech features and framewise data sets.
+
+`corpus` says what a corpus is. `folder` reads TIMIT's folder conventions, `festvox` the Russian
+recordings of Debian's festvox-ru; `labels` holds the label sets, `audio` reads the files.
+"""
+
+from snn_neuromod.data.phones.corpus import Corpus, Segment, Utterance
+from snn_neuromod.data.phones.festvox import FestvoxRussian
+from snn_neuromod.data.phones.folder import TimitFolder
+from snn_neuromod.data.phones.labels import RUSSIAN_LABELS, TIMIT_LABELS, fold
+
+__all__ = [
+    "RUSSIAN_LABELS",
+    "TIMIT_LABELS",
+    "Corpus",
+    "FestvoxRussian",
+    "Segment",
+    "TimitFolder",
+    "Utterance",
+    "fold",
+]
