@@ -271,5 +271,4 @@ def _initialise(layer: nn.Module, init: Init, gain: float) -> None:
         else:
             fill(weight, gain=gain)
     if isinstance(layer, Recurrent):
-        with torch.no_grad():
-            layer.w_rec.fill_diagonal_(0.0)
+        layer.remove_absent(rescale=True)

@@ -6,7 +6,7 @@ Every layer takes a current of shape (T, batch, neuron), time first, and gives `
 import importlib
 from typing import Any
 
-from snn_neuromod import dynamics, encoders, layers, learning, surrogate
+from snn_neuromod import connectivity, dynamics, encoders, layers, learning, surrogate
 from snn_neuromod.layers import (
     ALIF,
     BSRC,
@@ -44,6 +44,7 @@ __all__ = [
     "Recurrent",
     "RecurrentStack",
     "Uniform",
+    "connectivity",
     "detach",
     "dynamics",
     "encoders",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, get_args
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,10 @@ from snn_neuromod.layers.base import Layer
 from snn_neuromod.layers.parameters import positive_integer
 
 LearningRule = Literal["bptt", "eprop"]
+
+Mask: TypeAlias = Tensor | Callable[..., Tensor]
+"""Which synapses are there: a matrix of booleans or of zeros and ones, (neuron to, neuron or input from), or what makes
+one from its two sizes, such as `snn_neuromod.connectivity.Random`."""
 
 
 class RecurrentState(NamedTuple):
@@ -32,20 +37,30 @@ class Recurrent(nn.Module):
     $I_t = W_\text{in} x_t + W_\text{rec} z_{t-1}$, without self-connections. $W_\text{in} x$ is one matrix product for
     all steps: a state passed on gives the same run up to the rounding of that product.
 
+    A mask says which synapses are there. The weight of an absent one is zero, in the sum above and as a parameter, and
+    gets no gradient, so that no optimiser moves it. Masks belong to the `state_dict` and may be changed in place, which
+    is what `snn_neuromod.rewiring` does.
+
     Args:
         neuron: The layer of N neurons.
         in_features: Number of inputs.
         learning_rule: "bptt", or "eprop": the gradient does not pass through the recurrent spikes, which is e-prop in
             its exact factorised form (Bellec et al. 2020). Either way `loss.backward()` is all there is to call.
+        mask_in: Which input synapses are there, (N, in_features); None: all.
+        mask_rec: Which recurrent synapses are there, (N, N); None: all. Self-connections are absent whatever it says.
 
     Attributes:
-        w_in: Input weights (N, in_features), drawn from N(0, 1 / in_features).
-        w_rec: Recurrent weights (N, N), drawn from N(0, 1 / N), zero on the diagonal; row: to, column: from.
+        w_in: Input weights (N, in_features), drawn from N(0, 1 / K), where K of its inputs reach the neuron.
+        w_rec: Recurrent weights (N, N), zero on the diagonal; row: to, column: from. Drawn from N(0, 1 / (p N)), where
+            the fraction p of the N - 1 other neurons reach the neuron.
+        mask_in: Boolean, or None.
+        mask_rec: Boolean, False on the diagonal, or None.
         neuron: The layer.
 
     Raises:
-        ValueError: If `in_features` is not positive, `learning_rule` is unknown or the layer has no number of neurons.
-        TypeError: If `neuron` is not a layer of this package.
+        ValueError: If `in_features` is not positive, `learning_rule` is unknown, the layer has no number of neurons, or
+            a mask has another shape or other values than 0 and 1.
+        TypeError: If `neuron` is not a layer of this package, or a mask neither a tensor nor callable.
 
     Examples:
         >>> import torch
@@ -57,9 +72,17 @@ class Recurrent(nn.Module):
     """
 
     diagonal: Tensor
+    mask_in: Tensor | None
+    mask_rec: Tensor | None
 
     def __init__(
-        self, neuron: Layer, in_features: int, *, learning_rule: LearningRule = "bptt"
+        self,
+        neuron: Layer,
+        in_features: int,
+        *,
+        learning_rule: LearningRule = "bptt",
+        mask_in: Mask | None = None,
+        mask_rec: Mask | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(neuron, Layer):
@@ -79,7 +102,35 @@ class Recurrent(nn.Module):
         self.neuron, self.in_features, self.learning_rule = neuron, in_features, learning_rule
         self.w_in = nn.Parameter(torch.randn(n, in_features) / in_features**0.5)
         self.register_buffer("diagonal", torch.eye(n, dtype=torch.bool), persistent=False)
-        self.w_rec = nn.Parameter((torch.randn(n, n) / n**0.5).masked_fill(self.diagonal, 0.0))
+        self.w_rec = nn.Parameter(torch.randn(n, n) / n**0.5)
+        self.register_buffer("mask_in", _mask("mask_in", mask_in, n, in_features))
+        self.register_buffer("mask_rec", _mask("mask_rec", mask_rec, n, n, recurrent=True))
+        self.remove_absent(rescale=True)
+
+    @torch.no_grad()
+    def remove_absent(self, *, rescale: bool = False) -> None:
+        r"""Set the weights of absent synapses to zero, in place; to be called after weights were set by hand.
+
+        Args:
+            rescale: Divide the weights of a neuron by $\sqrt p$ where the fraction p of its synapses is there, so that
+                its input has the variance that it would have with all of them.
+        """
+        others = max(1, self.w_rec.shape[0] - 1)
+        for weight, mask, possible in (
+            (self.w_in, self.mask_in, self.in_features),
+            (self.w_rec, self.mask_rec, others),
+        ):
+            if mask is not None:
+                weight.masked_fill_(~mask, 0.0)
+                if rescale:
+                    weight.mul_((possible / mask.sum(1, keepdim=True).clamp(min=1)).sqrt())
+        self.w_rec.masked_fill_(self.diagonal, 0.0)
+
+    def weights(self) -> tuple[Tensor, Tensor]:
+        """Weights as they act: `w_in` and `w_rec` with exact zeros where there is no synapse."""
+        w_in = self.w_in if self.mask_in is None else self.w_in.masked_fill(~self.mask_in, 0.0)
+        absent = self.diagonal if self.mask_rec is None else self.diagonal | ~self.mask_rec
+        return w_in, self.w_rec.masked_fill(absent, 0.0)
 
     def initial_state(self, x: Tensor) -> RecurrentState:
         """State before the first step for the input of one step, (batch, in_features)."""
@@ -119,7 +170,8 @@ class Recurrent(nn.Module):
                 f"Recurrent: x must have shape (T, batch, {self.in_features}) with at least one step, "
                 f"got {tuple(x.shape)}"
             )
-        current = functional.linear(x, self.w_in)
+        w_in, w_rec = self.weights()
+        current = functional.linear(x, w_in)
         state = self.initial_state(x[0]) if state is None else RecurrentState(*state)
         if state.spikes.shape != current.shape[1:]:
             raise ValueError(
@@ -129,7 +181,7 @@ class Recurrent(nn.Module):
         spikes, neuron_state = self.neuron.forward_recurrent(
             current,
             state.neuron,
-            self.w_rec.masked_fill(self.diagonal, 0.0),
+            w_rec,
             state.spikes,
             through_time=self.learning_rule == "bptt",
             modulation=modulation,
@@ -137,4 +189,28 @@ class Recurrent(nn.Module):
         return spikes, RecurrentState(neuron_state, spikes[-1])
 
     def extra_repr(self) -> str:
-        return f"in_features={self.in_features}, learning_rule={self.learning_rule!r}"
+        parts = [f"in_features={self.in_features}", f"learning_rule={self.learning_rule!r}"]
+        masks = {"mask_in": self.mask_in, "mask_rec": self.mask_rec}
+        parts += [f"{k}={int(m.sum())} of {m.numel()}" for k, m in masks.items() if m is not None]
+        return ", ".join(parts)
+
+
+def _mask(
+    name: str, mask: Mask | None, num_to: int, num_from: int, *, recurrent: bool = False
+) -> Tensor | None:
+    """A mask as a boolean tensor of its own."""
+    if mask is None:
+        return None
+    if not isinstance(mask, Tensor) and not callable(mask):
+        raise TypeError(
+            f"Recurrent: {name} must be a tensor or a connectivity such as Random(sparsity=0.8), got {mask!r}"
+        )
+    made = mask if isinstance(mask, Tensor) else mask(num_to, num_from, recurrent=recurrent)
+    if tuple(made.shape) != (num_to, num_from):
+        raise ValueError(
+            f"Recurrent: {name} must have shape ({num_to}, {num_from}), row: to, column: from, got {tuple(made.shape)}"
+        )
+    if made.dtype != torch.bool and not ((made == 0) | (made == 1)).all():
+        raise ValueError(f"Recurrent: {name} must hold zeros and ones only, got {made.dtype}")
+    found = made.detach().to(torch.bool).clone()
+    return found.fill_diagonal_(False) if recurrent else found

@@ -125,8 +125,8 @@ def _recurrent(layer: Recurrent) -> Any:
     neuron = layer.neuron
     if type(neuron) is not ALIF:
         raise TypeError(tracing.refusal(neuron, (ALIF,)))
-    w_rec = layer.w_rec.masked_fill(layer.diagonal, 0.0)
-    return _alif(neuron, {}, neuron.dt, input_weights=layer.w_in, recurrent_weights=w_rec)
+    w_in, w_rec = layer.weights()
+    return _alif(neuron, {}, neuron.dt, input_weights=w_in, recurrent_weights=w_rec)
 
 
 def _integrator(layer: LeakyIntegrator, sizes: dict[nn.Module, int]) -> Any:
