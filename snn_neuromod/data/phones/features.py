@@ -179,12 +179,13 @@ def differences(features: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     padded = np.pad(features, ((_REACH, _REACH), (0, 0)), mode="edge")
     frames = len(features)
-    total = np.zeros_like(features)
+    total: NDArray[np.float32] = np.zeros_like(features)
     for n in range(1, _REACH + 1):
         later = padded[_REACH + n : _REACH + n + frames]
         earlier = padded[_REACH - n : _REACH - n + frames]
         total += n * (later - earlier)
-    return total / np.float32(2 * sum(n * n for n in range(1, _REACH + 1)))
+    total /= 2 * sum(n * n for n in range(1, _REACH + 1))
+    return total
 
 
 def frame_labels(

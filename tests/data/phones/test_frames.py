@@ -1,0 +1,277 @@
+"""Framewise data sets: normalisation, cache, pieces, padding."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from snn_neuromod.data.keyed import KeyedSampler
+from snn_neuromod.data.phones.corpus import Segment, Utterance
+from snn_neuromod.data.phones.extraction import Statistics, frame_table
+from snn_neuromod.data.phones.features import Mfcc
+from snn_neuromod.data.phones.frames import FramePieces, PhoneFrames
+
+SECONDS = {"train": (0.4, 1.3, 0.9), "validation": (0.5,), "test": (1.0, 0.3, 1.6)}
+
+
+class Tones:
+    """Noise of changing loudness and colour; counts how often it is read."""
+
+    name = "tones"
+    labels = ("a", "b", "pau")
+    silence = "pau"
+    rate = 16_000
+
+    def __init__(self, identity="1", **changed):
+        self.identity = identity
+        self.changed = changed
+        self.reads = 0
+
+    def names(self, split):
+        return [f"{split}/{i}" for i in range(len(SECONDS[split]))]
+
+    def read(self, name):
+        self.reads += 1
+        split, i = name.split("/")
+        n = int(SECONDS[split][int(i)] * self.rate)
+        rng = np.random.default_rng([len(split), int(i)])
+        samples = rng.standard_normal(n).astype(np.float32) * 0.002 * len(split)
+        samples[n // 3 : n // 2] *= 20
+        segments = (
+            Segment(0, n // 3, "pau"), Segment(n // 3, n // 2, "a"), Segment(n // 2, n, "b"),
+        )  # fmt: skip
+        return Utterance(name, "x", samples, self.rate, segments)._replace(**self.changed)
+
+
+class Plain:
+    """Features without an extra package: the loudness, its sign, and a channel that never changes."""
+
+    rate, hop, num_channels = 16_000, 160, 3
+
+    def __repr__(self):
+        return "Plain()"
+
+    def centres(self, num_frames):
+        return np.arange(num_frames) * 160 + 200
+
+    def __call__(self, samples):
+        frames = [samples[i : i + 400] for i in range(0, len(samples) - 399, 160)]
+        level = np.log(np.square(np.array(frames)).mean(axis=1))
+        return np.stack([level, -level, np.full_like(level, 7)], axis=1).astype(np.float32)
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return tmp_path / "cache"
+
+
+def frames(split="train", *, corpus=None, cache=False, **options):
+    return PhoneFrames(corpus or Tones(), split, features=Plain(), cache=cache, **options)
+
+
+def test_utterances():
+    data = frames("test")
+    assert [len(x) for x, _ in data] == [98, 28, 158] == data.lengths.tolist()
+    assert data.names == ["test/0", "test/1", "test/2"]
+    assert data.classes == ("a", "b", "pau")
+    x, y = data[0]
+    assert x.dtype == torch.float32
+    assert y.dtype == torch.int64
+    # 16,000 samples: a from 5333, b from 8000; frame i is centred at 160 i + 200.
+    assert y.tolist() == [2] * 33 + [0] * 16 + [1] * 49
+    # Frames of which more than half is loud lie evenly round those with the loud part's label.
+    power = (x[:, 0] * data.statistics.std[0]).exp()
+    loud = (power > 0.5 * power[35:47].mean()).nonzero().squeeze(1)
+    assert loud.min() + loud.max() == 33 + 48
+    assert abs(loud.min() - 33) <= 1
+    assert torch.equal(data[-1][1], data[2][1])
+    with pytest.raises(IndexError, match="index must be below 3"):
+        data[3]
+    assert data.class_counts().tolist() == [sum((y == k).sum() for _, y in data) for k in range(3)]
+
+
+def test_normalised_by_train_frames_only():
+    raw = np.concatenate([Plain()(Tones().read(name).samples) for name in Tones().names("train")])
+    stats = frames("test").statistics
+    np.testing.assert_allclose(stats.mean, raw.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(stats.std[:2], raw[:, :2].std(0), rtol=1e-5)
+    train = torch.cat([x for x, _ in frames("train")])
+    assert torch.allclose(train.mean(0), torch.zeros(3), atol=1e-5)
+    assert torch.allclose(train.std(0, correction=0), torch.tensor([1.0, 1.0, 0.0]), atol=1e-5)
+    test = torch.cat([x for x, _ in frames("test")])
+    assert test.mean(0)[0].abs() > 0.01
+    expected = (Plain()(Tones().read("test/1").samples) - stats.mean)[:, 0] / stats.std[0]
+    np.testing.assert_allclose(frames("test")[1][0][:, 0], expected, atol=1e-5)
+
+
+def test_given_statistics():
+    stats = Statistics(np.full(3, 1, np.float32), np.full(3, 2, np.float32))
+    corpus = Tones()
+    x, _ = frames("test", corpus=corpus, stats=stats)[0]
+    assert corpus.reads == 3  # the train split is not needed
+    np.testing.assert_allclose(x[:, 2], 3.0)
+    with pytest.raises(ValueError, match="stats must have 3 channels, got 2"):
+        frames(stats=Statistics(np.zeros(2), np.ones(2)))
+
+
+def test_cache(cache):
+    first, corpus = frames("test", cache=cache), Tones()
+    files = {path.name.rsplit("-", 1)[0]: path for path in cache.iterdir()}
+    assert set(files) == {"tones-test", "tones-train"}
+    again = frames("test", corpus=corpus, cache=cache)
+    assert corpus.reads == 0
+    for (x, y), (x2, y2) in zip(first, again, strict=True):
+        assert torch.equal(x, x2)
+        assert torch.equal(y, y2)
+    assert again.names == first.names
+    for other in (Tones("2"), Tones()):
+        other.labels = ("a", "b", "c", "pau")[: 4 if other.identity == "1" else 3]
+        other.labels = (*other.labels[:-1], "pau")
+        frames("test", corpus=other, cache=cache)
+        assert other.reads == 6
+    mfcc = Mfcc() != Mfcc(first=2) and repr(Mfcc()) != repr(Mfcc(first=2))
+    assert mfcc  # settings are part of the key through their repr
+
+
+@pytest.mark.parametrize("damage", ["cut", "bit", "empty", "other"])
+def test_a_damaged_cache_is_made_again(cache, damage):
+    first = frames("test", cache=cache)
+    (path,) = cache.glob("tones-test-*")
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        content = content[: len(content) // 2]
+    elif damage == "bit":
+        content[400] ^= 1  # within the features
+    elif damage == "empty":
+        content = bytearray()
+    else:
+        content = bytearray(b"something else")
+    path.write_bytes(bytes(content))
+    corpus = Tones()
+    with pytest.warns(UserWarning, match="is damaged .* and made again"):
+        again = frames("test", corpus=corpus, cache=cache)
+    assert corpus.reads == 3
+    assert torch.equal(again[0][0], first[0][0])
+    frames("test", cache=cache)  # warns no more
+
+
+def test_a_cache_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.warns(UserWarning, match="SNN_NEUROMOD_CACHE"):
+        data = frames("train", cache=tmp_path / "file")
+    assert len(data) == 3
+
+
+def test_default_cache_is_the_user_s(monkeypatch, tmp_path):
+    monkeypatch.setenv("SNN_NEUROMOD_CACHE", str(tmp_path))
+    frames("train", cache=None)
+    assert len(list((tmp_path / "features").iterdir())) == 1
+
+
+def test_mistakes():
+    with pytest.raises(ValueError, match="PhoneFrames: features must be for 8000 samples/s"):
+        frames(corpus=Tones(rate=8000))
+    with pytest.raises(ValueError, match=r"cannot use utterance train/0 of tones.*\['zz'\]"):
+        frames(corpus=Tones(segments=(Segment(0, 99, "zz"),)))
+    empty = Tones()
+    empty.names = lambda split: []
+    with pytest.raises(ValueError, match="must have utterances for train, tones has none"):
+        frames(corpus=empty)
+    with pytest.raises(ValueError, match="segment must be at least 1 or None, got 0"):
+        FramePieces(frames(), segment=0)
+
+
+def test_too_short_an_utterance_is_named():
+    pytest.importorskip("kaldi_native_fbank")
+    with pytest.raises(ValueError, match=r"cannot use utterance train/0 of tones: Mfcc: samples"):
+        frame_table(Tones(samples=np.zeros(300)), "train", Mfcc(), cache=False)
+
+
+def test_audio_without_labels():
+    data = frames(corpus=Tones(segments=()))
+    assert all((y == -100).all() for _, y in data)
+    assert data.class_counts().tolist() == [0, 0, 0]
+
+
+def seen(pieces, epoch, batch_size=4):
+    """For each utterance the frames that an epoch shows, in the order of its pieces."""
+    loader = DataLoader(
+        pieces,
+        batch_size=batch_size,
+        sampler=KeyedSampler(pieces, seed=0, epoch=epoch),
+        collate_fn=lambda batch: batch,
+    )
+    found = {}
+    for batch in loader:
+        for b, name in enumerate(batch.names):
+            found.setdefault(name, []).append(batch.features[: batch.lengths[b], b])
+    return found
+
+
+@pytest.mark.parametrize("segment", [1, 7, 40, 49, 98, 1000, None])
+def test_every_frame_is_seen_once_an_epoch(segment):
+    data = frames("test")
+    pieces = FramePieces(data, segment=segment)
+    shown = seen(pieces, epoch=3)
+    assert sum(len(parts) for parts in shown.values()) == len(pieces)
+    for name, (x, _) in zip(data.names, data, strict=True):
+        parts = shown[name]
+        assert all(len(part) <= (segment or len(x)) for part in parts)
+        assert len(parts) == -(-len(x) // (segment or len(x)))
+        together = torch.cat(sorted(parts, key=lambda part: _place(x, part)))
+        assert torch.equal(together, x)
+
+
+def _place(x, part):
+    return next(i for i in range(len(x)) if torch.equal(x[i : i + len(part)], part))
+
+
+def test_cuts_change_with_the_epoch_and_the_seed_only():
+    data = frames("test")
+
+    def cuts(epoch, seed=0):
+        pieces = FramePieces(data, segment=30, seed=seed)
+        return pieces.__getitems__([(epoch, i) for i in range(len(pieces))]).lengths.tolist()
+
+    assert cuts(2) == cuts(2)
+    assert len({tuple(cuts(epoch)) for epoch in range(6)}) == 6
+    assert cuts(2) != cuts(2, seed=1)
+    one = FramePieces(data, segment=30)
+    assert [one[2, i].lengths.item() for i in range(len(one))] == cuts(2)
+    mixed = one.__getitems__([(2, 0), (5, 1), 3])
+    assert torch.equal(mixed.features[: mixed.lengths[1], 1], one[5, 1].features[:, 0])
+    assert torch.equal(mixed.features[: mixed.lengths[2], 2], one[0, 3].features[:, 0])
+
+
+def test_padding_and_labels():
+    data = frames("test")
+    batch = FramePieces(data).__getitems__([0, 1, 2])
+    assert batch.features.shape == (158, 3, 3)
+    assert batch.labels.shape == (158, 3)
+    assert batch.lengths.tolist() == [98, 28, 158]
+    assert batch.names == data.names
+    for b, (x, y) in enumerate(data):
+        n = len(x)
+        assert torch.equal(batch.features[:n, b], x)
+        assert torch.equal(batch.labels[:n, b], y)
+        assert batch.features[n:, b].abs().sum() == 0
+        assert (batch.labels[n:, b] == -100).all()
+    cut = FramePieces(data, segment=25)[4, 1]
+    at = _place(data[0][0], cut.features[:, 0])
+    assert torch.equal(cut.labels[:, 0], data[0][1][at : at + len(cut.labels)])
+    assert len(cut.labels.unique()) > 1 or at > 0
+
+
+def test_by_length():
+    pieces = FramePieces(frames("test"), by_length=True)
+    assert [pieces[i].names[0] for i in range(3)] == ["test/2", "test/0", "test/1"]
+    with pytest.raises(IndexError):
+        pieces[3]
+
+
+def test_pickled_copies_are_equal():
+    pieces = FramePieces(frames("test"), segment=30)
+    copy = pickle.loads(pickle.dumps(pieces))
+    assert torch.equal(copy[1, 3].features, pieces[1, 3].features)
