@@ -22,25 +22,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from snn_neuromod.data.phones.corpus import Segment
+
 __all__ = ["Mfcc", "differences", "frame_labels"]
 
 _REACH = 2  # frames to either side in a difference
-
-
-class Segment(Protocol):
-    """What `frame_labels` reads of a segment: samples [start, end) and a label."""
-
-    @property
-    def start(self) -> int: ...
-    @property
-    def end(self) -> int: ...
-    @property
-    def label(self) -> str: ...
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,9 @@ class PhoneFrames(Dataset[tuple[Tensor, Tensor]]):
         rows = self._starts[utterances] + starts + steps
         rows = torch.where(steps < lengths, rows, len(self._labels) - 1)
         names = [self.names[index] for index in utterances.tolist()]
-        return FrameBatch(self._frames[rows], self._labels[rows], lengths, names)
+        shape, rows = rows.shape, rows.flatten()
+        features = self._frames.index_select(0, rows).view(*shape, -1)
+        return FrameBatch(features, self._labels[rows].view(shape), lengths, names)
 
 
 class FramePieces(Dataset[FrameBatch]):
