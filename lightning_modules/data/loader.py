@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Protocol, cast
 
@@ -23,7 +23,7 @@ class KeyedDataset(Protocol):
     """A data set that takes the keys of `snn_neuromod.data.keyed`."""
 
     def __len__(self) -> int: ...
-    def __getitem__(self, key: Key, /) -> tuple[Any, Any]: ...
+    def __getitem__(self, key: Key, /) -> tuple[Any, ...]: ...
 
 
 class ResumableLoader(DataLoader[Batch]):
@@ -70,6 +70,8 @@ class KeyedDataModule(LightningDataModule):
         ValueError: If an argument is out of its range.
     """
 
+    collate: Callable[..., Any] = staticmethod(collate_time_first)
+
     def __init__(self, batch_size: int, val_fraction: float, seed: int, num_workers: int) -> None:
         super().__init__()
         name = type(self).__name__
@@ -88,7 +90,7 @@ class KeyedDataModule(LightningDataModule):
         self._start = (0, 0)
         self._datasets: dict[str, KeyedDataset] = {}
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         spikes, labels = batch
         trainer = cast(Trainer, self.trainer)
         mixed = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -133,7 +135,7 @@ class KeyedDataModule(LightningDataModule):
         return ResumableLoader(
             dataset,
             batch_size=self.batch_size,
-            collate_fn=collate_time_first,
+            collate_fn=self.collate,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             # A forked copy of a process that runs threads may hang.
