@@ -6,7 +6,7 @@ Every layer takes a current of shape (T, batch, neuron), time first, and gives `
 import importlib
 from typing import Any
 
-from snn_neuromod import connectivity, dynamics, encoders, layers, learning, surrogate
+from snn_neuromod import connectivity, dynamics, encoders, layers, learning, rewiring, surrogate
 from snn_neuromod.layers import (
     ALIF,
     BSRC,
@@ -51,6 +51,7 @@ __all__ = [
     "layers",
     "learning",
     "reset",
+    "rewiring",
     "surrogate",
 ]
 
