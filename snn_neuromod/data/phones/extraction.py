@@ -80,7 +80,7 @@ class FrameTable(NamedTuple):
     features: NDArray[np.float32]
     labels: NDArray[np.int64]
     lengths: NDArray[np.int64]
-    names: NDArray[np.str_]
+    names: NDArray[Any]
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
 

@@ -11,7 +11,9 @@ filter energies, 1.2e-7, is about the quantisation noise of 16 bits, so digital 
 
 Differences are the regression over two frames to either side, the edge frames repeated beyond the edges:
 
-    d[t] = sum_{n=1..2} n (c[t+n] - c[t-n]) / (2 sum_{n=1..2} n^2)
+$$
+d_t = \frac{\sum_{n=1}^{2} n\, (c_{t+n} - c_{t-n})}{2 \sum_{n=1}^{2} n^2}
+$$
 
 References:
     S. Young et al., The HTK Book (2006), equation 5.16 (differences).

@@ -1,9 +1,12 @@
 r"""Speech features as spikes: events in Tonic's form by delta modulation of each channel.
 
-A channel keeps a level, 0 at first, the mean of the training frames. Whenever the feature has moved from the level by
-`threshold`, the level follows by one threshold and an event is sent, of polarity 1 upwards and 0 downwards, so that
+A channel keeps a level, 0 at first, the mean of the training frames. Whenever the feature $x$ has moved from the
+level by the threshold $\theta$, the level follows by one threshold and an event is sent, of polarity 1 upwards and 0
+downwards, so that after every frame $i$
 
-    |feature[i] - threshold (ups - downs until frame i)| < threshold                                   for every frame i
+$$
+\lvert x_i - \theta\, (\text{ups} - \text{downs up to } i) \rvert < \theta
+$$
 
 Between frames the feature is taken to change linearly. The events on the way to frame i carry times in
 [i hop, (i + 1) hop): bins of one hop give frames that stand in step with the labels.
