@@ -1,10 +1,12 @@
 """Phone corpora, speech features and framewise data sets.
 
-`corpus` says what a corpus is. `folder` reads TIMIT's folder conventions, `festvox` the Russian
-recordings of Debian's festvox-ru; `labels` holds the label sets, `audio` reads the files.
+`corpus` says what a corpus is. `espeak` synthesises English, `festvox` reads the Russian recordings
+of Debian's festvox-ru, `folder` reads TIMIT's folder conventions; `labels` holds the label sets,
+`audio` reads the files.
 """
 
 from snn_neuromod.data.phones.corpus import Corpus, Segment, Utterance
+from snn_neuromod.data.phones.espeak import EspeakCorpus
 from snn_neuromod.data.phones.festvox import FestvoxRussian
 from snn_neuromod.data.phones.folder import TimitFolder
 from snn_neuromod.data.phones.labels import RUSSIAN_LABELS, TIMIT_LABELS, fold
@@ -13,6 +15,7 @@ __all__ = [
     "RUSSIAN_LABELS",
     "TIMIT_LABELS",
     "Corpus",
+    "EspeakCorpus",
     "FestvoxRussian",
     "Segment",
     "TimitFolder",
