@@ -20,6 +20,7 @@ def scan(
     modulation: Tensor | None = None,
     w_rec: Tensor | None = None,
     spikes: Tensor | None = None,
+    delay: int | Tensor = 1,
     through_time: bool = True,
     **options: Any,
 ) -> tuple[Tensor, StateT]:
@@ -33,8 +34,11 @@ def scan(
         state: State before the first step.
         inputs: Input currents, (T, batch, ..., neuron), T >= 1.
         modulation: Modulation per step, broadcastable to `inputs`; replaces `params.h_s0` at each step.
-        w_rec: Recurrent weights (neuron to, neuron from): adds W_rec z of the step before to the input.
-        spikes: Spikes before the first step, (batch, ..., neuron); None: silence. Read with `w_rec` only.
+        w_rec: Recurrent weights (neuron to, neuron from): adds W_rec z of an earlier step to the input.
+        spikes: Spikes before the first step, (longest delay, batch, ..., neuron), oldest first, or (batch, ..., neuron)
+            for those of the last step before it; None: silence. Read with `w_rec` only.
+        delay: Steps back at which `w_rec` reads the spikes, >= 1: one number, (N,) by presynaptic neuron, or (N, N) by
+            synapse (neuron to, neuron from).
         through_time: Let the gradient pass through the recurrent spikes; False is e-prop's oracle.
         **options: Passed on to `step`.
 
@@ -64,16 +68,31 @@ def scan(
             f"scan: modulation must broadcast to {tuple(inputs.shape)}, got {tuple(modulation.shape)}"
         )
     emitted: list[Tensor] = []
-    last = torch.zeros_like(inputs[0]) if spikes is None else spikes
+    weights = {} if w_rec is None else _by_delay(w_rec, delay)
+    past = _past(inputs[0], spikes, max(weights, default=1))
     per_step = None if modulation is None else modulation.broadcast_to(inputs.shape).unbind(0)
     for t, current in enumerate(inputs.unbind(0)):  # not inputs[t]: its backward is O(T^2)
         if per_step is not None:
             params = params._replace(h_s0=per_step[t])
-        if w_rec is not None:
-            current = current + (last if through_time else last.detach()) @ w_rec.T
-        last, state = step(params, state, current, **options)
-        emitted.append(last)
+        for d, w in weights.items():
+            current = current + (past[-d] if through_time else past[-d].detach()) @ w.T
+        z, state = step(params, state, current, **options)
+        past.append(z)
+        emitted.append(z)
     return torch.stack(emitted), state
+
+
+def _by_delay(w_rec: Tensor, delay: int | Tensor) -> dict[int, Tensor]:
+    delay = torch.as_tensor(delay, device=w_rec.device)
+    return {int(d): w_rec * (delay == d).to(w_rec.dtype) for d in delay.unique()}
+
+
+def _past(current: Tensor, spikes: Tensor | None, longest: int) -> list[Tensor]:
+    """Spikes before the first step, oldest first, as many as the longest delay."""
+    given = (
+        [] if spikes is None else [*spikes.unbind(0)] if spikes.ndim > current.ndim else [spikes]
+    )
+    return [torch.zeros_like(current)] * (longest - len(given)) + given
 
 
 def _broadcasts(tensor: Tensor, target: Tensor) -> bool:

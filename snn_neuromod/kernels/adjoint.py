@@ -1,15 +1,15 @@
 r"""Reverse-time sweep: gradients of a sequence from the derivatives of its steps.
 
 With $\lambda^y_t$ the gradient of the loss with respect to variable y of step t (its adjoint), $g_t$ the one with
-respect to the spikes from outside the layer and $W$ the recurrent weights,
+respect to the spikes from outside the layer and $W_d$ the recurrent weights of delay d,
 
 $$
 \lambda^x_t = \sum_y \frac{\partial y_t}{\partial x_t} \lambda^y_t
 + \sum_y \frac{\partial y_{t+1}}{\partial x_t} \lambda^y_{t+1}
-\;\; (+\, g_t + W^\top \lambda^I_{t+1} \text{ for the spikes } x = z)
+\;\; (+\, g_t + \sum_d W_d^\top \lambda^I_{t+d} \text{ for the spikes } x = z)
 $$
 
-All terms: backpropagation through time. Without $W^\top \lambda^I$: e-prop, in its factorised form.
+All terms: backpropagation through time. Without $W_d^\top \lambda^I$: e-prop, in its factorised form.
 
 Variables that feed one another form a block. Only within a block must the steps follow one another; everything between
 blocks is computed for all steps at once.
@@ -24,22 +24,17 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
+from snn_neuromod.kernels.delays import Synapses
 from snn_neuromod.kernels.linearisation import Coefficient, Edge, Linearisation, accumulate
 
 Adjoints: TypeAlias = "Mapping[str, Tensor]"
-
-
-class _Weights(NamedTuple):
-    """Recurrent weights in the place of a coefficient."""
-
-    matrix: Tensor
 
 
 class _Term(NamedTuple):
     """One summand of an adjoint: how it is added, coefficient and adjoint by step, and their lag in steps."""
 
     add: Callable[..., Tensor]
-    coefficients: Sequence[Coefficient | _Weights]
+    coefficients: Sequence[Coefficient | Synapses]
     values: Sequence[Tensor]
     lag: int
 
@@ -50,7 +45,7 @@ def sweep(
     carry: Adjoints,
     grad_current: Tensor,
     *,
-    w_rec: Tensor | None = None,
+    recurrent: Sequence[Synapses] = (),
 ) -> tuple[Adjoints, Adjoints]:
     """Run one segment backwards.
 
@@ -58,17 +53,18 @@ def sweep(
         lin: Derivatives at the segment's steps.
         grad_spikes: Gradient of the segment's spikes from outside, (steps, batch, neuron).
         carry: What the steps after the segment add to the adjoints of its last step; absent where it is zero.
-        grad_current: Gradient of the input, written here, (steps, batch, neuron).
-        w_rec: Recurrent weights (neuron to, neuron from); None leaves the recurrent path out.
+        grad_current: Gradient of the input, (steps and more, batch, neuron): written at the segment's steps, read at as
+            many later ones as the recurrent weights reach back from.
+        recurrent: Recurrent weights by delay; none leaves the recurrent path out.
 
     Returns:
         adjoints: Adjoint of each variable along the segment, (steps, batch, neuron); absent where it is zero.
         carry: What the segment before this one needs, without the recurrent path.
     """
     drive = _driven_alone(lin)
-    lagged: list[tuple[Edge, Coefficient | _Weights]] = [*lin.lagged.items()]
-    if w_rec is not None:
-        lagged.append(((drive, "z"), _Weights(w_rec)))
+    onwards, grad_current = grad_current, grad_current[: len(grad_spikes)]
+    lagged: list[tuple[Edge, Coefficient | Synapses]] = [*lin.lagged.items()]
+    lagged += [((drive, "z"), synapses) for synapses in recurrent]
     edges = tuple(edge for edge, _ in lagged)
     adjoints: dict[str, Tensor] = {}
     for block in _blocks(edges, tuple(lin.within), tuple(carry)):
@@ -79,7 +75,8 @@ def sweep(
             buffers = {
                 x: grad_current if x == drive else torch.empty_like(grad_spikes) for x in block
             }
-            _sweep_block(block, lagged, [*lin.within.items()], outside, carry, buffers)
+            within = [*lin.within.items()]
+            _sweep_block(block, lagged, within, outside, carry, buffers, onwards)
             adjoints.update(buffers)
         else:
             for x, value in outside.items():
@@ -162,19 +159,26 @@ def _from_outside(
 
 def _sweep_block(
     block: list[str],
-    lagged: Sequence[tuple[Edge, Coefficient | _Weights]],
-    within: Sequence[tuple[Edge, Coefficient | _Weights]],
+    lagged: Sequence[tuple[Edge, Coefficient | Synapses]],
+    within: Sequence[tuple[Edge, Coefficient | Synapses]],
     outside: Mapping[str, Tensor | None],
     carry: Adjoints,
     buffers: Adjoints,
+    onwards: Tensor,
 ) -> None:
     """Sweep the adjoints of one block, step by step, into `buffers`."""
     views = {x: buffer.unbind(0) for x, buffer in buffers.items()}
+    inputs = onwards.unbind(0)
     last = len(views[block[0]]) - 1
     plan = []
     for x in block:
         terms = [
-            _Term(_adder(coefficient), _by_step(coefficient, buffers[y]), views[y], lag)
+            _term(
+                coefficient,
+                buffers[y],
+                inputs if isinstance(coefficient, Synapses) else views[y],
+                lag,
+            )
             for edges, lag in ((lagged, 1), (within, 0))
             for (y, source), coefficient in edges
             if source == x and y in block
@@ -188,7 +192,7 @@ def _sweep_block(
             if k == last and x in carry:
                 total = accumulate(total, 1.0, carry[x], out)
             for add, coefficients, values, lag in terms:
-                if k + lag <= last:
+                if k + lag < len(values):
                     total = add(total, coefficients[k + lag], values[k + lag], out)
             if total is None:
                 out.zero_()
@@ -196,19 +200,25 @@ def _sweep_block(
                 out.copy_(total)
 
 
-def _by_step(
-    coefficient: Coefficient | _Weights, like: Tensor
-) -> tuple[Coefficient | _Weights, ...]:
+def _term(
+    coefficient: Coefficient | Synapses, like: Tensor, values: Sequence[Tensor], lag: int
+) -> _Term:
+    """Summand with this coefficient or these weights."""
+    if not isinstance(coefficient, Synapses):
+        return _Term(accumulate, _by_step(coefficient, like), values, lag)
+    return _Term(_add_recurrent, (coefficient,) * len(values), values, coefficient.delay)
+
+
+def _add_recurrent(
+    total: Tensor | None, synapses: Synapses, grad_current: Tensor, out: Tensor
+) -> Tensor:
+    return accumulate(total, 1.0, synapses.back(grad_current), out)
+
+
+def _by_step(coefficient: Coefficient, like: Tensor) -> tuple[Coefficient, ...]:
     """Coefficient of each step of a segment."""
     num_steps = like.shape[0]
     if isinstance(coefficient, Tensor) and coefficient.ndim == like.ndim:
         by_step = coefficient.unbind(0)
         return by_step if len(by_step) == num_steps else by_step * num_steps
     return (coefficient,) * num_steps
-
-
-def _adder(coefficient: Coefficient | _Weights) -> Callable[..., Tensor]:
-    """`accumulate` for coefficients of this kind."""
-    if isinstance(coefficient, _Weights):
-        return lambda total, c, value, out: accumulate(total, 1.0, value @ c.matrix, out)
-    return accumulate

@@ -31,6 +31,11 @@ class Neuron(NamedTuple):
     def src_family(self) -> bool:
         return self.module in (dynamics.src, dynamics.msrc, dynamics.bsrc)
 
+    @property
+    def reads_input(self) -> bool:
+        """Whether the derivatives depend on the input of the step."""
+        return self.module is dynamics.leaky_integrator and self.options["normalise"]
+
 
 class _Known(NamedTuple):
     module: Any

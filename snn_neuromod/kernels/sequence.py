@@ -15,6 +15,14 @@ from torch import Tensor
 
 from snn_neuromod.kernels import src_forward
 from snn_neuromod.kernels.adjoint import Adjoints, sweep
+from snn_neuromod.kernels.delays import (
+    Delays,
+    Synapses,
+    past_gradient,
+    recurrent_input,
+    synapses,
+    weight_gradients,
+)
 from snn_neuromod.kernels.linearisation import Coefficient
 from snn_neuromod.kernels.neurons import Neuron, decode, encode
 from snn_neuromod.kernels.trajectory import Trajectory, between, fused, kept, new_tracks, numbers
@@ -33,6 +41,7 @@ def run(
     *,
     w_rec: Tensor | None = None,
     spikes: Tensor | None = None,
+    delays: Delays | None = None,
     through_time: bool = True,
 ) -> tuple[Tensor, list[Tensor]]:
     """Run a layer of neurons over a sequence, differentiably.
@@ -44,19 +53,34 @@ def run(
             leading axis of T or 1 steps and as many axes as `current`.
         state: State before the first step, in the order of its `State`, each (batch, ..., neuron).
         w_rec: Recurrent weights (neuron to, neuron from), or None.
-        spikes: Spikes before the first step, needed with `w_rec`.
+        spikes: Spikes before the first step, needed with `w_rec`: (longest delay, batch, ..., neuron), oldest first;
+            for a delay of one step also (batch, ..., neuron).
+        delays: Delays of the recurrent weights; None: one step.
         through_time: Let the gradient pass through the recurrent weights; False is e-prop.
 
     Returns:
         spikes: (T, batch, ..., neuron).
         state: State after the last step.
     """
-    recurrent = [] if w_rec is None or spikes is None else [w_rec, spikes]
+    delays = delays or Delays()
+    recurrent: list[Tensor] = []
+    if w_rec is not None and spikes is not None:
+        past = spikes if spikes.ndim == current.ndim else spikes.unsqueeze(0)
+        recurrent = [past, *delays.split(w_rec)]
     inputs = [current, *params, *state, *recurrent]
     keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
     needed = [p.requires_grad for p in params]
     outputs = torch.ops.snn_neuromod.sequence(
-        neuron, current, list(params), list(state), recurrent, through_time, keep, needed
+        neuron,
+        current,
+        list(params),
+        list(state),
+        recurrent,
+        list(delays.steps),
+        list(delays.sources),
+        through_time,
+        keep,
+        needed,
     )
     return outputs[0], list(outputs[1 : 1 + len(state)])
 
@@ -68,6 +92,8 @@ def _sequence(
     params: list[Tensor],
     state: list[Tensor],
     recurrent: list[Tensor],
+    delays: list[int],
+    sources: list[Tensor],
     through_time: bool,
     keep: bool,
     needed: list[bool],
@@ -88,7 +114,9 @@ def _sequence(
             module.Params(*numbers(params)), full_state, current, spikes, tracks, stretch=stretch
         )
     else:
-        last = _simulate(known, params, full_state, recurrent, current, spikes, tracks)
+        groups = synapses(recurrent[1:], delays, sources) if recurrent else []
+        past = [*recurrent[0].unbind(0)] if recurrent else []
+        last = _simulate(known, params, full_state, groups, past, current, spikes, tracks)
     return [spikes, *(s.clone() for s in last), *tracks.values()]
 
 
@@ -99,6 +127,8 @@ def _(
     params: list[Tensor],
     state: list[Tensor],
     recurrent: list[Tensor],
+    delays: list[int],
+    sources: list[Tensor],
     through_time: bool,
     keep: bool,
     needed: list[bool],
@@ -115,39 +145,45 @@ def _simulate(
     neuron: Neuron,
     params: list[Tensor],
     state: Any,
-    recurrent: list[Tensor],
+    groups: Sequence[Synapses],
+    past: list[Tensor],
     current: Tensor,
     spikes: Tensor,
     tracks: dict[str, Tensor],
 ) -> Any:
     """Any neuron, step by step; writes `spikes` and `tracks`, returns the last state."""
-    w_rec, before = recurrent or (None, None)
     single = numbers(params)
+    transposed = [(group.weights.T, group) for group in groups]
     for t, current_t in enumerate(current.unbind(0)):
-        if w_rec is not None and before is not None:
-            current_t = current_t + before @ w_rec.T
+        for w, group in transposed:
+            current_t = current_t + group.select(past[-group.delay]) @ w
         params_t = neuron.module.Params(*between(single, current.ndim, t, t + 1, squeeze=True))
-        before, state = neuron.step(params_t, state, current_t)
-        spikes[t] = before
+        spikes_t, state = neuron.step(params_t, state, current_t)
+        spikes[t] = spikes_t
+        if groups:
+            past.append(spikes_t)
+            del past[0]
         for name, track in tracks.items():
             track[t + 1] = getattr(state, name)
     return state
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    ctx.neuron, current, params, state, recurrent, ctx.through_time, _, ctx.needed = inputs
-    ctx.counts = (len(params), len(state), len(recurrent))
+    ctx.neuron, current, params, state, recurrent, ctx.delays, sources, *rest = inputs
+    ctx.through_time, _, ctx.needed = rest
+    ctx.counts = (len(params), len(state), len(recurrent), len(sources))
     ctx.set_materialize_grads(False)
     tracks = output[1 + len(state) :]
-    ctx.save_for_backward(current, *params, *state, *recurrent, output[0], *tracks)
+    ctx.save_for_backward(current, *params, *state, *recurrent, *sources, output[0], *tracks)
 
 
 def _backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
-    num_params, num_state, num_recurrent = ctx.counts
+    num_params, num_state, num_recurrent, num_sources = ctx.counts
     current, *saved = ctx.saved_tensors
     params, saved = saved[:num_params], saved[num_params:]
     state, saved = saved[:num_state], saved[num_state:]
-    recurrent, (spikes, *tracks) = saved[:num_recurrent], saved[num_recurrent:]
+    recurrent, saved = saved[:num_recurrent], saved[num_recurrent:]
+    sources, (spikes, *tracks) = saved[:num_sources], saved[num_sources:]
     grad_spikes = torch.zeros_like(spikes) if grads[0] is None else grads[0]
     out = torch.ops.snn_neuromod.sequence_backward(
         ctx.neuron,
@@ -157,6 +193,8 @@ def _backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
         params,
         state,
         recurrent,
+        ctx.delays,
+        sources,
         spikes,
         tracks,
         ctx.through_time,
@@ -168,7 +206,19 @@ def _backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
         out[num_params : num_params + num_state],
         out[num_params + num_state :],
     )
-    return None, grad_current, grad_params, grad_initial, grad_recurrent, None, None, None
+    no_sources = [None] * num_sources
+    return (
+        None,
+        grad_current,
+        grad_params,
+        grad_initial,
+        grad_recurrent,
+        None,
+        no_sources,
+        None,
+        None,
+        None,
+    )
 
 
 @torch.library.custom_op("snn_neuromod::sequence_backward", mutates_args=())
@@ -180,6 +230,8 @@ def _sequence_backward(
     params: list[Tensor],
     state: list[Tensor],
     recurrent: list[Tensor],
+    delays: list[int],
+    sources: list[Tensor],
     spikes: Tensor,
     tracks: list[Tensor],
     through_time: bool,
@@ -191,7 +243,9 @@ def _sequence_backward(
     trajectory = Trajectory(module.State, dict(zip(names, tracks, strict=True)), spikes, state)
     fields = module.State._fields
     carry: Adjoints = {f: g for f, g in zip(fields, grad_state, strict=True) if g is not None}
-    w_rec = recurrent[0] if recurrent and through_time else None
+    groups = synapses(recurrent[1:], delays, sources) if recurrent else []
+    through = groups if through_time else []
+    reach = max((group.delay for group in through), default=0)
     grad_current = torch.empty_like(spikes)
     grads = {f: torch.zeros_like(p) for f, p in zip(module.Params._fields, params, strict=True)}
     wanted = [name for name, need in zip(grads, needed, strict=True) if need]
@@ -199,14 +253,17 @@ def _sequence_backward(
     length = _segment_length(current)
     for stop in range(spikes.shape[0], 0, -length):
         start = max(0, stop - length)
+        total = current[start:stop]
+        if groups and known.reads_input:
+            total = total + recurrent_input(groups, recurrent[0], spikes, start, stop)
         lin = known.linearise(
             module.Params(*between(single, ndim, start, stop)),
             *trajectory.segment(start, stop),
-            current[start:stop],
+            total,
             **trajectory.extra(start, stop),
         )
-        grad_segment = grad_current[start:stop]
-        adjoints, carry = sweep(lin, grad_spikes[start:stop], carry, grad_segment, w_rec=w_rec)
+        onwards = grad_current[start : stop + reach]
+        adjoints, carry = sweep(lin, grad_spikes[start:stop], carry, onwards, recurrent=through)
         for name in wanted:
             target = grads[name]
             if target.ndim == ndim and target.shape[0] > 1:
@@ -214,12 +271,6 @@ def _sequence_backward(
             for variable, coefficient in lin.params[name]().items():
                 if variable in adjoints:
                     target += _product(adjoints[variable], coefficient).sum_to_size(target.shape)
-        through_weights = None if w_rec is None else grad_segment[0] @ w_rec
-        if through_weights is not None and start > 0:
-            carry = {
-                **carry,
-                "z": carry["z"] + through_weights if "z" in carry else through_weights,
-            }
     grad_initial = [
         torch.zeros_like(s) if carry.get(f) is None else carry[f].expand_as(s).clone()
         for f, s in zip(fields, state, strict=True)
@@ -228,7 +279,7 @@ def _sequence_backward(
         grad_current,
         *grads.values(),
         *grad_initial,
-        *_recurrent_gradients(grad_current, spikes, recurrent, through_weights),
+        *_recurrent_gradients(grad_current, spikes, recurrent, groups, through),
     ]
 
 
@@ -241,6 +292,8 @@ def _(
     params: list[Tensor],
     state: list[Tensor],
     recurrent: list[Tensor],
+    delays: list[int],
+    sources: list[Tensor],
     spikes: Tensor,
     tracks: list[Tensor],
     through_time: bool,
@@ -257,16 +310,17 @@ _sequence.register_autograd(_backward, setup_context=_setup_context)
 
 
 def _recurrent_gradients(
-    delta: Tensor, spikes: Tensor, recurrent: list[Tensor], carried: Tensor | None
+    delta: Tensor,
+    spikes: Tensor,
+    recurrent: list[Tensor],
+    groups: list[Synapses],
+    through: list[Synapses],
 ) -> list[Tensor]:
-    """Gradients of the recurrent weights and of the spikes before the first step."""
+    """Gradients of the spikes before the first step and of the recurrent weights."""
     if not recurrent:
         return []
-    first = recurrent[1]
-    num = spikes.shape[-1]
-    grad = delta[0].reshape(-1, num).T @ first.reshape(-1, num)
-    grad += delta[1:].reshape(-1, num).T @ spikes[:-1].reshape(-1, num)
-    return [grad, torch.zeros_like(first) if carried is None else carried]
+    past = recurrent[0]
+    return [past_gradient(through, delta, past), *weight_gradients(groups, delta, past, spikes)]
 
 
 def _segment_length(current: Tensor) -> int:

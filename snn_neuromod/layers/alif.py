@@ -11,6 +11,7 @@ from snn_neuromod._types import ThresholdFn
 from snn_neuromod.dynamics import stdp_alif
 from snn_neuromod.dynamics.alif import Params, Reset
 from snn_neuromod.layers.base import Layer
+from snn_neuromod.layers.delays import Delay
 from snn_neuromod.layers.parameters import Range, Value
 from snn_neuromod.surrogate import Psi
 
@@ -37,6 +38,7 @@ class _ALIFFamily(Layer):
         psi: Psi | ThresholdFn,
         refractory: int,
         options: Mapping[str, Any],
+        delay: Delay,
     ) -> None:
         who = type(self).__name__
         if not dt > 0:
@@ -44,7 +46,7 @@ class _ALIFFamily(Layer):
         if not refractory >= 0 or int(refractory) != refractory:
             raise ValueError(f"{who}: refractory must be a number of steps >= 0, got {refractory}")
         options = {**options, "refractory": int(refractory)}
-        super().__init__(num_neurons, values, learn, {**options, "psi": psi})
+        super().__init__(num_neurons, values, learn, {**options, "psi": psi}, delay=delay)
         self.dt, self.psi, self.refractory = dt, psi, int(refractory)
         self._options = options
 
@@ -75,6 +77,8 @@ class ALIF(_ALIFFamily):
         detach_reset: No gradient through the reset.
         psi: Pseudo-derivative of the spikes. Any other spike function (distance, v_th, held) -> spikes runs through the
             reference scan, slower.
+        delay: Delay of the spikes that a `Recurrent` around the layer feeds back, in steps, >= 1: one number or one per
+            neuron.
         learn: Names of the parameters above (tau_mem, tau_adapt, beta, v_th) that are learned: a number becomes one
             value per neuron, a 0-d tensor stays one for all.
 
@@ -104,6 +108,7 @@ class ALIF(_ALIFFamily):
         reset: Reset = "subtract",
         detach_reset: bool = False,
         psi: Psi | ThresholdFn = Psi(),
+        delay: Delay = 1,
         learn: Collection[str] = (),
     ) -> None:
         if reset not in get_args(Reset):
@@ -112,7 +117,7 @@ class ALIF(_ALIFFamily):
             )
         values = {"tau_mem": tau_mem, "tau_adapt": tau_adapt, "beta": beta, "v_th": v_th}
         options = {"reset": reset, "detach_reset": detach_reset}
-        super().__init__(num_neurons, values, learn, dt, psi, refractory, options)
+        super().__init__(num_neurons, values, learn, dt, psi, refractory, options, delay)
 
 
 class STDPALIF(_ALIFFamily):
@@ -129,6 +134,8 @@ class STDPALIF(_ALIFFamily):
         detach_reset: No gradient through the reset.
         psi: Pseudo-derivative of the spikes; default -gamma while refractory, not scaled by the threshold. Any other
             spike function (distance, v_th, held) -> spikes runs through the reference scan, slower.
+        delay: Delay of the spikes that a `Recurrent` around the layer feeds back, in steps, >= 1: one number or one per
+            neuron.
         learn: Names of the parameters above (tau_mem, tau_adapt, beta, v_th) that are learned.
 
     Raises:
@@ -155,11 +162,12 @@ class STDPALIF(_ALIFFamily):
         refractory: int = 2,
         detach_reset: bool = False,
         psi: Psi | ThresholdFn = stdp_alif.PSI,
+        delay: Delay = 1,
         learn: Collection[str] = (),
     ) -> None:
         if not refractory >= 1:
             raise ValueError(f"STDPALIF: refractory must be >= 1 step, got {refractory}")
         values = {"tau_mem": tau_mem, "tau_adapt": tau_adapt, "beta": beta, "v_th": v_th}
         super().__init__(
-            num_neurons, values, learn, dt, psi, refractory, {"detach_reset": detach_reset}
+            num_neurons, values, learn, dt, psi, refractory, {"detach_reset": detach_reset}, delay
         )

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from snn_neuromod import dynamics
 from snn_neuromod.kernels import sequence
+from snn_neuromod.kernels.delays import Delays
+from snn_neuromod.layers.delays import Delay, checked_delay
 from snn_neuromod.layers.parameters import Range, Value, positive_integer, register
 from snn_neuromod.surrogate import Psi
 
@@ -27,9 +29,12 @@ class Layer(nn.Module):
         learn: Names of the parameters that are learned.
         options: Options of the neuron's closed-form derivatives, see `kernels`.
         ranges: Ranges of this layer that differ from those of its class.
+        delay: Delay of the spikes that a `Recurrent` around the layer feeds back, in steps, >= 1: one number or one per
+            neuron.
 
     Raises:
-        ValueError: If a parameter is outside its range or of a wrong shape, or `learn` names an unknown one.
+        ValueError: If a parameter or the delay is outside its range or of a wrong shape, or `learn` names an unknown
+            parameter.
     """
 
     dynamics_name: ClassVar[str]
@@ -43,6 +48,7 @@ class Layer(nn.Module):
         options: Mapping[str, Any],
         *,
         ranges: Mapping[str, Range] | None = None,
+        delay: Delay = 1,
     ) -> None:
         super().__init__()
         self._ranges = {**self.ranges, **(ranges or {})}
@@ -57,6 +63,7 @@ class Layer(nn.Module):
                 f"{who}: learn must name parameters among {', '.join(values)}, got {', '.join(sorted(unknown))}"
             )
         self.num_neurons = num_neurons
+        self.delay = checked_delay(who, delay, num_neurons, by_synapse=False)
         for name, value in values.items():
             register(
                 self,
@@ -174,6 +181,9 @@ class Layer(nn.Module):
         state = self._state(state, single[0])
         params = self.params(single.dtype)._replace(**overrides)
         if self._encoded is None:  # a spike function without a closed-form derivative
+            delays = recurrence.pop("delays", None)
+            if delays is not None:
+                recurrence["delay"] = delays.delay
             spikes, state = dynamics.scan(
                 self.dynamics.step, params, state, single, **recurrence, **self.step_options()
             )
@@ -190,6 +200,7 @@ class Layer(nn.Module):
         *,
         through_time: bool,
         modulation: Tensor | None = None,
+        delays: Delays | None = None,
     ) -> tuple[Tensor, Any]:
         """Run the neurons over a sequence with weights among them; `layers.Recurrent` is the layer to use.
 
@@ -197,9 +208,11 @@ class Layer(nn.Module):
             current: Input, time first, (T, batch, ..., neuron), T >= 1.
             state: State before the first step.
             w_rec: Recurrent weights (neuron to, neuron from).
-            spikes: Spikes before the first step, (batch, ..., neuron).
+            spikes: Spikes before the first step, (longest delay, batch, ..., neuron), oldest first; for a delay of
+                one step also (batch, ..., neuron).
             through_time: Let the gradient pass through the recurrent weights; False is e-prop.
             modulation: Replaces the modulation of an mSRC or BSRC step by step; broadcastable to `current`.
+            delays: Delays of the recurrent weights, `kernels.delays.grouped`; None: one step.
 
         Returns:
             spikes: (T, batch, ..., neuron).
@@ -215,6 +228,7 @@ class Layer(nn.Module):
             self._override(modulation, current),
             w_rec=w_rec,
             spikes=spikes,
+            delays=delays,
             through_time=through_time,
         )
 
@@ -264,6 +278,10 @@ class Layer(nn.Module):
                 parts.append(f"{name}={buffer.item():.4g}")
         options = {**({"dt": self.dt} if hasattr(self, "dt") else {}), **self.step_options()}
         parts += [f"{name}={value!r}" for name, value in options.items() if name != "spike_fn"]
+        if not (isinstance(self.delay, int) and self.delay == 1):
+            parts.append(
+                f"delay={self.delay if isinstance(self.delay, int) else self.delay.tolist()}"
+            )
         if self.learned:
             parts.append(f"learn={self.learned}")
         return ", ".join(parts)

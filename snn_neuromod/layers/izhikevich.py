@@ -12,6 +12,7 @@ from snn_neuromod._types import ThresholdFn
 from snn_neuromod.dynamics import izhikevich
 from snn_neuromod.dynamics.izhikevich import Params, State
 from snn_neuromod.layers.base import Layer
+from snn_neuromod.layers.delays import Delay
 from snn_neuromod.layers.parameters import Range, Value
 from snn_neuromod.surrogate import Psi
 
@@ -30,6 +31,8 @@ class Izhikevich(Layer):
         detach_reset: No gradient through the reset.
         psi: Pseudo-derivative of the spikes. Any other spike function (distance, 30, None) -> spikes runs through the
             reference scan, slower.
+        delay: Delay of the spikes that a `Recurrent` around the layer feeds back, in steps, >= 1: one number or one per
+            neuron.
         learn: Names of the parameters a, b, c, d that are learned: a number becomes one value per neuron, a 0-d tensor
             stays one for all.
 
@@ -58,12 +61,14 @@ class Izhikevich(Layer):
         v_init: float = -65.0,
         detach_reset: bool = False,
         psi: Psi | ThresholdFn = izhikevich.PSI,
+        delay: Delay = 1,
         learn: Collection[str] = (),
     ) -> None:
         if not dt > 0:
             raise ValueError(f"Izhikevich: dt must be > 0, got {dt}")
         values = {"a": a, "b": b, "c": c, "d": d}
-        super().__init__(num_neurons, values, learn, {"detach_reset": detach_reset, "psi": psi})
+        options = {"detach_reset": detach_reset, "psi": psi}
+        super().__init__(num_neurons, values, learn, options, delay=delay)
         self.dt, self.v_init, self.detach_reset, self.psi = dt, v_init, detach_reset, psi
 
     def params(self, dtype: torch.dtype | None = None) -> Params:

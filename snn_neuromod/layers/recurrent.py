@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from snn_neuromod.layers.base import Layer
+from snn_neuromod.layers.delays import Delay, SynapticDelays, checked_delay
 from snn_neuromod.layers.parameters import positive_integer
 
 LearningRule = Literal["bptt", "eprop"]
@@ -25,17 +26,21 @@ class RecurrentState(NamedTuple):
     Attributes:
         neuron: State of its neurons.
         spikes: Spikes of the last step, (batch, neuron).
+        earlier: Spikes of the steps before it that delays of more than one step read, (longest delay - 1, batch,
+            neuron), oldest first; None where there are no such delays.
     """
 
     neuron: Any
     spikes: Tensor
+    earlier: Tensor | None = None
 
 
 class Recurrent(nn.Module):
     r"""Input weights and all-to-all recurrent weights around a layer of neurons.
 
-    $I_t = W_\text{in} x_t + W_\text{rec} z_{t-1}$, without self-connections. $W_\text{in} x$ is one matrix product for
-    all steps: a state passed on gives the same run up to the rounding of that product.
+    $I_t = W_\text{in} x_t + W_\text{rec} z_{t-d}$, without self-connections; the delay d is one step unless set, and
+    may differ from synapse to synapse: one matrix product per step and distinct delay. $W_\text{in} x$ is one matrix
+    product for all steps: a state passed on gives the same run up to the rounding of that product.
 
     A mask says which synapses are there. The weight of an absent one is zero, in the sum above and as a parameter, and
     gets no gradient, so that no optimiser moves it. Masks belong to the `state_dict` and may be changed in place, which
@@ -48,6 +53,8 @@ class Recurrent(nn.Module):
             its exact factorised form (Bellec et al. 2020). Either way `loss.backward()` is all there is to call.
         mask_in: Which input synapses are there, (N, in_features); None: all.
         mask_rec: Which recurrent synapses are there, (N, N); None: all. Self-connections are absent whatever it says.
+        delay: Delay of the recurrent spikes in steps, >= 1: one number, (N,) by presynaptic neuron (axonal), or (N, N)
+            by synapse (row: to, column: from; the diagonal is not read). None: the neuron's own `delay`.
 
     Attributes:
         w_in: Input weights (N, in_features), drawn from N(0, 1 / K), where K of its inputs reach the neuron.
@@ -56,10 +63,12 @@ class Recurrent(nn.Module):
         mask_in: Boolean, or None.
         mask_rec: Boolean, False on the diagonal, or None.
         neuron: The layer.
+        delay: The delay in steps, a number or a tensor.
 
     Raises:
         ValueError: If `in_features` is not positive, `learning_rule` is unknown, the layer has no number of neurons, or
-            a mask has another shape or other values than 0 and 1.
+            a mask has another shape or other values than 0 and 1, or `delay` is not made of integers >= 1 or of another
+            shape.
         TypeError: If `neuron` is not a layer of this package, or a mask neither a tensor nor callable.
 
     Examples:
@@ -83,6 +92,7 @@ class Recurrent(nn.Module):
         learning_rule: LearningRule = "bptt",
         mask_in: Mask | None = None,
         mask_rec: Mask | None = None,
+        delay: Delay | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(neuron, Layer):
@@ -100,6 +110,8 @@ class Recurrent(nn.Module):
             positive_integer("Recurrent", "in_features", in_features),
         )
         self.neuron, self.in_features, self.learning_rule = neuron, in_features, learning_rule
+        given = getattr(neuron, "delay", 1) if delay is None else delay
+        self.delays = SynapticDelays(checked_delay("Recurrent", given, n, by_synapse=True))
         self.w_in = nn.Parameter(torch.randn(n, in_features) / in_features**0.5)
         self.register_buffer("diagonal", torch.eye(n, dtype=torch.bool), persistent=False)
         self.w_rec = nn.Parameter(torch.randn(n, n) / n**0.5)
@@ -132,11 +144,20 @@ class Recurrent(nn.Module):
         absent = self.diagonal if self.mask_rec is None else self.diagonal | ~self.mask_rec
         return w_in, self.w_rec.masked_fill(absent, 0.0)
 
+    @property
+    def delay(self) -> int | Tensor:
+        """Delay of the recurrent spikes in steps: one number, (N,) by presynaptic neuron, or (N, N) by synapse."""
+        return self.delays.given
+
     def initial_state(self, x: Tensor) -> RecurrentState:
         """State before the first step for the input of one step, (batch, in_features)."""
         current = functional.linear(x, self.w_in)
         neuron = self.neuron.initial_state(current)
-        return RecurrentState(neuron, torch.zeros_like(neuron[0]))
+        spikes = torch.zeros_like(neuron[0])
+        more = self.delays.steps[-1] - 1
+        return RecurrentState(
+            neuron, spikes, spikes.repeat(more, *[1] * spikes.ndim) if more else None
+        )
 
     def forward(
         self,
@@ -173,25 +194,51 @@ class Recurrent(nn.Module):
         w_in, w_rec = self.weights()
         current = functional.linear(x, w_in)
         state = self.initial_state(x[0]) if state is None else RecurrentState(*state)
+        past = self._past(state, current)
+        spikes, neuron_state = self.neuron.forward_recurrent(
+            current,
+            state.neuron,
+            w_rec,
+            past,
+            through_time=self.learning_rule == "bptt",
+            modulation=modulation,
+            delays=self.delays.groups,
+        )
+        return spikes, RecurrentState(neuron_state, spikes[-1], self._earlier(past, spikes))
+
+    def _past(self, state: RecurrentState, current: Tensor) -> Tensor:
+        """Spikes before the first step, (longest delay, batch, neuron), checked."""
         if state.spikes.shape != current.shape[1:]:
             raise ValueError(
                 f"Recurrent: state spikes must have shape {tuple(current.shape[1:])} to fit the input, "
                 f"got {tuple(state.spikes.shape)}"
             )
-        spikes, neuron_state = self.neuron.forward_recurrent(
-            current,
-            state.neuron,
-            w_rec,
-            state.spikes,
-            through_time=self.learning_rule == "bptt",
-            modulation=modulation,
-        )
-        return spikes, RecurrentState(neuron_state, spikes[-1])
+        more = self.delays.steps[-1] - 1
+        if not more:
+            return state.spikes[None]
+        wanted = (more, *current.shape[1:])
+        if state.earlier is None or state.earlier.shape != wanted:
+            got = None if state.earlier is None else tuple(state.earlier.shape)
+            raise ValueError(
+                f"Recurrent: state earlier must have shape {wanted} to fit the input and the longest delay, got {got}"
+            )
+        return torch.cat([state.earlier, state.spikes[None]])
+
+    def _earlier(self, past: Tensor, spikes: Tensor) -> Tensor | None:
+        """Spikes before the last step that the next segment reads."""
+        longest = self.delays.steps[-1]
+        if longest == 1:
+            return None
+        return torch.cat([past.to(spikes.dtype), spikes[-longest:]])[-longest:-1]
 
     def extra_repr(self) -> str:
         parts = [f"in_features={self.in_features}", f"learning_rule={self.learning_rule!r}"]
         masks = {"mask_in": self.mask_in, "mask_rec": self.mask_rec}
         parts += [f"{k}={int(m.sum())} of {m.numel()}" for k, m in masks.items() if m is not None]
+        if not isinstance(self.delay, int) or self.delay > 1:
+            parts.append(
+                f"delay={self.delay if isinstance(self.delay, int) else tuple(self.delay.shape)}"
+            )
         return ", ".join(parts)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from snn_neuromod import dynamics, surrogate
 from snn_neuromod.kernels import sequence
+from snn_neuromod.kernels.delays import grouped
 
 DTYPE = torch.float64
 SRC_FAMILY = ("src", "msrc", "bsrc")
@@ -26,6 +27,7 @@ class Case(NamedTuple):
     w_rec: Tensor | None = None
     spikes: Tensor | None = None
     through_time: bool = True
+    delay: int | Tensor = 1
 
     @property
     def module(self) -> Any:
@@ -52,6 +54,7 @@ class Case(NamedTuple):
             self.state,
             w_rec=self.w_rec,
             spikes=self.spikes,
+            delays=grouped(self.delay),
             through_time=self.through_time,
         )
 
@@ -62,15 +65,23 @@ class Case(NamedTuple):
         if "straight_through" in options:
             straight = options.pop("straight_through")
             options["spike_fn"] = surrogate.straight_through_relu if straight else torch.relu
-        state, before, out = self.module.State(*self.state), self.spikes, []
+        state, out = self.module.State(*self.state), []
         for t, current in enumerate(self.current.unbind(0)):
             if self.w_rec is not None:
-                current = (
-                    current + (before if self.through_time else before.detach()) @ self.w_rec.T
-                )
+                current = current + self._recurrent_input(out)
             before, state = self.module.step(self._params_at(t), state, current, **options)
             out.append(before)
         return torch.stack(out), list(state)
+
+    def _recurrent_input(self, spikes: list[Tensor]) -> Tensor:
+        """Input by every synapse on its own, sum_i W_ji z_i[t - d_ji], after these spikes."""
+        first = self.spikes if self.spikes.ndim == self.current.ndim else self.spikes[None]
+        past = torch.stack([*first.unbind(0), *spikes])
+        past = past if self.through_time else past.detach()
+        num = past.shape[-1]
+        delay = torch.as_tensor(self.delay).expand(num, num)
+        arriving = torch.stack([past[-delay[j], ..., torch.arange(num)] for j in range(num)])
+        return torch.einsum("ji,ji...->...j", self.w_rec, arriving)
 
     def _params_at(self, t: int) -> Any:
         ndim = self.current.ndim
@@ -89,6 +100,7 @@ def make_case(
     shape: Sequence[int] = (20, 3, 4),
     recurrent: bool = False,
     through_time: bool = True,
+    delay: int | Tensor = 1,
     dtype: torch.dtype = DTYPE,
     seed: int = 0,
     **params: Any,
@@ -111,12 +123,21 @@ def make_case(
         state[module.State._fields.index("held")].zero_()
     num = shape[-1]
     leaf = [current, *(torch.as_tensor(p, dtype=DTYPE) for p in module.Params(**params)), *state]
-    leaf += [0.5 * normal(num, num), torch.zeros(shape[1:], dtype=DTYPE)]
+    longest = int(torch.as_tensor(delay).max())
+    past = (normal(longest, *shape[1:]) > 0.5).to(DTYPE)
+    leaf += [0.5 * normal(num, num), past if longest > 1 else torch.zeros(shape[1:], dtype=DTYPE)]
     leaf = [tensor.detach().to(dtype).clone().requires_grad_() for tensor in leaf]
     count = len(module.Params._fields)
     weights = leaf[-2:] if recurrent else [None, None]
     return Case(
-        neuron, options, leaf[0], leaf[1 : 1 + count], leaf[1 + count : -2], *weights, through_time
+        neuron,
+        options,
+        leaf[0],
+        leaf[1 : 1 + count],
+        leaf[1 + count : -2],
+        *weights,
+        through_time,
+        delay,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -118,6 +119,39 @@ def test_stdp_alif(detach_reset: bool, path: dict[str, bool]) -> None:
 def test_izhikevich(detach_reset: bool, path: dict[str, bool]) -> None:
     options = {**IZHIKEVICH, "detach_reset": detach_reset}
     assert_equal_gradients(make_case("izhikevich", options, dt=torch.linspace(0.3, 0.6, 4), **path))
+
+
+DELAYS = {
+    "one": 3,
+    "by neuron": torch.tensor([1, 9, 2, 9]),
+    "longer than the run": torch.tensor([25, 1, 1, 30]),
+    "by synapse": torch.tensor([[1, 2, 3, 4], [1, 1, 9, 9], [2, 2, 2, 2], [1, 4, 5, 1]]),
+}
+
+
+@pytest.mark.parametrize("through_time", [True, False])
+@pytest.mark.parametrize("delay", DELAYS.values(), ids=DELAYS)
+@pytest.mark.parametrize(
+    ("neuron", "options"),
+    [
+        ("src", FULL),
+        ("bsrc", DETACHED),
+        ("alif", {**ALIF, "refractory": 1}),
+        ("stdp_alif", STDP),
+        ("izhikevich", IZHIKEVICH),
+        ("leaky_integrator", {"normalise": True}),
+    ],
+)
+def test_delays(
+    neuron: str, options: dict[str, Any], delay: int | torch.Tensor, through_time: bool
+) -> None:
+    """Delays shorter and longer than the segments and than the sequence."""
+    params = {"b": -4.0} if neuron == "src" else {"dt": 0.5} if neuron == "izhikevich" else {}
+    case = make_case(
+        neuron, options, recurrent=True, through_time=through_time, delay=delay, **params
+    )
+    grads = assert_equal_gradients(case)
+    assert grads["w_rec"].abs().min() > 0
 
 
 @pytest.mark.parametrize("normalise", [True, False])

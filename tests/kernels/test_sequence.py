@@ -9,6 +9,7 @@ import torch
 
 from snn_neuromod import dynamics, surrogate
 from snn_neuromod.kernels import sequence
+from snn_neuromod.kernels.delays import grouped
 from tests.kernels.reference import Case, assert_equal_gradients, gradients, make_case
 
 NEURONS = {
@@ -111,8 +112,9 @@ def test_dtype_is_kept(neuron: str, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("recurrent", [False, True])
 def test_nothing_is_kept_without_gradient(neuron: str, recurrent: bool) -> None:
     case = case_of(neuron, recurrent=recurrent)
-    weights = [] if case.w_rec is None else [case.w_rec, case.spikes]
-    args = sequence.encode(neuron, **case.options), case.current, case.params, case.state, weights
+    weights = [] if case.w_rec is None else [case.spikes[None], case.w_rec]
+    encoded = sequence.encode(neuron, **case.options)
+    args = encoded, case.current, case.params, case.state, weights, [1], []
     needed = [True] * len(case.params)
     with torch.no_grad():
         bare = torch.ops.snn_neuromod.sequence(*args, True, False, needed)
@@ -134,6 +136,8 @@ def test_detached_src_keeps_two_tracks() -> None:
             case.params,
             case.state,
             [],
+            [],
+            [],
             True,
             True,
             needed,
@@ -142,20 +146,33 @@ def test_detached_src_keeps_two_tracks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("neuron", "recurrent"),
-    [*((neuron, False) for neuron in NEURONS), ("msrc", True), ("alif", True)],
+    ("neuron", "delay"),
+    [
+        *((neuron, None) for neuron in NEURONS),
+        ("msrc", 1),
+        ("alif", 1),
+        ("alif", torch.tensor([1, 3, 1, 2])),
+    ],
 )
-def test_opcheck(neuron: str, recurrent: bool) -> None:
-    case = case_of(neuron, shape=(3, 2, 4), recurrent=recurrent)
+def test_opcheck(neuron: str, delay: int | torch.Tensor | None) -> None:
+    recurrent = {} if delay is None else {"recurrent": True, "delay": delay}
+    case = case_of(neuron, shape=(3, 2, 4), **recurrent)
     encoded = sequence.encode(neuron, **case.options)
-    weights = [case.w_rec, case.spikes] if recurrent else []
-    args = [encoded, case.current, case.params, case.state, weights, True, True]
+    delays = grouped(case.delay)
+    weights, sources = [], [*delays.sources]
+    if case.w_rec is not None:
+        past = case.spikes if case.spikes.ndim == 3 else case.spikes[None]
+        weights = [past, *delays.split(case.w_rec)]
+        weights = [w.detach().requires_grad_() for w in weights]
+    groups = [weights, [*delays.steps], sources]
+    args = [encoded, case.current, case.params, case.state, *groups, True, True]
     args.append([True] * len(case.params))
     torch.library.opcheck(torch.ops.snn_neuromod.sequence.default, tuple(args))
     with torch.no_grad():
         spikes, *rest = torch.ops.snn_neuromod.sequence(*args)
     count = len(case.state)
     detached = [[x.detach() for x in group] for group in (case.params, case.state, weights)]
+    detached += groups[1:]
     backward = (
         encoded,
         torch.randn_like(spikes),
@@ -171,14 +188,17 @@ def test_opcheck(neuron: str, recurrent: bool) -> None:
 
 
 @pytest.mark.parametrize("neuron", ["src", "alif"])
-@pytest.mark.parametrize("recurrent", [False, True])
-def test_compiles_into_one_graph(neuron: str, recurrent: bool) -> None:
-    case = case_of(neuron, recurrent=recurrent)
+@pytest.mark.parametrize(
+    "recurrent", [{}, {"recurrent": True}, {"recurrent": True, "delay": torch.tensor([2, 1, 3, 1])}]
+)
+def test_compiles_into_one_graph(neuron: str, recurrent: dict[str, Any]) -> None:
+    case = case_of(neuron, **recurrent)
     encoded = sequence.encode(neuron, **case.options)
+    delays, weights = grouped(case.delay), {"w_rec": case.w_rec, "spikes": case.spikes}
 
     def loss(current: torch.Tensor) -> torch.Tensor:
         spikes, _ = sequence.run(
-            encoded, 2 * current, case.params, case.state, w_rec=case.w_rec, spikes=case.spikes
+            encoded, 2 * current, case.params, case.state, **weights, delays=delays
         )
         return (spikes * current).sum()
 

@@ -22,10 +22,16 @@ every_layer = pytest.mark.parametrize("case", CASES, ids=str)
 rules = pytest.mark.parametrize("learning_rule", ["bptt", "eprop"])
 
 
-def make(case: LayerCase, learning_rule: Any = "bptt", dtype: torch.dtype = torch.float64) -> Any:
+def make(
+    case: LayerCase,
+    learning_rule: Any = "bptt",
+    dtype: torch.dtype = torch.float64,
+    delay: Any = None,
+) -> Any:
     """A recurrent layer whose weights are as large as the neurons' input."""
     torch.manual_seed(0)
-    net = nm.Recurrent(case.make(NEURONS), INPUTS, learning_rule=learning_rule).to(dtype)
+    neuron = case.make(NEURONS)
+    net = nm.Recurrent(neuron, INPUTS, learning_rule=learning_rule, delay=delay).to(dtype)
     with torch.no_grad():
         net.w_in.mul_(case.std).add_(1.3 * case.mean / INPUTS)
         net.w_rec.mul_(case.std)
@@ -42,15 +48,25 @@ def reference(net: Any, x: Tensor, **options: Any) -> tuple[Tensor, Any]:
     layer = net.neuron
     return scan(
         layer.dynamics.step, layer.params(x.dtype), layer.initial_state(current[0]), current,
-        w_rec=net.w_rec, through_time=net.learning_rule == "bptt", **layer.step_options(), **options,
+        w_rec=net.w_rec, through_time=net.learning_rule == "bptt", delay=net.delay,
+        **layer.step_options(), **options,
     )  # fmt: skip
+
+
+BY_NEURON = [1, 3, 2, 3, 1, 6]
+BY_SYNAPSE = torch.randint(1, 5, (NEURONS, NEURONS), generator=torch.Generator().manual_seed(5))
+DELAYS = {"one": 1, "four": 4, "by neuron": BY_NEURON, "by synapse": BY_SYNAPSE}
+every_delay = pytest.mark.parametrize("delay", DELAYS.values(), ids=DELAYS)
 
 
 @every_layer
 @rules
-def test_spikes_and_gradients_are_those_of_the_scan(case: LayerCase, learning_rule: str) -> None:
+@every_delay
+def test_spikes_and_gradients_are_those_of_the_scan(
+    case: LayerCase, learning_rule: str, delay: Any
+) -> None:
     """For e-prop the oracle is autograd with the recurrent spikes detached."""
-    net, x = make(case, learning_rule), sequence().requires_grad_()
+    net, x = make(case, learning_rule, delay=delay), sequence().requires_grad_()
     spikes, state = net(x)
     expected, expected_state = reference(net, x)
     assert (spikes > 0.5).any()
@@ -82,6 +98,114 @@ def test_eprop_differs_from_backpropagation_through_time(case: LayerCase) -> Non
     assert torch.equal(runs[0][0], runs[1][0])
     for exact, local in zip(runs[0][1:], runs[1][1:], strict=True):
         assert (exact - local).norm() > 1e-2 * exact.norm()
+
+
+@every_layer
+@pytest.mark.parametrize("delay", [BY_NEURON, BY_SYNAPSE], ids=["by neuron", "by synapse"])
+def test_segments_are_the_full_run_with_delays(case: LayerCase, delay: Any) -> None:
+    """Also segments shorter than the longest delay; bit by bit where the input's product is exact."""
+    net, x = make(case, delay=delay), sequence()
+    with torch.no_grad():
+        net.w_in.copy_((16 * net.w_in).round() / 16)
+    x = (16 * x).round() / 16
+    full, last = net(x)
+    for splits in ((1, 24), (2, 2, 21), (20, 5)):
+        state, parts = None, []
+        for part in x.split(splits):
+            spikes, state = net(part, state)
+            parts.append(spikes)
+        assert torch.equal(torch.cat(parts), full)
+        assert all(map(torch.equal, (*state.neuron, *state[1:]), (*last.neuron, *last[1:])))
+    assert torch.equal(last.earlier, full[-max(net.delays.steps) : -1])
+
+
+@every_delay
+@rules
+def test_gradient_through_the_state_with_delays(learning_rule: str, delay: Any) -> None:
+    """Three segments joined in one graph have the gradient of the full run."""
+    net, x = make(CASES[6], learning_rule, delay=delay), sequence()
+    weights = torch.randn(25, BATCH, NEURONS, dtype=torch.float64)
+    full = torch.autograd.grad((weights * net(x)[0]).sum(), (net.w_in, net.w_rec))
+    state, parts = None, []
+    for part in x.split((10, 2, 13)):
+        spikes, state = net(part, state)
+        parts.append(spikes)
+    joined = torch.autograd.grad((weights * torch.cat(parts)).sum(), (net.w_in, net.w_rec))
+    assert_close(joined, full, rtol=1e-9, atol=1e-11)
+
+
+def test_delays_change_the_gradient() -> None:
+    """Negative control: gradients differ between delays, and e-prop's from BPTT's at every delay."""
+    x, found = sequence(), []
+    for delay in (1, 4, BY_NEURON, BY_SYNAPSE):
+        nets = [make(CASES[6], rule, delay=delay) for rule in ("bptt", "eprop")]
+        exact, local = (torch.autograd.grad(n(x)[0].square().sum(), n.w_rec)[0] for n in nets)
+        assert (exact - local).norm() > 1e-2 * exact.norm()
+        assert all((exact - before).norm() > 1e-2 * before.norm() for before in found)
+        found.append(exact)
+
+
+@pytest.mark.parametrize(
+    ("delay", "first"),
+    [(1, [3, 3]), (3, [5, 5]), ([2, 1, 1], [4, 4]), ([[9, 1, 1], [1, 9, 1], [4, 1, 9]], [3, 6])],
+)
+def test_a_spike_arrives_after_the_delay(delay: Any, first: list[int]) -> None:
+    """Neuron 0 fires at step 2 and drives two others, which fire when its spike arrives."""
+    net = nm.Recurrent(nm.ALIF(3, beta=0.0, reset="zero"), 1, delay=delay)
+    with torch.no_grad():
+        net.w_in.copy_(torch.tensor([[1.5], [0.0], [0.0]]))
+        net.w_rec.zero_()[1:, 0] = 1.5
+    x = torch.zeros(8, 1, 1)
+    x[2] = 1.0
+    spikes, _ = net(x)
+    assert spikes[:, 0].nonzero().tolist() == sorted([[2, 0], [first[0], 1], [first[1], 2]])
+
+
+@pytest.mark.parametrize("make_neuron", [nm.ALIF, nm.STDPALIF, nm.Izhikevich])
+def test_the_neurons_delay_is_the_default(make_neuron: Any) -> None:
+    assert nm.Recurrent(make_neuron(3), 2).delay == 1
+    assert nm.Recurrent(make_neuron(3, delay=4), 2).delay == 4
+    assert nm.Recurrent(make_neuron(3, delay=4), 2, delay=2).delay == 2
+    assert nm.Recurrent(make_neuron(3, delay=[1, 2, 5]), 2).delay.tolist() == [1, 2, 5]
+    assert "delay=[1, 2, 5]" in repr(make_neuron(3, delay=[1, 2, 5]))
+
+
+def test_delays_are_saved_with_the_layer() -> None:
+    one, other = make(CASES[6], delay=BY_NEURON), make(CASES[6], delay=BY_SYNAPSE[0])
+    other.load_state_dict(one.state_dict())
+    assert torch.equal(other(sequence())[0], one(sequence())[0])
+    assert other.delay.tolist() == BY_NEURON
+
+
+@pytest.mark.parametrize(
+    ("delay", "message"),
+    [
+        (0, "Recurrent: delay must be >= 1 step, got 0"),
+        ([1, 0, 2], "Recurrent: delay must be >= 1 step, got 0"),
+        (1.5, r"Recurrent: delay must be an integer or integers of shape \(3,\) or \(3, 3\), got"),
+        ([1, 2], r"Recurrent: delay must be an integer .*, got torch.int64 of shape \(2,\)"),
+        (float("nan"), r"Recurrent: delay must be an integer .*, got torch.float32 of shape \(\)"),
+        (True, "Recurrent: delay must be an integer .*, got torch.bool"),
+    ],
+)
+def test_wrong_delays(delay: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        nm.Recurrent(nm.ALIF(3), 4, delay=delay)
+
+
+def test_wrong_delays_of_a_neuron() -> None:
+    with pytest.raises(ValueError, match=r"ALIF: delay must be an integer or .* shape \(3,\), got"):
+        nm.ALIF(3, delay=torch.ones(3, 3, dtype=torch.int64))
+    with pytest.raises(ValueError, match=r"ALIF: delay must be an integer, got torch.int64 of"):
+        nm.ALIF(None, delay=[1, 2])
+
+
+def test_a_state_without_the_earlier_spikes() -> None:
+    net, x = nm.Recurrent(nm.ALIF(3), 4, delay=3), torch.zeros(5, 2, 4)
+    _, state = net(x)
+    assert state.earlier.shape == (2, 2, 3)
+    with pytest.raises(ValueError, match=r"state earlier must have shape \(2, 2, 3\) .*, got None"):
+        net(x, RecurrentState(state.neuron, state.spikes))
 
 
 @every_layer
@@ -211,9 +335,10 @@ def test_half_precision_under_autocast() -> None:
 
 @rules
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
-def test_it_compiles_to_one_graph(learning_rule: Any) -> None:
+@every_delay
+def test_it_compiles_to_one_graph(learning_rule: Any, delay: Any) -> None:
     torch._dynamo.reset()
-    net, x = make(CASES[6], learning_rule), sequence(10)
+    net, x = make(CASES[6], learning_rule, delay=delay), sequence(10)
     compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
     results = []
     for run in (net, compiled):
@@ -224,11 +349,11 @@ def test_it_compiles_to_one_graph(learning_rule: Any) -> None:
 
 
 def test_copies_and_pickles() -> None:
-    net, x = make(CASES[6], "eprop"), sequence()
+    net, x = make(CASES[6], "eprop", delay=BY_NEURON), sequence()
     for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
         assert torch.equal(other(x)[0], net(x)[0])
         assert other.learning_rule == "eprop"
-    assert "in_features=4, learning_rule='eprop'" in repr(net)
+    assert "in_features=4, learning_rule='eprop', delay=(6,)" in repr(net)
 
 
 @pytest.mark.parametrize(

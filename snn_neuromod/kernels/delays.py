@@ -1,0 +1,166 @@
+r"""Synaptic delays: recurrent weights in groups of equal delay, one matrix product each.
+
+$$
+I_t = W_\text{in} x_t + \sum_d W_d\, z_{t-d}, \qquad (W_d)_{ji} = W_{ji} \text{ where } d_{ji} = d, \text{ else } 0
+$$
+
+and backwards $\lambda^z_t \mathrel{+}= \sum_d W_d^\top \lambda^I_{t+d}$. Of $W_d$ only the columns of neurons that have
+a synapse of it are kept: the products for delays by neuron are together as large as the one for a common delay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Delays(NamedTuple):
+    """Delays of the synapses among N neurons, by distinct delay.
+
+    Attributes:
+        delay: As `grouped` was given it.
+        steps: The distinct delays in steps, ascending.
+        sources: Neurons with a synapse of each delay, ascending; empty: all neurons.
+        masks: Which of the weights (N, sources) have each delay; empty: all.
+    """
+
+    delay: int | Tensor = 1
+    steps: tuple[int, ...] = (1,)
+    sources: tuple[Tensor, ...] = ()
+    masks: tuple[Tensor, ...] = ()
+
+    @property
+    def longest(self) -> int:
+        """The longest delay in steps: how many past spikes are needed."""
+        return self.steps[-1]
+
+    def split(self, w_rec: Tensor) -> list[Tensor]:
+        """Weights (N, sources) of each delay, from all weights (neuron to, neuron from)."""
+        if not self.sources:
+            return [w_rec]
+        columns = [w_rec.index_select(1, source) for source in self.sources]
+        if not self.masks:
+            return columns
+        return [w * mask.to(w.dtype) for w, mask in zip(columns, self.masks, strict=True)]
+
+
+def grouped(delay: int | Tensor) -> Delays:
+    """Group synapses by delay.
+
+    Args:
+        delay: Steps >= 1: one number, (N,) by presynaptic neuron, or (N, N) by synapse (neuron to, neuron from).
+
+    Returns:
+        The groups.
+    """
+    if isinstance(delay, int):
+        return Delays(delay, (delay,))
+    steps = tuple(int(d) for d in delay.unique())
+    if len(steps) == 1:
+        return Delays(delay, steps)
+    masks = [delay == d for d in steps]
+    if delay.ndim == 1:
+        return Delays(delay, steps, tuple(mask.nonzero()[:, 0] for mask in masks))
+    sources = tuple(mask.any(0).nonzero()[:, 0] for mask in masks)
+    return Delays(
+        delay, steps, sources, tuple(m[:, s] for m, s in zip(masks, sources, strict=True))
+    )
+
+
+class Synapses(NamedTuple):
+    """Recurrent weights of one delay.
+
+    Attributes:
+        weights: (neuron to, sources).
+        delay: Steps.
+        sources: Neurons that the columns belong to; None: all.
+    """
+
+    weights: Tensor
+    delay: int
+    sources: Tensor | None
+
+    def select(self, spikes: Tensor) -> Tensor:
+        """Spikes of the sources, (..., sources)."""
+        return spikes if self.sources is None else spikes.index_select(-1, self.sources)
+
+    def back(self, grad_current: Tensor) -> Tensor:
+        """Gradient of the spikes of all neurons, (..., neuron)."""
+        grad = grad_current @ self.weights
+        if self.sources is None:
+            return grad
+        out = torch.zeros_like(grad_current)
+        return out.index_copy_(-1, self.sources, grad)
+
+
+def synapses(
+    weights: Sequence[Tensor], delays: Sequence[int], sources: Sequence[Tensor]
+) -> list[Synapses]:
+    """Groups of synapses from what the operators are given."""
+    by_group: list[Tensor | None] = [*sources] if sources else [None] * len(weights)
+    return [Synapses(*group) for group in zip(weights, delays, by_group, strict=True)]
+
+
+def recurrent_input(
+    groups: Sequence[Synapses], past: Tensor, spikes: Tensor, start: int, stop: int
+) -> Tensor:
+    """Input through the recurrent weights of steps `start` to `stop`, (steps, batch, ..., neuron to).
+
+    Args:
+        groups: The synapses, at least one.
+        past: Spikes before the first step, (longest delay, batch, ..., neuron), oldest first.
+        spikes: Spikes of all steps, (T, batch, ..., neuron).
+        start: First step.
+        stop: Step after the last one.
+    """
+    total: Tensor | None = None
+    for group in groups:
+        first, last = start - group.delay, stop - group.delay
+        parts = [past[len(past) + first : len(past) + min(last, 0)]] if first < 0 else []
+        parts += [spikes[max(first, 0) : last]] if last > 0 else []
+        found = group.select(torch.cat(parts)) @ group.weights.T
+        total = found if total is None else total + found
+    if total is None:
+        raise ValueError("recurrent_input: groups must hold at least one group, got none")
+    return total
+
+
+def weight_gradients(
+    groups: Sequence[Synapses], delta: Tensor, past: Tensor, spikes: Tensor
+) -> list[Tensor]:
+    """Gradient of the weights of each group.
+
+    Args:
+        groups: The synapses.
+        delta: Gradient of the input, (T, batch, ..., neuron).
+        past: Spikes before the first step, (longest delay, batch, ..., neuron), oldest first.
+        spikes: Spikes of all steps, (T, batch, ..., neuron).
+
+    Returns:
+        One tensor for each group, (neuron to, sources).
+    """
+    num_steps, longest, num = len(spikes), len(past), spikes.shape[-1]
+    grads = []
+    for group in groups:
+        early = min(group.delay, num_steps)  # steps that read the spikes before the first
+        before = group.select(past[longest - group.delay :][:early])
+        count = before.shape[-1]
+        grad = delta[:early].reshape(-1, num).T @ before.reshape(-1, count)
+        if early < num_steps:
+            seen = group.select(spikes[:-early])
+            grad += delta[early:].reshape(-1, num).T @ seen.reshape(-1, count)
+        grads.append(grad)
+    return grads
+
+
+def past_gradient(groups: Sequence[Synapses], delta: Tensor, past: Tensor) -> Tensor:
+    """Gradient of the spikes before the first step through the weights; arguments as in `weight_gradients`."""
+    grad, longest = torch.zeros_like(past), len(past)
+    for group in groups:
+        early = min(group.delay, len(delta))
+        start = longest - group.delay
+        grad[start : start + early] += group.back(delta[:early])
+    return grad
