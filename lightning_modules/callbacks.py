@@ -69,6 +69,7 @@ class LogProgress(ProgressBar):
         super().__init__()
         self._enabled = True
         self._start = 0.0
+        self._finished: str | None = None
 
     def disable(self) -> None:
         self._enabled = False
@@ -79,12 +80,18 @@ class LogProgress(ProgressBar):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._start = time.monotonic()
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not trainer.sanity_checking and trainer.state.fn == "fit":
-            self._values = dict(trainer.callback_metrics)
+    # A module's own hook at the end of an epoch runs after the callbacks', so the line waits for the next hook.
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._report(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not self._enabled:
+        self._finished = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._report(trainer)
+
+    def _report(self, trainer: pl.Trainer) -> None:
+        if not self._enabled or self._finished is None:
             return
         shown = {
             name: value
@@ -92,8 +99,8 @@ class LogProgress(ProgressBar):
             if name.endswith(("/loss", "/accuracy"))
         }
         values = "  ".join(f"{name} {value:.4f}" for name, value in sorted(shown.items()))
-        epochs = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
-        self.print(f"epoch {epochs}  {values}  {time.monotonic() - self._start:.0f} s")
+        self.print(f"epoch {self._finished}  {values}  {time.monotonic() - self._start:.0f} s")
+        self._finished = None
 
     def print(self, *args: Any, sep: str = " ", **kwargs: Any) -> None:
         print(*args, sep=sep, flush=True)

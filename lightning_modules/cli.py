@@ -21,10 +21,11 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from lightning_modules.allocator import keep_freed_memory
 from lightning_modules.callbacks import Interrupt, LogProgress
-from lightning_modules.classification import Prediction
 from lightning_modules.cli_arguments import COMMANDS, UsageError, next_version, prepare, usage
 from lightning_modules.cli_messages import is_user_error, readable
 from lightning_modules.cli_report import file_list, summary, write_predictions
+from lightning_modules.framewise.label_files import write_label_files
+from lightning_modules.framewise.task import FramePrediction
 from lightning_modules.pictures import Pictures
 
 __all__ = ["CLI", "main"]
@@ -89,7 +90,10 @@ class CLI(LightningCLI):
         parser.set_defaults({"weights_only": True})
         if subcommand == "predict":
             parser.add_argument(
-                "--output", type=str | None, default=None, help="CSV file to write."
+                "--output",
+                type=str | None,
+                default=None,
+                help="CSV file to write; for classes of frames the folder of label files.",
             )
         return parser
 
@@ -129,7 +133,7 @@ class CLI(LightningCLI):
         found = [ModelCheckpoint(filename="last", save_on_train_epoch_end=None, **common)]
         monitor = self._get(self.config_init, "monitor")
         if monitor:
-            mode = "min" if "loss" in monitor else "max"
+            mode = "min" if "loss" in monitor or "error" in monitor else "max"
             found.append(ModelCheckpoint(filename="best", monitor=monitor, mode=mode, **common))
         return found
 
@@ -191,13 +195,18 @@ class CLI(LightningCLI):
             print(summary(what, results[0]))
 
     def predict(self, **kwargs: Any) -> None:
-        """Write the classes of the test data to a CSV file."""
+        """Write the classes of the test data to a CSV file, or those of frames to label files in a folder."""
         if self.trainer.world_size > 1:
             raise ValueError("predict: trainer.devices must be 1, got more; run it in one process")
+        output = self._get(self.config_init, "output")
         found = self.trainer.predict(**{**kwargs, "return_predictions": True})
-        batches = cast(list[Prediction], found)
-        output = Path(self._get(self.config_init, "output") or self.folder / "predictions.csv")
-        print(write_predictions(batches, output))
+        batches = cast(list[Any], found)
+        if isinstance(batches[0], FramePrediction):
+            folder = Path(output or self.folder / "predictions")
+            data: Any = self.datamodule
+            print(write_label_files(batches, folder, names=data.classes, framing=data.features))
+            return
+        print(write_predictions(batches, Path(output or self.folder / "predictions.csv")))
 
     def _resume_hint(self) -> str:
         """How to go on after Ctrl-C."""

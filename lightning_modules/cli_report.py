@@ -18,13 +18,19 @@ _FILES = {
     "pictures": "pictures/*.png",
 }
 
+_ERRORS = {
+    "error": "frame error",
+    "error_speech": "frame error without pauses",
+    "error_folded": "frame error after folding TIMIT's labels",
+}
+
 
 def summary(what: str, metrics: Mapping[str, float]) -> str:
     """Accuracy and firing statistics in words.
 
     Args:
         what: Name of the data.
-        metrics: As `SpikeClassification` logs them.
+        metrics: As `SpikeClassification` or `FramewiseClassification` logs them.
 
     Example:
         >>> print(summary("held-out", {"test/accuracy": 0.9, "test/loss": 0.3, "test/spikes/1": 1.25}))
@@ -32,13 +38,17 @@ def summary(what: str, metrics: Mapping[str, float]) -> str:
           spikes per neuron and sample, layer 1: 1.25
     """
     lines = []
-    for name, value in metrics.items():
+    for name, value in sorted(metrics.items(), key=lambda item: "accuracy" not in item[0]):
         metric = name.partition("/")[2]
         if metric == "accuracy":
             lines.append(f"{what} accuracy {value:.2%}")
         elif metric.startswith("spikes/"):
             layer = metric.removeprefix("spikes/")
             lines.append(f"  spikes per neuron and sample, layer {layer}: {value:.2f}")
+        elif metric.startswith("rate/"):
+            lines.append(f"  firing rate, layer {metric.removeprefix('rate/')}: {value:.1f} Hz")
+        elif metric in _ERRORS:
+            lines.append(f"  {_ERRORS[metric]} {value:.2%}")
     return "\n".join(lines)
 
 

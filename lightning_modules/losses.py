@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["CrossEntropy", "Decision", "FiringRate", "spike_counts"]
+__all__ = ["CrossEntropy", "Decision", "FiringRate", "mean_rates", "spike_counts"]
 
 Decision = Literal["last", "mean", "max"]
 
@@ -102,10 +102,40 @@ class FiringRate:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"FiringRate: {name} must be >= 0, got {getattr(self, name)}")
 
-    def __call__(self, spikes: Sequence[Tensor]) -> Tensor:
-        """Penalty for the spikes of each layer, (T, batch, neuron); a scalar, the mean over layers."""
-        rates = [layer.flatten(0, -2).mean(dim=0) for layer in spikes]
+    def __call__(self, spikes: Sequence[Tensor], inside: Tensor | None = None) -> Tensor:
+        """Penalty of a batch.
+
+        Args:
+            spikes: Spikes of each layer, (T, batch, neuron).
+            inside: Which frames count, as in `mean_rates`.
+
+        Returns:
+            A scalar, the mean over layers.
+        """
+        rates = [mean_rates(layer, inside) for layer in spikes]
         return self.weight * torch.stack([(r - self.target).square().mean() for r in rates]).mean()
+
+
+def mean_rates(spikes: Tensor, inside: Tensor | None = None) -> Tensor:
+    """Mean output of each neuron per step, over the steps that count.
+
+    Args:
+        spikes: Time first, (T, batch, neuron).
+        inside: Which frames of each sequence count, bool (frames, batch), T a multiple of frames; None: all.
+
+    Returns:
+        (neuron,).
+
+    Examples:
+        >>> spikes = torch.tensor([1.0, 0.0, 1.0, 1.0])[:, None, None]
+        >>> mean_rates(spikes), mean_rates(spikes, torch.tensor([[True], [False]]))
+        (tensor([0.7500]), tensor([0.5000]))
+    """
+    if inside is None:
+        return spikes.flatten(0, -2).mean(dim=0)
+    steps = inside.repeat_interleave(len(spikes) // len(inside), dim=0)
+    weights = steps.flatten().to(spikes.dtype)
+    return weights @ spikes.flatten(0, 1) / weights.sum()
 
 
 def spike_counts(spikes: Tensor, *, graded: bool) -> Tensor:

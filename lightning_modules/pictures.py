@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from lightning_modules.framewise.pictures import draw_confusion, draw_sentence
 from lightning_modules.losses import spike_counts
 from lightning_modules.networks import FeedForward, is_graded
 from snn_neuromod.layers import Layer
@@ -23,7 +24,8 @@ class Pictures(pl.Callback):
     """Draw a network's response to one sample, and its modulation, into `pictures/` of the run's folder.
 
     Drawn are the input spikes, the spikes of each layer, the membrane of a few neurons of each layer, the outputs, and,
-    where neurons have a modulation, how it is distributed before and after training.
+    where neurons have a modulation, how it is distributed before and after training. For framewise classification:
+    features, spikes and class probabilities of a sentence, and the confusion of classes in validation and test.
 
     Args:
         enabled: Whether to draw at all.
@@ -65,7 +67,13 @@ class Pictures(pl.Callback):
                 "Pictures: matplotlib must be installed; run pip install 'snn-neuromod[plot]' "
                 "or set --pictures.enabled false"
             ) from error
-        self._before = modulations(_network(pl_module))
+        network = pl_module.network
+        if isinstance(network, FeedForward):
+            self._before = modulations(network)
+        elif not hasattr(pl_module, "confusion"):
+            raise TypeError(
+                f"Pictures: network must be a FeedForward, got {type(network).__name__}; set --pictures.enabled false"
+            )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         epoch = trainer.current_epoch + 1
@@ -76,22 +84,45 @@ class Pictures(pl.Callback):
         if self.enabled and not getattr(trainer, "fast_dev_run", False):
             self._draw(trainer, pl_module, "network")
 
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        confusions = getattr(pl_module, "confusion", {})
+        if not self.enabled or "test" not in confusions or trainer.log_dir is None:
+            return
+        folder = Path(trainer.log_dir) / "pictures"
+        if trainer.is_global_zero and folder.is_dir():  # of the training that went before
+            classes = trainer.datamodule.classes  # type: ignore[attr-defined]
+            figure = draw_confusion(confusions["test"], classes, "Test")
+            figure.savefig(folder / "confusion_test.png", dpi=150)
+
     def _draw(self, trainer: pl.Trainer, module: pl.LightningModule, name: str) -> None:
         # All processes of a distributed run have to ask for log_dir.
         folder = Path(trainer.log_dir or trainer.default_root_dir) / "pictures"
         if not trainer.is_global_zero:
             return
         folder.mkdir(parents=True, exist_ok=True)
-        network = _network(module)
-        x, label = _sample(trainer, module, self.sample)
-        figure = draw_response(network, x, label, num_traces=self.num_traces)
-        figure.savefig(folder / f"{name}.png", dpi=150)
-        after = modulations(network)
-        if after:
-            suffix = "" if name == "network" else f"_{name}"
-            draw_modulation(self._before, after).savefig(
-                folder / f"modulation{suffix}.png", dpi=150
-            )
+        for file, figure in self._figures(trainer, module, name).items():
+            figure.savefig(folder / f"{file}.png", dpi=150)
+
+    def _figures(
+        self, trainer: pl.Trainer, module: pl.LightningModule, name: str
+    ) -> dict[str, Any]:
+        """Figures by the names of their files."""
+        suffix = "" if name == "network" else f"_{name}"
+        sample, target = _sample(trainer, module, self.sample)
+        network: Any = module.network
+        if isinstance(network, FeedForward):
+            figures = {name: draw_response(network, sample, target, num_traces=self.num_traces)}
+            after = modulations(network)
+            if after:
+                figures[f"modulation{suffix}"] = draw_modulation(self._before, after)
+            return figures
+        classes = trainer.datamodule.classes  # type: ignore[attr-defined]
+        figures = {name: draw_sentence(network, sample, target, classes)}
+        confusions: Any = module.confusion
+        if "val" in confusions:
+            found = draw_confusion(confusions["val"], classes, "Validation")
+            figures[f"confusion_val{suffix}"] = found
+        return figures
 
 
 def modulations(network: FeedForward) -> dict[str, Tensor]:
@@ -181,22 +212,18 @@ def draw_modulation(before: dict[str, Tensor], after: dict[str, Tensor]) -> Any:
     return figure
 
 
-def _network(module: pl.LightningModule) -> FeedForward:
-    network = module.network
-    if not isinstance(network, FeedForward):
-        raise TypeError(
-            f"Pictures: network must be a FeedForward, got {type(network).__name__}; set --pictures.enabled false"
-        )
-    return network
-
-
-def _sample(trainer: pl.Trainer, module: pl.LightningModule, index: int) -> tuple[Tensor, int]:
-    """One sample of the test data: spikes (T, 1, input) on the module's device, and its class."""
+def _sample(trainer: pl.Trainer, module: pl.LightningModule, index: int) -> tuple[Tensor, Any]:
+    """One sample of the test data on the module's device, (T, 1, input), and its class or its frames' classes."""
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     data.setup("test")
-    spikes, labels = next(iter(data.test_dataloader()))
-    index = min(index, len(labels) - 1)
-    return spikes[:, index : index + 1].to(module.device), int(labels[index])
+    batch = next(iter(data.test_dataloader()))
+    index = min(index, batch[0].shape[1] - 1)
+    if isinstance(module.network, FeedForward):
+        spikes, labels = batch
+        return spikes[:, index : index + 1].to(module.device), int(labels[index])
+    length = int(batch.lengths[index])
+    features = batch.features[:length, index : index + 1].to(module.device)
+    return features, batch.labels[:length, index]
 
 
 def _onsets(spikes: Tensor, *, graded: bool) -> Tensor:

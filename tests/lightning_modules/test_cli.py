@@ -191,7 +191,15 @@ def data_for(name):
     return ["-c", "smoke/digits"]
 
 
-@pytest.mark.parametrize("name", [n for n in available_configs() if n != "smoke/digits"])
+# Those of phones are run in framewise/test_cli.py.
+RUNS = [
+    n
+    for n in available_configs()
+    if n != "smoke/digits" and not n.startswith(("phones/", "smoke/ph"))
+]
+
+
+@pytest.mark.parametrize("name", RUNS)
 def test_every_configuration_runs_a_batch(name, tmp_path, capsys):
     root = ["--trainer.default_root_dir", str(tmp_path)]
     own = prepare(["fit", "-c", name]).args

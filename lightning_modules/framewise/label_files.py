@@ -1,0 +1,104 @@
+"""Phone label files from the classes of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lightning_modules.framewise.task import FramePrediction
+from snn_neuromod.data.phones.corpus import Segment
+
+__all__ = ["Framing", "merge_frames", "write_label_files"]
+
+
+class Framing(Protocol):
+    """Where the frames of a recording lie, such as `snn_neuromod.data.phones.features.Mfcc`."""
+
+    @property
+    def hop(self) -> int: ...
+    @property
+    def window(self) -> int: ...
+    def centres(self, num_frames: int, /) -> NDArray[np.int64]: ...
+
+
+def merge_frames(
+    classes: Sequence[int] | Tensor, names: Sequence[str], framing: Framing
+) -> list[Segment]:
+    """Segments of equal neighbouring frames.
+
+    A segment begins halfway between the centres of its first frame and the frame before, so that each frame's centre
+    lies in a segment of its own class. The first begins at sample 0, the last ends with the last frame's window.
+
+    Args:
+        classes: Class of each frame, (frames,).
+        names: Names of the classes.
+        framing: Where the frames lie.
+
+    Returns:
+        Segments without gaps, times in samples.
+
+    Example:
+        >>> from snn_neuromod.data.phones.features import Mfcc
+        >>> [tuple(segment) for segment in merge_frames([1, 1, 0], ["a", "pau"], Mfcc())]
+        [(0, 440, 'pau'), (440, 720, 'a')]
+    """
+    found = np.asarray(classes)
+    if not len(found):
+        return []
+    first = np.flatnonzero(np.diff(found, prepend=found[0] - 1))
+    centres = framing.centres(len(found))
+    starts = np.where(first > 0, centres[first] - framing.hop // 2, 0).tolist()
+    last = int(centres[-1]) - framing.window // 2 + framing.window
+    ends = [*starts[1:], last]
+    labels = [names[k] for k in found[first]]
+    return [Segment(*row) for row in zip(starts, ends, labels, strict=True)]
+
+
+def write_label_files(
+    batches: Sequence[FramePrediction],
+    folder: Path,
+    *,
+    names: Sequence[str],
+    framing: Framing,
+) -> str:
+    """Write a file NAME.phn of lines "start end label", in samples, for each utterance.
+
+    Args:
+        batches: The predictions.
+        folder: Folder of the files, made if its parent exists; names of utterances may hold folders below it.
+        names: Names of the classes.
+        framing: Where the frames lie.
+
+    Returns:
+        A sentence about it.
+
+    Raises:
+        FileNotFoundError: If the folder's parent does not exist.
+        ValueError: If there is a file of the folder's name.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"predict: output must be a folder for label files, got the file {folder}")
+    if not folder.resolve().parent.is_dir():
+        raise FileNotFoundError(
+            f"predict: output must lie in an existing folder, got {folder}; make {folder.parent} first"
+        )
+    number = right = total = 0
+    for batch in batches:
+        known = batch.labels >= 0
+        right += int(((batch.classes == batch.labels) & known).sum())
+        total += int(known.sum())
+        columns = batch.classes.cpu().T
+        for name, classes, length in zip(batch.names, columns, batch.lengths.tolist(), strict=True):
+            path = folder / f"{name}.phn"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rows = merge_frames(classes[:length].numpy(), names, framing)
+            text = "".join(f"{start} {end} {label}\n" for start, end, label in rows)
+            path.write_text(text, encoding="utf-8")
+            number += 1
+    share = f", {right / total:.2%} of the frames right" if total else ""
+    return f"labels of {number} utterances{share}: {folder}"

@@ -1,0 +1,304 @@
+"""Networks that give class scores for each frame of a sequence: recurrent spiking ones, and an LSTM to compare with."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lightning_modules.networks import NetworkOutput, Neuron, Readout
+from snn_neuromod import Bidirectional, LeakyReadout, Recurrent, RecurrentStack
+from snn_neuromod.layers import Layer
+from snn_neuromod.layers.parameters import positive_integer
+from snn_neuromod.layers.recurrent import LearningRule
+from snn_neuromod.layers.stack import Credit
+
+__all__ = ["FramewiseNetwork", "LstmNetwork", "count_parameters", "network_size"]
+
+
+class FramewiseNetwork(nn.Module):
+    r"""Recurrent spiking layers over a sequence of frames, all read by one leaky readout.
+
+    Each frame is presented for `n_repeat` steps (of the neuron's `dt`, 1 ms), and the readout is averaged over them.
+
+    Args:
+        sizes: Number of features, then the number of neurons of each layer, for instance `[39, 100]`.
+        neuron: Makes the neurons of a layer from their number, for instance `snn_neuromod.ALIF`.
+        num_classes: Number of classes.
+        learning_rule: "eprop" or "bptt".
+        credit: Whether a layer learns from the readout's error alone ("broadcast") or also from the layers above
+            ("spatial"); None is broadcast for e-prop and spatial for BPTT, each rule as it is usually meant.
+        bidirectional: Add a second network of the same sizes that reads the frames backwards; the readout sees both.
+        n_repeat: Steps for each frame, >= 1.
+        output_delay: Frames that the readout lags behind, >= 0: the scores of frame t are read while frame
+            t + `output_delay` is presented, so that a network that only looks back knows that much of what follows. The
+            last frames of a sequence see zeros (the mean of z-scored features) in the place of what would follow.
+        readout: Makes the readout from the numbers of neurons and of classes.
+        gain: Factor of the first weights of the inputs, > 0, on top of N(0, 1 / fan-in). Izhikevich neurons need
+            currents of tens.
+        recurrent_gain: The same for the recurrent weights; None takes `gain`.
+
+    Attributes:
+        stacks: The layers of each direction.
+        readout: The readout.
+        layer_names: What the spikes of `forward` are called: "1", "2", ..., of the second direction "1_backward", ...
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    References:
+        Bellec et al., Nat. Commun. 11:3625 (2020), Methods, "phoneme recognition".
+
+    Examples:
+        >>> from snn_neuromod import ALIF
+        >>> net = FramewiseNetwork([39, 100], neuron=ALIF, num_classes=61, n_repeat=5)
+        >>> outputs, spikes = net(torch.randn(30, 2, 39))  # (frames, batch, features)
+        >>> outputs.shape, spikes[0].shape
+        (torch.Size([30, 2, 61]), torch.Size([150, 2, 100]))
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        *,
+        neuron: Neuron,
+        num_classes: int,
+        learning_rule: LearningRule = "eprop",
+        credit: Credit | None = None,
+        bidirectional: bool = False,
+        n_repeat: int = 1,
+        output_delay: int = 0,
+        readout: Readout = LeakyReadout,
+        gain: float = 1.0,
+        recurrent_gain: float | None = None,
+    ) -> None:
+        super().__init__()
+        who, sizes = "FramewiseNetwork", list(sizes)
+        if len(sizes) < 2 or not all(size >= 1 for size in sizes):
+            raise ValueError(
+                f"{who}: sizes must be the number of features and of neurons in each layer, all >= 1, got {sizes}"
+            )
+        recurrent_gain = gain if recurrent_gain is None else recurrent_gain
+        for name, value in (("gain", gain), ("recurrent_gain", recurrent_gain)):
+            if not value > 0:
+                raise ValueError(f"{who}: {name} must be > 0, got {value}")
+        if not output_delay >= 0:
+            raise ValueError(f"{who}: output_delay must be >= 0, got {output_delay}")
+        if bidirectional and output_delay:
+            raise ValueError(
+                f"{who}: output_delay must be 0 with bidirectional, which sees what follows, got {output_delay}"
+            )
+        self.sizes, self.output_delay = sizes, output_delay
+        self.num_classes = positive_integer(who, "num_classes", num_classes)
+        self.n_repeat = positive_integer(who, "n_repeat", n_repeat)
+        self.learning_rule = learning_rule
+        self.credit: Credit = credit or ("spatial" if learning_rule == "bptt" else "broadcast")
+
+        def stack() -> RecurrentStack:
+            layers = [
+                Recurrent(neuron(n), inputs, learning_rule=learning_rule)
+                for inputs, n in itertools.pairwise(sizes)
+            ]
+            with torch.no_grad():
+                for layer in layers:
+                    layer.w_in.mul_(gain)
+                    layer.w_rec.mul_(recurrent_gain)
+            return RecurrentStack(layers, credit=self.credit)
+
+        stacks = [stack(), stack()] if bidirectional else [stack()]
+        self.net: nn.Module = Bidirectional(*stacks) if bidirectional else stacks[0]
+        self.readout = readout(len(stacks) * sum(sizes[1:]), self.num_classes)
+        names = [str(k) for k in range(1, len(sizes))]
+        self.layer_names = names + [f"{name}_backward" for name in names if bidirectional]
+
+    @property
+    def stacks(self) -> list[RecurrentStack]:
+        """The layers of each direction."""
+        both = isinstance(self.net, Bidirectional)
+        return [self.net.forward_net, self.net.backward_net] if both else [self.net]  # type: ignore[list-item]
+
+    @property
+    def neurons(self) -> list[Layer]:
+        """The neurons of each layer, in the order of `layer_names`."""
+        return [layer.neuron for stack in self.stacks for layer in stack.layers]  # type: ignore[misc]
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> NetworkOutput:
+        """Run over a batch of sequences of frames, starting at rest.
+
+        Args:
+            x: Features, time first, (T, batch, sizes[0]); zero behind a sequence's end.
+            lengths: Frames of each sequence, (batch,), read by bidirectional networks only; None: all T.
+
+        Returns:
+            outputs: Class scores of each frame, (T, batch, num_classes), at least float32.
+            spikes: Spikes of each layer, (T * n_repeat, batch, neuron).
+
+        Raises:
+            ValueError: If `x` has another shape.
+        """
+        _check("FramewiseNetwork", x, self.sizes[0])
+        num_frames = len(x)
+        if not torch.is_autocast_enabled(x.device.type):
+            x = x.to(next(self.parameters()).dtype)
+        if self.output_delay:
+            x = torch.cat([x, x.new_zeros(self.output_delay, *x.shape[1:])])
+        if self.n_repeat > 1:
+            x = x.repeat_interleave(self.n_repeat, dim=0)
+        if isinstance(self.net, Bidirectional):
+            spikes = self.net(x, None if lengths is None else lengths * self.n_repeat)
+        else:
+            spikes, _ = self.net(x)
+        outputs, _ = self.readout(spikes.to(torch.promote_types(spikes.dtype, torch.float32)))
+        if self.n_repeat > 1:
+            outputs = outputs.unflatten(0, (-1, self.n_repeat)).mean(dim=1)
+        widths = len(self.stacks) * self.sizes[1:]
+        shown = spikes[: num_frames * self.n_repeat]
+        return NetworkOutput(outputs[self.output_delay :], list(shown.split(widths, dim=-1)))
+
+    def extra_repr(self) -> str:
+        return f"sizes={self.sizes}, n_repeat={self.n_repeat}, output_delay={self.output_delay}"
+
+
+class LstmNetwork(nn.Module):
+    """An LSTM with a linear readout, the yardstick for `FramewiseNetwork`.
+
+    Args:
+        num_inputs: Number of features.
+        num_classes: Number of classes.
+        parameters_of: A `FramewiseNetwork`, or its `sizes`; the LSTM gets that number of hidden units with which its
+            number of parameters comes closest (`count_parameters`), within 2 % from about 100 neurons on.
+        hidden: Number of hidden units per direction, instead of `parameters_of`.
+        bidirectional: Whether a second LSTM reads the frames backwards.
+        output_delay: As in `FramewiseNetwork`.
+
+    Attributes:
+        hidden: Hidden units per direction.
+
+    Raises:
+        ValueError: If an argument is outside its range, or not exactly one of `parameters_of` and `hidden` is given.
+
+    Examples:
+        >>> net = LstmNetwork(39, 61, parameters_of=[39, 100])
+        >>> net.hidden, count_parameters(net), network_size([39, 100], 61)
+        (48, 20077, 19961)
+        >>> net(torch.randn(30, 2, 39)).outputs.shape
+        torch.Size([30, 2, 61])
+    """
+
+    def __init__(
+        self,
+        num_inputs: int,
+        num_classes: int,
+        *,
+        parameters_of: Sequence[int] | FramewiseNetwork | None = None,
+        hidden: int | None = None,
+        bidirectional: bool = False,
+        output_delay: int = 0,
+    ) -> None:
+        super().__init__()
+        who = "LstmNetwork"
+        if (parameters_of is None) == (hidden is None):
+            raise ValueError(
+                f"{who}: exactly one of parameters_of and hidden must be given, got {parameters_of}, {hidden}"
+            )
+        num_inputs = positive_integer(who, "num_inputs", num_inputs)
+        self.num_classes = positive_integer(who, "num_classes", num_classes)
+        if not output_delay >= 0 or (bidirectional and output_delay):
+            raise ValueError(
+                f"{who}: output_delay must be >= 0, and 0 with bidirectional, got {output_delay}"
+            )
+        if hidden is None:
+            if isinstance(parameters_of, FramewiseNetwork):
+                wanted = count_parameters(parameters_of)
+            else:
+                wanted = network_size(parameters_of or [], num_classes, bidirectional=bidirectional)
+            hidden = _hidden(wanted, num_inputs, num_classes, 2 if bidirectional else 1)
+        self.hidden = positive_integer(who, "hidden", hidden)
+        self.sizes, self.output_delay, self.bidirectional = (
+            [num_inputs, hidden], output_delay, bidirectional,
+        )  # fmt: skip
+        self.lstm = nn.LSTM(num_inputs, hidden, bidirectional=bidirectional)
+        self.readout = nn.Linear((1 + bidirectional) * hidden, num_classes)
+        self.layer_names: list[str] = []
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> NetworkOutput:
+        """Run over a batch of sequences; arguments and result as for `FramewiseNetwork`, without spikes."""
+        _check("LstmNetwork", x, self.sizes[0])
+        if not torch.is_autocast_enabled(x.device.type):
+            x = x.to(self.readout.weight.dtype)
+        if self.output_delay:
+            x = torch.cat([x, x.new_zeros(self.output_delay, *x.shape[1:])])
+        if self.bidirectional and lengths is not None:
+            packed = nn.utils.rnn.pack_padded_sequence(x, lengths.cpu(), enforce_sorted=False)
+            hidden, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], total_length=len(x))
+        else:
+            hidden, _ = self.lstm(x)
+        outputs = self.readout(hidden)[self.output_delay :]
+        return NetworkOutput(outputs.to(torch.promote_types(outputs.dtype, torch.float32)), [])
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Number of trained numbers of a network that its answer depends on.
+
+    Weights that are held at zero (self-connections, absent synapses) do not count, nor do feedback weights.
+
+    Example:
+        >>> count_parameters(nn.Linear(3, 2))
+        8
+    """
+    number = 0
+    for module in network.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad or name == "b_feedback":
+                continue
+            number += parameter.numel()
+            if isinstance(module, Recurrent) and name == "w_rec":
+                number -= len(parameter)
+    return number
+
+
+def network_size(sizes: Sequence[int], num_classes: int, *, bidirectional: bool = False) -> int:
+    """Number of weights and biases of a `FramewiseNetwork` whose neurons learn no parameters of their own.
+
+    Args:
+        sizes: Number of features, then of the neurons of each layer.
+        num_classes: Number of classes.
+        bidirectional: Whether there are two directions.
+
+    Returns:
+        The same as `count_parameters` of the network.
+
+    Raises:
+        ValueError: If there is no layer.
+    """
+    sizes = list(sizes)
+    if len(sizes) < 2:
+        raise ValueError(
+            f"network_size: sizes must be the number of features and of neurons in each layer, got {sizes}"
+        )
+    directions = 2 if bidirectional else 1
+    inner = sum(n * (inputs + n - 1) for inputs, n in itertools.pairwise(sizes))
+    return directions * inner + num_classes * (directions * sum(sizes[1:]) + 1)
+
+
+def _hidden(wanted: int, num_inputs: int, num_classes: int, directions: int) -> int:
+    """Hidden units with which an LSTM and its readout have nearest to `wanted` parameters."""
+
+    def size(hidden: int) -> int:
+        inner = 4 * hidden * (num_inputs + hidden + 2)
+        return directions * inner + num_classes * (directions * hidden + 1)
+
+    hidden = 1
+    while size(hidden + 1) <= wanted:
+        hidden += 1
+    return min(hidden, hidden + 1, key=lambda h: abs(size(h) - wanted))
+
+
+def _check(who: str, x: Tensor, num_inputs: int) -> None:
+    if x.ndim != 3 or x.shape[-1] != num_inputs or not len(x):
+        raise ValueError(
+            f"{who}: x must have shape (T, batch, {num_inputs}) with at least one frame, got {tuple(x.shape)}; "
+            "let the network have as many inputs as the data have features"
+        )

@@ -1,0 +1,203 @@
+"""Classification of every frame of a sequence as a Lightning module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, Protocol
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.cli import OptimizerCallable
+from torch import Tensor, nn
+
+from lightning_modules.framewise.tally import FrameTally, error_rate
+from lightning_modules.losses import FiringRate, mean_rates
+from lightning_modules.networks import NetworkOutput
+from lightning_modules.optimisation import Interval, Scheduler, optimisation
+from snn_neuromod.snntorch.functional import IGNORE_INDEX, ce_framewise_loss
+
+__all__ = ["FramePrediction", "FramewiseClassification"]
+
+_PAUSES = {"h#", "pau", "epi"}
+
+
+class Batch(Protocol):
+    """What a batch holds: `features` (T, batch, feature), `labels` (T, batch), `lengths` (batch,) and `names`."""
+
+    @property
+    def features(self) -> Tensor: ...
+    @property
+    def labels(self) -> Tensor: ...
+    @property
+    def lengths(self) -> Tensor: ...
+    @property
+    def names(self) -> Sequence[str]: ...
+
+
+class FramePrediction(NamedTuple):
+    """What `predict_step` returns.
+
+    Attributes:
+        classes: Class of each frame, int64 (T, batch); meaningless behind a sequence's end.
+        labels: True classes, int64 (T, batch), negative where there is none.
+        lengths: Frames of each sequence, (batch,).
+        names: Names of the sequences.
+    """
+
+    classes: Tensor
+    labels: Tensor
+    lengths: Tensor
+    names: list[str]
+
+
+class FramewiseClassification(pl.LightningModule):
+    r"""Train a network to classify each frame of a sequence.
+
+    The loss is the cross-entropy, averaged over the frames of a batch. Frames labelled -100, padding among them, count
+    nowhere: not in the loss, the errors, the firing rates, nor in any gradient.
+
+    Logs for the stages train, val and test, over all frames of an epoch: `<stage>/loss`, the cross-entropy without
+    penalties; `<stage>/error` and `<stage>/accuracy`; `<stage>/error_speech`, without frames whose label is a pause;
+    for TIMIT's labels `<stage>/error_folded`; and `<stage>/rate/<layer>`, the mean rate of a neuron in Hz of the
+    neurons' own time (with one step of 1 ms for a frame of 10 ms the speech runs ten times as fast).
+
+    Args:
+        network: Takes features (T, batch, feature) and lengths (batch,), and returns `NetworkOutput`: a
+            `FramewiseNetwork` or an `LstmNetwork`.
+        optimizer: Makes the optimiser from the parameters.
+        scheduler: Learning-rate schedule, "cosine", "one_cycle" or one made from the optimiser, as in
+            `optimisation.optimisation`; None keeps the rate constant.
+        scheduler_interval: Whether `scheduler` advances every "epoch" or "step"; the named ones do every step.
+        firing_rate: Penalty on firing rates; called with the spikes of each layer and which of their steps count.
+        lr_factors: Factors of the learning rate for parameters of a given name, for instance `{"w_in": 10.0}`.
+        fold_to: Number of classes after folding, for `<stage>/error_folded` with TIMIT's labels; no effect on others.
+
+    Attributes:
+        confusion: Frames of the last epoch of each stage by true (row) and found class (column), int64 (K, K).
+
+    Raises:
+        ValueError: When a run starts, if the network does not fit the data or `lr_factors` names no parameter.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        scheduler: Scheduler = None,
+        scheduler_interval: Interval = "epoch",
+        firing_rate: FiringRate = FiringRate(),
+        lr_factors: dict[str, float] | None = None,
+        fold_to: Literal[48, 39] = 39,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(
+            ignore=["network", "optimizer", "scheduler", "firing_rate"], logger=False
+        )
+        self.network: Any = network
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.scheduler_interval = scheduler_interval
+        self.firing_rate, self.lr_factors, self.fold_to = firing_rate, lr_factors or {}, fold_to
+        self.loss = ce_framewise_loss(IGNORE_INDEX)
+        self.confusion: dict[str, Tensor] = {}
+        self._tallies = {
+            stage: FrameTally(network.num_classes)  # type: ignore[arg-type]
+            for stage in ("train", "val", "test")
+        }
+        self._groups: dict[str, list[int]] = {}
+
+    def setup(self, stage: str) -> None:
+        data = getattr(self.trainer, "datamodule", None)
+        name, who = type(data).__name__, type(self.network).__name__
+        inputs, classes = (getattr(data, key, None) for key in ("num_inputs", "num_classes"))
+        if inputs is not None and inputs != self.network.sizes[0]:
+            raise ValueError(
+                f"{who}: the number of inputs must be {inputs}, the features of {name}, got {self.network.sizes[0]}; "
+                "it is the first of sizes, or num_inputs"
+            )
+        if classes is not None and classes != self.network.num_classes:
+            raise ValueError(
+                f"{who}: num_classes must be {classes} for {name}, got {self.network.num_classes}"
+            )
+        self._groups = _groups(getattr(data, "classes", ()), self.fold_to)
+
+    def forward(self, features: Tensor, lengths: Tensor | None = None) -> NetworkOutput:
+        """Run the network over features (T, batch, feature) of sequences of the given lengths (batch,)."""
+        out: NetworkOutput = self.network(features, lengths)
+        return out
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        return self._step(batch, "train")
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._step(batch, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._step(batch, "test")
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> FramePrediction:
+        outputs = self(batch.features, batch.lengths).outputs
+        return FramePrediction(
+            outputs.argmax(dim=-1), batch.labels, batch.lengths, list(batch.names)
+        )
+
+    def _step(self, batch: Batch, stage: str) -> Tensor:
+        labels = batch.labels
+        outputs, spikes = self.network(batch.features, batch.lengths)
+        loss: Tensor = self.loss(outputs, labels)
+        inside = labels != IGNORE_INDEX
+        rates = [mean_rates(layer.detach(), inside).mean() for layer in spikes]
+        self._tallies[stage].update(outputs, labels, loss, rates)
+        if self.firing_rate.weight and spikes:
+            loss = loss + self.firing_rate(spikes, inside)
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        self._log("train")
+
+    def on_validation_epoch_end(self) -> None:
+        self._log("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log("test")
+
+    def _log(self, stage: str) -> None:
+        tally = self._tallies[stage]
+        if tally.empty:
+            return
+        tally.reduce(lambda sums: self.trainer.strategy.reduce(sums, reduce_op="sum"))
+        confusion = tally.confusion
+        error = error_rate(confusion)
+        values = {"loss": tally.loss, "error": error, "accuracy": 1 - error}
+        for name, groups in self._groups.items():
+            values[f"error_{name}"] = error_rate(confusion, groups)
+        for name, neuron, rate in zip(
+            self.network.layer_names, getattr(self.network, "neurons", ()), tally.rates, strict=True
+        ):
+            values[f"rate/{name}"] = rate * 1000 / getattr(neuron, "dt", 1.0)
+        self.log_dict({f"{stage}/{name}": value for name, value in values.items()})
+        self.confusion[stage] = confusion.cpu().clone()
+        tally.reset()
+
+    def configure_optimizers(self) -> Any:
+        return optimisation(
+            self,
+            self.optimizer,
+            self.scheduler,
+            interval=self.scheduler_interval,
+            lr_factors=self.lr_factors,
+        )
+
+
+def _groups(classes: Sequence[str], fold_to: Literal[48, 39]) -> dict[str, list[int]]:
+    """Groups of classes for `error_rate`, by the name of the error."""
+    from snn_neuromod.data.phones.labels import TIMIT_LABELS, fold
+
+    classes = list(classes)
+    found = {}
+    if _PAUSES & set(classes):
+        found["speech"] = [-1 if c in _PAUSES else k for k, c in enumerate(classes)]
+    if classes and set(classes) <= set(TIMIT_LABELS):
+        folded = [fold(c, to=fold_to) for c in classes]
+        names = sorted({name for name in folded if name is not None})
+        found["folded"] = [-1 if name is None else names.index(name) for name in folded]
+    return found

@@ -1,0 +1,190 @@
+"""Phones from the command line: every configuration, a whole run on a tiny corpus, resumption."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+if any(
+    importlib.util.find_spec(name) is None
+    for name in ("pytorch_lightning", "matplotlib", "soundfile", "kaldi_native_fbank")
+):
+    pytest.skip(
+        "pytorch_lightning, matplotlib or the audio packages are missing", allow_module_level=True
+    )
+import soundfile
+
+from lightning_modules.cli import main
+from lightning_modules.config_files import available_configs
+from snn_neuromod.data.phones import TimitFolder
+
+ROOT = Path(__file__).parents[3]
+OVERLAYS = ("phones/russian", "phones/russian_small")
+LABELS = ("pau", "aa", "m", "s")
+
+
+def write_utterance(folder, name, phones, seed):
+    """Each label is a hum of its own pitch."""
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(seed)
+    parts, lines, now = [], [], 0
+    for k in generator.integers(len(LABELS), size=phones):
+        n = int(generator.integers(1200, 3200))
+        times = np.arange(n) / 16_000
+        parts.append(0.2 * k * np.sin(2 * np.pi * 400 * (k + 1) * times))
+        lines.append(f"{now} {now + n} {LABELS[k]}")
+        now += n
+    samples = np.concatenate(parts) + 0.01 * generator.standard_normal(now)
+    soundfile.write(folder / f"{name}.wav", samples, 16_000, subtype="PCM_16")
+    (folder / f"{name}.phn").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpus")
+    for i in range(10):
+        write_utterance(folder / "train", f"u{i}", 6 + i % 4, i)
+    for i in range(3):
+        write_utterance(folder / "test", f"v{i}", 6 + i, 20 + i)
+    return folder
+
+
+def arguments(corpus, root, *more):
+    return [
+        "-c", "phones/russian_small", "--data.corpus.root", str(corpus),
+        "--data.cache", str(corpus / "cache"), "--data.batch_size=4", "--data.segment=50",
+        "--trainer.default_root_dir", str(root), *more,
+    ]  # fmt: skip
+
+
+def rows(path):
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+CONFIGS = [n for n in available_configs() if n.startswith("phones/") and n not in OVERLAYS]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_configuration_runs_a_batch(name, corpus, tmp_path, capsys):
+    main(["fit", "-c", name, *arguments(corpus, tmp_path, "--trainer.fast_dev_run=1")])
+    assert "epoch 1/1" in capsys.readouterr().out
+    header = (ROOT / "configs" / f"{name}.yaml").read_text(encoding="utf-8")
+    assert f"snn-neuromod fit -c {name}" in header
+
+
+@pytest.fixture(scope="module")
+def run(corpus, tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    main(["fit", "-c", "phones/alif_eprop", *arguments(corpus, root, "--trainer.max_epochs=4")])
+    return root / "phones" / "alif_eprop" / "version_0"
+
+
+def test_fit_learns_and_leaves_everything(run):
+    for name in ("checkpoints/last.ckpt", "config.yaml", "pictures/network.png",
+                 "pictures/confusion_val.png", "pictures/confusion_test.png"):  # fmt: skip
+        assert (run / name).stat().st_size > 0, name
+    table = rows(run / "metrics.csv")
+    errors = [float(row["val/error"]) for row in table if row["val/error"]]
+    assert len(errors) == 4
+    assert errors[-1] < 0.2
+    (test,) = [row for row in table if row["test/error"]]
+    assert float(test["test/accuracy"]) == pytest.approx(1 - float(test["test/error"]), abs=1e-6)
+    assert float(test["test/rate/1"]) > 0
+    assert float(test["test/error_speech"]) > 0
+
+
+def test_validate_and_test(run, capsys):
+    main(["test", "--ckpt_path", str(run)])
+    out = capsys.readouterr().out
+    (test,) = [row for row in rows(run / "metrics.csv") if row["test/error"]]
+    assert f"held-out accuracy {float(test['test/accuracy']):.2%}" in out
+    assert f"frame error {float(test['test/error']):.2%}" in out
+    assert "firing rate, layer 1: " in out
+    assert "frame error without pauses" in out
+    main(["validate", "--ckpt_path", str(run)])
+    assert "validation accuracy" in capsys.readouterr().out
+
+
+def test_predict_writes_label_files_that_the_reader_reads(run, corpus, tmp_path, capsys):
+    main(["predict", "--ckpt_path", str(run)])
+    out = capsys.readouterr().out
+    (test,) = [row for row in rows(run / "metrics.csv") if row["test/error"]]
+    assert f"labels of 3 utterances, {float(test['test/accuracy']):.2%} of the frames right" in out
+    folder = run / "predictions"
+    names = sorted(path.name for path in (folder / "test").iterdir())
+    assert names == ["v0.phn", "v1.phn", "v2.phn"]
+    for split in ("train", "test"):
+        (folder / split).mkdir(exist_ok=True)
+        for path in (corpus / split).glob("*.wav"):
+            (folder / split / path.name).write_bytes(path.read_bytes())
+    for path in (corpus / "train").glob("*.phn"):
+        (folder / "train" / path.name).write_bytes(path.read_bytes())
+    found = TimitFolder(folder, labels="russian").read("test/v0")
+    assert found.segments[0].start == 0
+    assert 0 <= len(found.samples) - found.segments[-1].end < 160
+    main(["predict", "--ckpt_path", str(run), "--output", str(tmp_path / "mine")])
+    assert (tmp_path / "mine/test/v0.phn").read_text() == (folder / "test/v0.phn").read_text()
+
+
+def fails(args, capfd, code, message):
+    with pytest.raises(SystemExit) as stop:
+        main(args)
+    error = capfd.readouterr().err
+    assert stop.value.code == code, error
+    assert error.count("snn-neuromod: error: ") == 1
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_mistakes_give_one_message(run, corpus, tmp_path, capfd):
+    missing = str(tmp_path / "no" / "where")
+    fails(["predict", "--ckpt_path", str(run), "--output", missing], capfd, 1,
+          "output must lie in an existing folder")  # fmt: skip
+    start = ["fit", "-c", "phones/alif_eprop", *arguments(corpus, tmp_path)]
+    fails([*start, "--data.corpus.root", missing], capfd, 1, "root must hold a folder train")
+    network = "--model.init_args.network.init_args"
+    fails([*start, f"{network}.num_classes=61"], capfd, 1, "num_classes must be 51")
+    fails([*start, f"{network}.sizes=[36,10]"], capfd, 1, "the number of inputs must be 39")
+    fails([*start, f"{network}.n_repeat=0"], capfd, 1, "n_repeat must be an integer >= 1")
+
+
+def last(root, version=0):
+    path = root / "phones" / "alif_eprop" / f"version_{version}" / "checkpoints" / "last.ckpt"
+    return torch.load(path, weights_only=True)
+
+
+def test_an_interrupted_run_resumes_bit_by_bit(corpus, tmp_path):
+    args = ["fit", "-c", "phones/alif_eprop", "--trainer.max_epochs=30", "--pictures.enabled=false",
+            "--trainer.logger=false", "--model.init_args.scheduler=cosine"]  # fmt: skip
+    main([*args, *arguments(corpus, tmp_path / "whole")])
+    command = [sys.executable, "-m", "lightning_modules", *args]
+    process = subprocess.Popen(
+        [*command, *arguments(corpus, tmp_path / "cut")], cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    checkpoint = tmp_path / "cut/phones/alif_eprop/version_0/checkpoints/last.ckpt"
+    deadline = time.monotonic() + 120
+    while not checkpoint.is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    whole, cut = last(tmp_path / "whole"), last(tmp_path / "cut")
+    assert 0 < cut["global_step"] < whole["global_step"]
+    main([*args, *arguments(corpus, tmp_path / "cut", "--ckpt_path", "last")])
+    resumed = last(tmp_path / "cut", 1)
+    assert resumed["global_step"] == whole["global_step"]
+    for name, value in whole["state_dict"].items():
+        assert torch.equal(value, resumed["state_dict"][name]), name

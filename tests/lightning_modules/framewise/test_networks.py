@@ -1,0 +1,173 @@
+"""Framewise networks: repeats, delay of the output, two directions, and the LSTM of equal size."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import partial
+
+import pytest
+import torch
+
+if importlib.util.find_spec("pytorch_lightning") is None:
+    pytest.skip("pytorch_lightning is not installed", allow_module_level=True)
+
+from lightning_modules.framewise.networks import (
+    FramewiseNetwork,
+    LstmNetwork,
+    count_parameters,
+    network_size,
+)
+from snn_neuromod import ALIF, Izhikevich, LeakyReadout, Recurrent
+
+Net = partial(FramewiseNetwork, neuron=ALIF, num_classes=4)
+
+
+def x(frames=20, batch=3, features=6):
+    return 3 * torch.randn(frames, batch, features)
+
+
+def test_repeats_are_steps_and_their_mean_is_the_output():
+    net, features = Net([6, 10], n_repeat=3), x()
+    outputs, (spikes,) = net(features)
+    expected, _ = net.stacks[0](features.repeat_interleave(3, dim=0))
+    assert spikes.shape == (60, 3, 10)
+    assert torch.equal(spikes, expected)
+    assert spikes.any()
+    read, _ = net.readout(expected)
+    by_hand = torch.stack([read[3 * t : 3 * t + 3].mean(dim=0) for t in range(20)])
+    assert torch.allclose(outputs, by_hand, atol=1e-6)
+
+
+def test_output_delay_reads_later():
+    torch.manual_seed(1)
+    now = Net([6, 10])
+    torch.manual_seed(1)
+    late = Net([6, 10], output_delay=2)
+    features = x()
+    a, b = now(features), late(features)
+    assert torch.equal(b.outputs[:-2], a.outputs[2:])
+    assert b.outputs.shape == a.outputs.shape
+    assert torch.equal(a.spikes[0], b.spikes[0])
+    moved = features.clone()
+    moved[12] += 5  # what frame 12 brings is known at frame 10, not at 9
+    difference = (late(moved).outputs - b.outputs).abs().amax(dim=(1, 2))
+    assert (difference[:10] == 0).all()
+    assert (difference[10:] > 0).any()
+
+
+def test_layers_and_directions():
+    net = Net([6, 10, 7], bidirectional=True)
+    outputs, spikes = net(x(), torch.tensor([20, 20, 9]))
+    assert net.layer_names == ["1", "2", "1_backward", "2_backward"]
+    assert [s.shape[-1] for s in spikes] == [10, 7, 10, 7] == [n.num_neurons for n in net.neurons]
+    assert all(s[:9].any() for s in spikes)
+    assert outputs.shape == (20, 3, 4)
+
+
+@pytest.mark.parametrize("n_repeat", [1, 2])
+def test_a_padded_sequence_gives_what_it_gives_alone(n_repeat):
+    net, features = (
+        Net([6, 10], bidirectional=True, n_repeat=n_repeat),
+        x(),
+    )  # anything in the padding
+    together = net(features, torch.tensor([20, 20, 9])).outputs[:9, 2]
+    alone = net(features[:9, 2:]).outputs[:, 0]
+    assert torch.allclose(together, alone, atol=1e-6)
+    wrong = net(features).outputs[:9, 2]  # reads the padding first
+    assert not torch.allclose(wrong, alone, atol=1e-3)
+
+
+def test_gains():
+    torch.manual_seed(2)
+    plain = Net([6, 10])
+    torch.manual_seed(2)
+    scaled = Net([6, 10], gain=30.0, recurrent_gain=5.0)
+    a, b = plain.stacks[0].layers[0], scaled.stacks[0].layers[0]
+    assert torch.equal(b.w_in, 30 * a.w_in)
+    assert torch.equal(b.w_rec, 5 * a.w_rec)
+    fires = FramewiseNetwork([6, 10], neuron=Izhikevich, num_classes=4, gain=30.0)
+    assert fires(x()).spikes[0].any()
+
+
+@pytest.mark.parametrize(
+    ("rule", "credit", "expected"),
+    [("eprop", None, "broadcast"), ("bptt", None, "spatial"), ("eprop", "spatial", "spatial")],
+)
+def test_credit(rule, credit, expected):
+    net = Net([6, 10, 7], learning_rule=rule, credit=credit)
+    assert net.stacks[0].credit == expected
+    net.zero_grad()
+    # A readout that is blind to the lower layer teaches it through the upper one alone.
+    with torch.no_grad():
+        net.readout.w_out[:, :10] = 0
+    net(x()).outputs.square().sum().backward()
+    lower = net.stacks[0].layers[0].w_in.grad.abs().sum()
+    assert (lower > 0) == (expected == "spatial")
+    assert net.stacks[0].layers[1].w_in.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("sizes", [[39, 100], [39, 70, 60], [39, 400], [39, 60, 50, 40]])
+def test_an_lstm_has_as_many_parameters(sizes, bidirectional):
+    net = FramewiseNetwork(sizes, neuron=ALIF, num_classes=51, bidirectional=bidirectional)
+    wanted = count_parameters(net)
+    assert wanted == network_size(sizes, 51, bidirectional=bidirectional)
+    both = [
+        LstmNetwork(39, 51, parameters_of=given, bidirectional=bidirectional)
+        for given in (sizes, net)
+    ]
+    assert both[0].hidden == both[1].hidden
+    assert count_parameters(both[0]) == sum(p.numel() for p in both[0].parameters())
+    assert abs(count_parameters(both[0]) / wanted - 1) < 0.02
+
+
+def test_what_counts_as_a_parameter():
+    def size(neuron=ALIF, feedback="symmetric"):
+        readout = partial(LeakyReadout, feedback=feedback)
+        return count_parameters(
+            FramewiseNetwork([6, 10], neuron=neuron, num_classes=4, readout=readout)
+        )
+
+    assert size() == 6 * 10 + 10 * 9 + 4 * 10 + 4
+    assert size(feedback="adaptive") == size(feedback="random") == size()
+    assert size(partial(ALIF, learn=["beta"])) == size() + 10
+    net = Recurrent(ALIF(10), 6)
+    net.w_in.requires_grad_(False)
+    assert count_parameters(net) == 90
+
+
+def test_lstm_on_padded_sequences():
+    net, features = LstmNetwork(6, 4, hidden=5, bidirectional=True), x()
+    together = net(features, torch.tensor([20, 20, 9])).outputs[:9, 2]
+    assert torch.allclose(together, net(features[:9, 2:]).outputs[:, 0], atol=1e-6)
+    late = LstmNetwork(6, 4, hidden=5, output_delay=2)
+    moved = features.clone()
+    moved[12] += 5
+    difference = (late(moved).outputs - late(features).outputs).abs().amax(dim=(1, 2))
+    assert (difference[:10] == 0).all()
+    assert (difference[10:13] > 0).all()
+
+
+WRONG = [
+    (lambda: Net([6]), "sizes must be"),
+    (lambda: Net([6, 0]), "sizes must be"),
+    (lambda: Net([6, 5], num_classes=0), "num_classes must be an integer >= 1"),
+    (lambda: Net([6, 5], n_repeat=0), "n_repeat must be"),
+    (lambda: Net([6, 5], gain=float("nan")), "gain must be > 0"),
+    (lambda: Net([6, 5], recurrent_gain=0.0), "recurrent_gain must be > 0"),
+    (lambda: Net([6, 5], output_delay=-1), "output_delay must be >= 0"),
+    (lambda: Net([6, 5], output_delay=1, bidirectional=True), "output_delay must be 0 with"),
+    (lambda: Net([6, 5])(torch.randn(9, 2, 7)), "x must have shape"),
+    (lambda: Net([6, 5])(torch.randn(0, 2, 6)), "at least one frame"),
+    (lambda: LstmNetwork(6, 4), "exactly one of"),
+    (lambda: LstmNetwork(6, 4, hidden=3, parameters_of=[6, 5]), "exactly one of"),
+    (lambda: LstmNetwork(6, 4, parameters_of=[6]), "sizes must be"),
+    (lambda: LstmNetwork(6, 4, hidden=0), "hidden must be"),
+    (lambda: LstmNetwork(6, 4, hidden=3)(torch.randn(9, 6)), "x must have shape"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), WRONG, ids=[m for _, m in WRONG])
+def test_wrong_arguments(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
