@@ -181,7 +181,7 @@ def _utterance(
     if utterance.rate != features.rate:
         raise ValueError(
             f"PhoneFrames: features must be for {utterance.rate} samples/s, the rate of {name} in "
-            f"{corpus.name}, got {features.rate}; set rate"
+            f"{corpus.name}, got {features.rate}; set rate, or resample the audio"
         )
     try:
         frames = features(utterance.samples)

@@ -84,8 +84,19 @@ def test_cache(cache):
         other.labels = (*other.labels[:-1], "pau")
         frames("test", corpus=other, cache=cache)
         assert other.reads == 6
-    mfcc = Mfcc() != Mfcc(first=2) and repr(Mfcc()) != repr(Mfcc(first=2))
-    assert mfcc  # settings are part of the key through their repr
+
+
+def test_settings_of_the_features_are_part_of_the_key(cache):
+    class Other(Plain):
+        def __repr__(self):
+            return "Other()"
+
+    frames("test", cache=cache)
+    corpus = Tones()
+    PhoneFrames(corpus, "test", features=Other(), cache=cache)
+    assert corpus.reads == 6
+    settings = [Mfcc(), Mfcc(first=2), Mfcc(hop_ms=5.0), Mfcc(num_filters=23)]
+    assert len({repr(mfcc) for mfcc in settings}) == 4
 
 
 @pytest.mark.parametrize("damage", ["cut", "bit", "empty", "other"])
