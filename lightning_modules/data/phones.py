@@ -143,18 +143,23 @@ class PhoneFramesData(KeyedDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         mean, std = (torch.from_numpy(array) for array in self.statistics)
-        return {**super().state_dict(), "mean": mean, "std": std}
+        return {**super().state_dict(), **self._settings, "mean": mean, "std": std}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
-        mean, std = (np.asarray(state_dict[name]) for name in ("mean", "std"))
-        if len(mean) != self.num_inputs:
-            raise ValueError(
-                f"PhoneFramesData: features must have {len(mean)} channels as in the checkpoint, "
-                f"got {self.num_inputs}; give the same settings"
-            )
-        self._statistics = Statistics(mean, std)
+        for name, ours in self._settings.items():
+            if state_dict[name] != ours:
+                raise ValueError(
+                    f"PhoneFramesData: {name} must be as in the checkpoint, {state_dict[name]}, "
+                    f"got {ours}"
+                )
+        self._statistics = Statistics(*(np.asarray(state_dict[name]) for name in ("mean", "std")))
         self._datasets.clear()
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """What the network of a checkpoint was trained for."""
+        return {"features": repr(self.features), "classes": list(self.classes)}
 
     def _whole(self, split: Split) -> FramePieces:
         if split not in self._datasets:

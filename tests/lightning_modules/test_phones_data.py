@@ -227,12 +227,25 @@ def test_a_folder_is_predicted_with_the_checkpoint_s_normalisation(make, tmp_pat
     assert torch.equal(found[0], expected[0])
     assert len(found[0][: found[1].lengths[0], 0].unique()) > 1
     assert not (tmp_path / "other").exists()
-    with pytest.raises(ValueError, match="features must have 39 channels as in the checkpoint"):
-        trainer(tmp_path).predict(
-            Linear(),
-            datamodule=make(predict_folder=str(wavs), features=Mfcc(first=2)),
-            ckpt_path=tmp_path / "trained.ckpt",
-        )
+
+
+@quiet
+def test_another_corpus_must_have_the_checkpoint_s_settings(make, root, tmp_path):
+    fit = trainer(tmp_path)
+    fit.fit(Linear(), datamodule=make(segment=40))
+    fit.save_checkpoint(tmp_path / "trained.ckpt")
+    more = TimitFolder(root, labels=["aa", "m", "n", "pau"], silence="pau", validation_every=3)
+    for options, message in (
+        (
+            {"features": Mfcc(hop_ms=5.0)},
+            r"features must be as in the checkpoint, Mfcc\(.*hop_ms=10",
+        ),
+        ({"corpus": more}, r"classes must be as in the checkpoint, \['aa', 'm', 'pau'\]"),
+    ):
+        with pytest.raises(ValueError, match=f"PhoneFramesData: {message}"):
+            trainer(tmp_path).predict(
+                Linear(), datamodule=make(**options), ckpt_path=tmp_path / "trained.ckpt"
+            )
 
 
 @quiet
