@@ -6,7 +6,16 @@ Every layer takes a current of shape (T, batch, neuron), time first, and gives `
 import importlib
 from typing import Any
 
-from snn_neuromod import connectivity, dynamics, encoders, layers, learning, rewiring, surrogate
+from snn_neuromod import (
+    connectivity,
+    dynamics,
+    encoders,
+    kernels,
+    layers,
+    learning,
+    rewiring,
+    surrogate,
+)
 from snn_neuromod.layers import (
     ALIF,
     BSRC,
@@ -48,6 +57,7 @@ __all__ = [
     "detach",
     "dynamics",
     "encoders",
+    "kernels",
     "layers",
     "learning",
     "reset",

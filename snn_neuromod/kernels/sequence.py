@@ -13,7 +13,7 @@ from typing import Any, Optional
 import torch
 from torch import Tensor
 
-from snn_neuromod.kernels import src_forward
+from snn_neuromod.kernels import backends, native, reference, src_forward
 from snn_neuromod.kernels.adjoint import Adjoints, sweep
 from snn_neuromod.kernels.delays import (
     Delays,
@@ -63,6 +63,10 @@ def run(
         state: State after the last step.
     """
     delays = delays or Delays()
+    if backends.requested() == "reference":
+        return reference.run(
+            decode(neuron), current, params, state, w_rec, spikes, delays.delay, through_time
+        )
     recurrent: list[Tensor] = []
     if w_rec is not None and spikes is not None:
         past = spikes if spikes.ndim == current.ndim else spikes.unsqueeze(0)
@@ -108,7 +112,9 @@ def _sequence(
         if name in tracks:
             tracks[name][0] = s
     full_state = module.State(*state)
-    if is_fused:
+    if backends.choose(known, current, params, recurrent, delays, needed) == "c":
+        last: Any = native.forward(known, current, params, state, recurrent, spikes, tracks)
+    elif is_fused:
         stretch = _segment_length(current)
         last = src_forward.simulate(
             module.Params(*numbers(params)), full_state, current, spikes, tracks, stretch=stretch
@@ -240,6 +246,21 @@ def _sequence_backward(
     known = decode(neuron)
     module, ndim = known.module, spikes.ndim
     names = kept(known, needed, fused(known, params, recurrent, ndim))
+    if backends.choose(known, current, params, recurrent, delays, needed) == "c":
+        kept_states = dict(zip(names, tracks, strict=True))
+        return native.backward(
+            known,
+            grad_spikes,
+            grad_state,
+            current,
+            params,
+            state,
+            recurrent,
+            spikes,
+            kept_states,
+            through_time,
+            needed,
+        )
     trajectory = Trajectory(module.State, dict(zip(names, tracks, strict=True)), spikes, state)
     fields = module.State._fields
     carry: Adjoints = {f: g for f, g in zip(fields, grad_state, strict=True) if g is not None}

@@ -1,0 +1,121 @@
+/* Fused kernels: the loop over time inside, one pass over memory each way.
+ *
+ * Symbols and equations as in snn_neuromod/dynamics; a lambda is the adjoint of its variable, as in kernels/adjoint.py.
+ * Arrays are contiguous, time first: (T, rows, N). Every row, that is, every sample, is computed in the same order
+ * whatever the number of threads, so results do not depend on it. The forward pass rounds as the eager one does
+ * (-ffp-contract=off) except in the recurrent input, which is summed in another order.
+ */
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(SNN_CLONES)
+#define CLONES_OF(...) __attribute__((target_clones(__VA_ARGS__, "default")))
+#else
+#define CLONES_OF(...)
+#endif
+#define INLINE static inline __attribute__((always_inline))
+#define SIMD _Pragma("omp simd")
+#define CHUNK 1024 /* neurons of a task: its arrays stay in cache while time passes */
+#define BLOCK 4    /* rows that share one pass over the weights */
+
+enum { TRIANGULAR, EXPONENTIAL, BOXCAR, FAST_SIGMOID, GAUSSIAN, ARCTAN };
+
+/* Calls f with a constant shape, so that the branch is outside the loops. */
+#define WITH_SHAPE(shape, f, ...)                                  \
+    switch (shape) {                                               \
+    case TRIANGULAR: f(__VA_ARGS__, TRIANGULAR); break;            \
+    case EXPONENTIAL: f(__VA_ARGS__, EXPONENTIAL); break;          \
+    case BOXCAR: f(__VA_ARGS__, BOXCAR); break;                    \
+    case FAST_SIGMOID: f(__VA_ARGS__, FAST_SIGMOID); break;        \
+    case GAUSSIAN: f(__VA_ARGS__, GAUSSIAN); break;                \
+    default: f(__VA_ARGS__, ARCTAN);                               \
+    }
+
+/* Part of the neurons: rows row0 to row1, of each the neurons col0 to col1. */
+typedef struct {
+    int64_t row0, row1, col0, col1;
+} Part;
+
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Rows of a task: with weights, a multiple of BLOCK that gives every thread something; without, one row's neurons. */
+static int64_t task_rows(int64_t rows, int64_t threads, int recurrent) {
+    int64_t each = (rows + threads - 1) / threads;
+    return recurrent ? smaller(16, (each + BLOCK - 1) / BLOCK * BLOCK) : 1;
+}
+
+#define TASKS(p, recurrent, call)                                                                   \
+    do {                                                                                            \
+        const int64_t high = task_rows((p)->rows, (p)->threads, (recurrent));                       \
+        const int64_t wide = (recurrent) || (p)->num < 1 ? (p)->num : smaller((p)->num, CHUNK);     \
+        const int64_t down = high < 1 ? 0 : ((p)->rows + high - 1) / high;                          \
+        const int64_t across = wide < 1 ? 0 : ((p)->num + wide - 1) / wide;                         \
+        _Pragma("omp parallel for schedule(static) num_threads((p)->threads) if ((p)->threads > 1)")\
+        for (int64_t task = 0; task < down * across; task++) {                                      \
+            const int64_t row = task / across * high, col = task % across * wide;                   \
+            const Part part = {row, smaller(row + high, (p)->rows), col, smaller(col + wide, (p)->num)}; \
+            call;                                                                                   \
+        }                                                                                           \
+    } while (0)
+
+/* exp(x) for x <= 0, to rounding; a polynomial, because the library's function would not be vectorised. */
+INLINE float exp_float(float x) {
+    x = x > -87.0f ? x : -87.0f;
+    const float n = (x * 1.44269504f + 12582912.0f) - 12582912.0f; /* nearest integer */
+    const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    float y = 1.9875691500e-4f;
+    y = y * r + 1.3981999507e-3f;
+    y = y * r + 8.3334519073e-3f;
+    y = y * r + 4.1665795894e-2f;
+    y = y * r + 1.6666665459e-1f;
+    y = y * r + 5.0000001201e-1f;
+    y = y * r * r + r + 1.0f;
+    union { int32_t i; float f; } power = {((int32_t)n + 127) << 23};
+    return y * power.f;
+}
+
+INLINE double exp_double(double x) { return exp(x); }
+
+#define REAL float
+#define CLONES CLONES_OF("arch=x86-64-v4", "arch=x86-64-v3")
+#define NAME(f) f##_float
+#include "psi.h"
+#include "weights.h"
+#include "alif.h"
+#include "izhikevich.h"
+#include "leaky_integrator.h"
+#undef REAL
+#undef NAME
+#undef CLONES
+#define REAL double
+#define CLONES CLONES_OF("arch=x86-64-v3")
+#define NAME(f) f##_double
+#include "psi.h"
+#include "weights.h"
+#include "alif.h"
+#include "izhikevich.h"
+#include "leaky_integrator.h"
+
+/* Says which sources this library was built from. */
+uint32_t snn_source(void) { return SNN_SOURCE; }
+
+int snn_openmp(void) {
+#ifdef _OPENMP
+    return 1;
+#else
+    return 0;
+#endif
+}
+
+int snn_clones(void) {
+#ifdef SNN_CLONES
+    return 1;
+#else
+    return 0;
+#endif
+}
+
+/* Nothing to import: setuptools builds this library as an extension module, ctypes loads it. */
+void *PyInit__c(void) { return NULL; }

@@ -1,0 +1,331 @@
+"""The "c" backend: sequences run by the kernels in `kernels/c`, with the arguments and results of the eager form.
+
+Gradients of the recurrent weights are summed event by event while spikes are rare, else they are one matrix product.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from snn_neuromod.kernels.library import Structure, call, load, structure
+from snn_neuromod.kernels.neurons import Neuron
+from snn_neuromod.surrogate import Psi
+
+RARE = 0.15
+"""Share of neurons that spike in a step below which single events are faster than a matrix product."""
+
+_SHAPES = ("triangular", "exponential", "boxcar", "fast_sigmoid", "gaussian", "arctan")
+_PSI = {"shape", "gamma", "width", "scale", "refractory", "at_spike"}
+_SIZES = "num_steps rows num threads "
+
+
+class _Kernel(NamedTuple):
+    """A neuron's kernels.
+
+    Attributes:
+        name: First part of the functions' names.
+        arguments: Their arguments.
+        options: The neuron's options that they know.
+        learned: The parameters whose gradient they know.
+        recurrent: Whether they know recurrent weights.
+    """
+
+    name: str
+    arguments: type[Structure]
+    options: set[str]
+    learned: set[str]
+    recurrent: bool
+
+
+_ALIF = structure(
+    _SIZES + "subtracts empties stdp refractory detach_reset shape",
+    "at_spike while_held",
+    "alpha rho beta v_th scale inverse_width current w_from before z_first v_state a_state held_state spikes v a held "
+    "grad_spikes w grad_current grad_v grad_a grad_z grad_before grad_alpha grad_rho grad_beta grad_v_th",
+)
+_IZHIKEVICH = structure(
+    _SIZES + "detach_reset shape",
+    "at_spike inverse_width scale",
+    "a b c d dt current w_from before z_first v_state u_state spikes v u "
+    "grad_spikes w grad_current grad_v grad_u grad_z grad_before",
+)
+_LEAKY = structure(_SIZES, "", "kappa share current first output y grad_output grad_current grad_y")
+_ALIF_PARAMS = {"alpha", "rho", "beta", "v_th"}
+NEURONS = {
+    "alif": _Kernel(
+        "alif", _ALIF, {"psi", "reset", "refractory", "detach_reset"}, _ALIF_PARAMS, True
+    ),
+    "stdp_alif": _Kernel("alif", _ALIF, {"psi", "refractory", "detach_reset"}, _ALIF_PARAMS, True),
+    "izhikevich": _Kernel("izhikevich", _IZHIKEVICH, {"psi", "detach_reset"}, set(), True),
+    "leaky_integrator": _Kernel("leaky", _LEAKY, {"normalise"}, set(), False),
+}
+
+
+def status() -> str:
+    """Whether the library serves, and why not."""
+    return load()[1]
+
+
+def unable(
+    neuron: Neuron,
+    current: Tensor,
+    params: list[Tensor],
+    recurrent: list[Tensor],
+    delays: list[int],
+    needed: list[bool],
+) -> str | None:
+    """Why the kernels cannot serve a call, None if they can; arguments as of `backends.choose`."""
+    name = _name(neuron)
+    kernel = NEURONS.get(name)
+    if kernel is None:
+        return f"there is no kernel of {name}"
+    if current.device.type != "cpu" or current.dtype not in (torch.float32, torch.float64):
+        return f"the input must be float32 or float64 on the CPU, got {current.dtype} on {current.device}"
+    tensors = [*params, *recurrent]
+    if any(x.dtype != current.dtype or x.device.type != "cpu" for x in tensors):
+        return "parameters and weights must have the dtype and device of the input"
+    psi = neuron.options.get("psi")
+    unknown = set(neuron.options) - kernel.options
+    if psi is not None:
+        unknown |= set(vars(psi)) - _PSI
+    if unknown:
+        return f"the kernel of {name} does not know {', '.join(sorted(unknown))}"
+    if recurrent and not kernel.recurrent:
+        return f"the kernel of {name} does not know recurrent weights"
+    if recurrent and delays != [1]:
+        return "the kernels do not know delays of more than one step"
+    if any(p.ndim >= current.ndim for p in params):
+        return "the kernels do not know parameters per step"
+    if recurrent and any(p.ndim > 1 for p in params):
+        return "the kernels with recurrent weights do not know parameters per sample"
+    fields = neuron.module.Params._fields
+    learned = {field for field, need in zip(fields, needed, strict=True) if need}
+    if learned - kernel.learned:
+        return f"the kernel of {name} gives no gradient of {', '.join(sorted(learned - kernel.learned))}"
+    return None if load()[0] is not None else f"its library is {load()[1]}"
+
+
+def _name(neuron: Neuron) -> str:
+    return str(neuron.module.__name__).rpartition(".")[2]
+
+
+class _Call(NamedTuple):
+    """One call of a kernel: sizes and tensors that forward and backward share."""
+
+    neuron: Neuron
+    kernel: _Kernel
+    dtype: torch.dtype
+    numbers: dict[str, float]
+    tensors: dict[str, Tensor | None]
+
+    def run(self, direction: str, **tensors: Tensor | None) -> None:
+        call(
+            f"{self.kernel.name}_{direction}",
+            self.kernel.arguments,
+            self.dtype,
+            {**self.tensors, **tensors},
+            self.numbers,
+        )
+
+
+def _prepare(
+    neuron: Neuron,
+    current: Tensor,
+    params: Sequence[Tensor],
+    state: Sequence[Tensor],
+    recurrent: Sequence[Tensor],
+) -> _Call:
+    """Sizes, options and parameters as the kernels take them."""
+    kernel, shape = NEURONS[_name(neuron)], current.shape[1:]
+    num = shape[-1]
+    if not recurrent and (num < 256 or any(p.ndim > 1 for p in params)):
+        values = [p.expand(shape).reshape(-1) for p in params]  # all samples as one row of neurons
+        num = math.prod(shape)
+    else:
+        values = [p.expand(num) for p in params]
+    given = dict(zip(neuron.module.Params._fields, values, strict=True))
+    numbers: dict[str, float] = {
+        "num_steps": current.shape[0],
+        "rows": math.prod(shape) // num if num else 0,
+        "num": num,
+        "threads": torch.get_num_threads(),
+    }
+    tensors = dict(given)
+    options = neuron.options
+    if "psi" in options:
+        psi: Psi = options["psi"]
+        numbers |= {"detach_reset": options["detach_reset"], "shape": _SHAPES.index(psi.shape)}
+        numbers["at_spike"] = math.nan if psi.at_spike is None else psi.at_spike
+        tensors["z_first"] = state[2]
+    if kernel.name == "alif":
+        numbers |= _reset(neuron) | {"while_held": psi.refractory}
+        tensors |= _scaled(psi, given["v_th"])
+    elif kernel.name == "izhikevich":
+        unit = neuron.module.PEAK
+        numbers["inverse_width"] = 1 / (psi.width * unit)
+        numbers["scale"] = psi.gamma / (unit if psi.scale == "threshold" else 1)
+    else:
+        kappa = given["kappa"]
+        tensors["share"] = 1 - kappa if options["normalise"] else torch.ones_like(kappa)
+        tensors["first"] = state[0]
+    return _Call(
+        neuron,
+        kernel,
+        current.dtype,
+        numbers,
+        {name: x.contiguous() for name, x in tensors.items()},
+    )
+
+
+def _reset(neuron: Neuron) -> dict[str, float]:
+    """Form of the reset of an ALIF neuron, as flags of one equation."""
+    stdp, reset = _name(neuron) == "stdp_alif", neuron.options.get("reset")
+    return {
+        "stdp": stdp,
+        "subtracts": reset == "subtract",
+        "empties": stdp or reset == "zero",
+        "refractory": neuron.options["refractory"],
+    }
+
+
+def _scaled(psi: Psi, unit: Tensor) -> dict[str, Tensor]:
+    scale = psi.gamma / unit if psi.scale == "threshold" else torch.full_like(unit, psi.gamma)
+    return {"scale": scale, "inverse_width": 1 / (psi.width * unit)}
+
+
+def forward(
+    neuron: Neuron,
+    current: Tensor,
+    params: list[Tensor],
+    state: Sequence[Tensor],
+    recurrent: list[Tensor],
+    spikes: Tensor,
+    tracks: dict[str, Tensor],
+) -> list[Tensor]:
+    """Run a sequence.
+
+    Args:
+        neuron: The neuron.
+        current: Input, (T, batch, ..., neuron).
+        params: Parameters.
+        state: State before the first step.
+        recurrent: Spikes before the first step, (1, batch, ..., neuron), and recurrent weights, or nothing.
+        spikes: Spikes of every step, written here.
+        tracks: States before the first and after every step, written here except for the former.
+
+    Returns:
+        State after the last step.
+    """
+    prepared = _prepare(neuron, current, params, state, recurrent)
+    fields = neuron.module.State._fields
+    if prepared.kernel.name == "leaky":
+        prepared.run("forward", current=current.contiguous(), output=spikes, y=tracks.get("y"))
+        return [spikes[-1]]
+    last = {
+        name: s.clone(memory_format=torch.contiguous_format)
+        for name, s in zip(fields, state, strict=True)
+    }
+    weights = {}
+    if recurrent:
+        past, w = recurrent
+        weights = {"w_from": w.T.contiguous(), "before": past.contiguous()}
+    running = {f"{name}_state": s for name, s in last.items() if name != "z"}
+    prepared.run(
+        "forward", current=current.contiguous(), spikes=spikes, **running, **tracks, **weights
+    )
+    return [
+        spikes[-1] if name == "z" else tracks[name][-1] if name in tracks else last[name]
+        for name in fields
+    ]
+
+
+def backward(
+    neuron: Neuron,
+    grad_spikes: Tensor,
+    grad_state: Sequence[Tensor | None],
+    current: Tensor,
+    params: list[Tensor],
+    state: list[Tensor],
+    recurrent: list[Tensor],
+    spikes: Tensor,
+    tracks: dict[str, Tensor],
+    through_time: bool,
+    needed: list[bool],
+) -> list[Tensor]:
+    """Gradients of a sequence; arguments and results are those of the backward operator."""
+    prepared = _prepare(neuron, current, params, state, recurrent)
+    fields = neuron.module.State._fields
+    carry = {
+        f"grad_{name}": torch.zeros_like(s, memory_format=torch.contiguous_format)
+        if grad is None
+        else grad.expand_as(s).clone(memory_format=torch.contiguous_format)
+        for name, s, grad in zip(fields, state, grad_state, strict=True)
+    }
+    grad_current = torch.empty_like(spikes)
+    if prepared.kernel.name == "leaky":
+        grad = grad_spikes.contiguous()
+        prepared.run("backward", grad_output=grad, grad_current=grad_current, **carry)
+        return [grad_current, *(torch.zeros_like(p) for p in params), *carry.values()]
+    extra: dict[str, Tensor] = {}
+    if recurrent and through_time:
+        past, w = recurrent
+        extra = {"w": _padded(w), "grad_before": torch.zeros(past.shape, dtype=past.dtype)}
+    if "held" in fields:
+        carry["grad_held"].zero_()
+        extra["held_state"] = state[fields.index("held")].contiguous()
+    learned = {
+        f"grad_{name}": torch.zeros_like(spikes[0])
+        for name, need in zip(neuron.module.Params._fields, needed, strict=True)
+        if need
+    }
+    written = {name: grad for name, grad in carry.items() if name != "grad_held"}
+    prepared.run(
+        "backward",
+        grad_spikes=grad_spikes.contiguous(),
+        spikes=spikes,
+        grad_current=grad_current,
+        **tracks,
+        **written,
+        **extra,
+        **learned,
+    )
+    grad_params = [
+        learned[f"grad_{name}"].sum_to_size(p.shape) if need else torch.zeros_like(p)
+        for name, p, need in zip(neuron.module.Params._fields, params, needed, strict=True)
+    ]
+    grad_recurrent = []
+    if recurrent:
+        past = recurrent[0]
+        grad_recurrent = [
+            extra.get("grad_before", torch.zeros_like(past)),
+            _weight_gradient(grad_current, spikes, past[0].contiguous()),
+        ]
+    return [grad_current, *grad_params, *carry.values(), *grad_recurrent]
+
+
+def _padded(w: Tensor) -> Tensor:
+    """Weights with rows of whole vectors of 64 bytes."""
+    width = 64 // w.element_size()
+    return torch.nn.functional.pad(w, (0, -w.shape[1] % width)).contiguous()
+
+
+def _weight_gradient(delta: Tensor, spikes: Tensor, first: Tensor) -> Tensor:
+    """Sum of delta times the spikes of the step before, (neuron to, neuron from)."""
+    num = spikes.shape[-1]
+    rows = first.numel() // num
+    if spikes.count_nonzero() > RARE * spikes.numel():
+        grad = delta[0].reshape(-1, num).T @ first.reshape(-1, num)
+        return grad.addmm_(delta[1:].reshape(-1, num).T, spikes[:-1].reshape(-1, num))
+    grad = torch.empty(num, num, dtype=delta.dtype)
+    library, _ = load()
+    suffix = "float" if delta.dtype == torch.float32 else "double"
+    pointers = [ctypes.c_void_p(x.data_ptr()) for x in (grad, delta, first, spikes)]
+    sizes = [ctypes.c_int64(x) for x in (spikes.shape[0], rows, num, torch.get_num_threads())]
+    getattr(library, f"weight_gradient_{suffix}")(*pointers, *sizes)
+    return grad.T.contiguous()

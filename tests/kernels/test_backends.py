@@ -1,0 +1,124 @@
+"""Choice of the backend, and the library it comes from."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import snn_neuromod as nm
+from snn_neuromod.kernels import backends, library
+from tests.kernels.reference import make_case
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(layer: nm.ALIF, current: torch.Tensor) -> tuple[torch.Tensor, set[str]]:
+    """Gradient of the input, and the names of the operations in its graph."""
+    spikes, _ = layer(current)
+    names = {spikes.grad_fn.name()}
+    return torch.autograd.grad(spikes.sum(), current)[0], names
+
+
+def test_backends_agree() -> None:
+    current = (torch.rand(30, 4, 10) * 0.5).double().requires_grad_()
+    layer = nm.ALIF(10).double()
+    found = {}
+    for backend in ("auto", "eager", "reference"):
+        with nm.kernels.use(backend):
+            found[backend] = run(layer, current)
+    assert found["eager"][0].abs().max() > 0
+    for backend in ("auto", "reference"):
+        torch.testing.assert_close(found[backend][0], found["eager"][0], rtol=1e-10, atol=1e-12)
+    assert found["auto"][1] == found["eager"][1] != found["reference"][1]
+
+
+@pytest.mark.parametrize("through_time", [True, False])
+@pytest.mark.parametrize("neuron", ["msrc", "stdp_alif"])
+def test_reference_has_weights_and_parameters_per_step(neuron: str, through_time: bool) -> None:
+    options = {
+        "msrc": {"straight_through": True, "detach_recurrence": True},
+        "stdp_alif": {"psi": nm.Psi(), "refractory": 1, "detach_reset": True},
+    }[neuron]
+    name = "h_s0" if neuron == "msrc" else "beta"
+    case = make_case(
+        neuron, options, recurrent=True, through_time=through_time, **{name: torch.rand(20, 3, 4)}
+    )
+    gradients = []
+    for backend in ("reference", "eager"):
+        with nm.kernels.use(backend):
+            spikes, _ = case.operator()
+            gradients.append(torch.autograd.grad(spikes.sum(), [case.current, case.w_rec]))
+    for a, b in zip(*gradients, strict=True):
+        assert a.abs().max() > 0
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_use_nests_and_is_undone() -> None:
+    before = backends.requested()
+    with nm.kernels.use("eager"):
+        with nm.kernels.use("auto"):
+            assert backends.requested() == "auto"
+        assert backends.requested() == "eager"
+    with pytest.raises(ZeroDivisionError), nm.kernels.use("eager"):
+        _ = 1 / 0
+    assert backends.requested() == before
+
+
+def test_unknown_backend() -> None:
+    with pytest.raises(ValueError, match="backend must be one of auto, reference, eager, c, got"):
+        nm.kernels.use("cuda").__enter__()
+
+
+def python(code: str, value: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, backends.ENVIRONMENT: value}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_environment_variable() -> None:
+    code = "import snn_neuromod as nm; print(nm.kernels.info()['requested'])"
+    assert python(code, "eager").stdout.strip() == "eager"
+    assert python(code, "").stdout.strip() == "auto"
+    wrong = python(code, "fast")
+    assert wrong.returncode != 0
+    assert f"{backends.ENVIRONMENT}: backend must be one of" in wrong.stderr
+
+
+def test_without_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "load", lambda: (None, "not built: no compiler"))
+    monkeypatch.setattr("snn_neuromod.kernels.native.load", library.load)
+    assert nm.kernels.info()["c"] == "not built: no compiler"
+    current = torch.rand(5, 2, 3)
+    with nm.kernels.use("auto"):  # no warning, which would be an error here
+        nm.ALIF(3)(current)
+    with nm.kernels.use("c"), pytest.raises(RuntimeError, match="not built: no compiler"):
+        nm.ALIF(3)(current)
+
+
+def test_library_of_other_sources_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    if library.load()[0] is None:
+        pytest.skip(f"C kernels: {library.load()[1]}")
+    monkeypatch.setattr(library, "source_hash", lambda: 1)
+    loaded, reason = library.load.__wrapped__()
+    assert loaded is None
+    assert "built from other sources" in reason
+
+
+def test_hash_changes_with_the_sources(tmp_path: Path) -> None:
+    (tmp_path / "a.c").write_text("int a;\n")
+    first = library.source_hash(tmp_path)
+    (tmp_path / "notes.txt").write_text("not a source")
+    assert library.source_hash(tmp_path) == first
+    (tmp_path / "b.h").write_text("int b;\n")
+    assert library.source_hash(tmp_path) != first

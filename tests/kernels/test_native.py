@@ -1,0 +1,330 @@
+"""The C kernels next to the eager form and the reference: values, gradients, shapes, threads, memory."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+import snn_neuromod as nm
+from snn_neuromod import dynamics, surrogate
+from snn_neuromod.kernels import library, native, sequence
+from snn_neuromod.kernels.neurons import decode
+from tests.kernels.reference import Case, assert_equal_gradients, make_case
+
+AVAILABLE, STATUS = library.load()
+pytestmark = pytest.mark.skipif(AVAILABLE is None, reason=f"C kernels: {STATUS}")
+
+ALIF = {"psi": surrogate.Psi(), "reset": "subtract", "refractory": 0, "detach_reset": False}
+STDP = {"psi": dynamics.stdp_alif.PSI, "refractory": 2, "detach_reset": False}
+IZHIKEVICH = {"psi": dynamics.izhikevich.PSI, "detach_reset": False}
+NEURONS: dict[str, dict[str, Any]] = {
+    "alif": ALIF,
+    "stdp_alif": STDP,
+    "izhikevich": IZHIKEVICH,
+    "leaky_integrator": {"normalise": True},
+}
+PATHS = {"feedforward": (False, True), "recurrent": (True, True), "e-prop": (True, False)}
+every_neuron = pytest.mark.parametrize("neuron", NEURONS)
+every_spiking_neuron = pytest.mark.parametrize("neuron", ["alif", "stdp_alif", "izhikevich"])
+every_path = pytest.mark.parametrize("path", PATHS)
+
+
+@pytest.fixture(autouse=True)
+def _by_name() -> Iterator[None]:
+    """Whatever the kernels cannot serve is an error here."""
+    with nm.kernels.use("c"):
+        yield
+
+
+def live_case(neuron: str, path: str = "feedforward", **kwargs: Any) -> Case:
+    """A case without gradients of parameters that the kernel does not know."""
+    recurrent, through_time = PATHS[path]
+    options = kwargs.pop("options", NEURONS[neuron])
+    if neuron == "izhikevich":
+        kwargs.setdefault("dt", 0.5)
+    case = make_case(neuron, options, recurrent=recurrent, through_time=through_time, **kwargs)
+    if path != "feedforward":  # the recurrent input stays in the range of the current
+        weights = (case.w_rec.detach() * (2 / case.w_rec.shape[0] ** 0.5)).requires_grad_()
+        case = case._replace(w_rec=weights)
+    known = native.NEURONS[neuron].learned
+    for name, p in zip(case.module.Params._fields, case.params, strict=True):
+        p.requires_grad_(name in known)
+    return case
+
+
+def all_gradients(case: Case, backend: str) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
+    """Spikes and last state, and the gradients by the leaves that need one."""
+    with nm.kernels.use(backend):
+        spikes, state = case.operator()
+        generator = torch.Generator().manual_seed(7)
+        loss = sum(
+            (x * torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x.dtype)).sum()
+            for x in (spikes, *state)
+        )
+        leaves = {name: leaf for name, leaf in case.leaves.items() if leaf.requires_grad}
+        found = torch.autograd.grad(loss, list(leaves.values()))
+    return [spikes, *state], dict(zip(leaves, found, strict=True))
+
+
+def assert_equal_to_eager(case: Case, tolerance: float = 1e-10) -> None:
+    eager, eager_grads = all_gradients(case, "eager")
+    found, grads = all_gradients(case, "c")
+    if case.neuron != "leaky_integrator":
+        assert 0 < eager[0].mean() < 1, "the network must be live"
+    pairs = [*zip(eager, found, strict=True), *((eager_grads[k], grads[k]) for k in grads)]
+    for expected, value in pairs:
+        assert value.isfinite().all()
+        if expected.numel():
+            error = (value - expected).abs().max() / expected.abs().max().clamp(min=1e-300)
+            assert error < tolerance
+    assert grads["current"].abs().max() > 0
+
+
+@every_neuron
+@pytest.mark.parametrize("num", [1, 63, 257])
+@pytest.mark.parametrize("num_steps", [1, 100])
+@pytest.mark.parametrize("batch", [1, 5])
+@every_path
+def test_equal_to_eager(neuron: str, num: int, num_steps: int, batch: int, path: str) -> None:
+    if neuron == "leaky_integrator" and path != "feedforward":
+        pytest.skip("has no recurrent weights")
+    # Long runs of the Izhikevich neuron amplify rounding until a spike moves.
+    num_steps = (
+        min(num_steps, 30) if neuron == "izhikevich" and path != "feedforward" else num_steps
+    )
+    case = live_case(neuron, path, shape=(num_steps, batch, num))
+    if num * batch < 60 or num_steps == 1:  # too few for a live network
+        eager, eager_grads = all_gradients(case, "eager")
+        found, grads = all_gradients(case, "c")
+        for expected, value in [
+            *zip(eager, found, strict=True),
+            *((eager_grads[k], grads[k]) for k in grads),
+        ]:
+            torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-10)
+    else:
+        assert_equal_to_eager(case)
+
+
+@pytest.mark.parametrize(
+    ("reset", "refractory", "detach_reset"),
+    list(itertools.product(["subtract", "zero", "none"], [0, 2], [True, False])),
+)
+@every_path
+def test_resets_of_alif(reset: str, refractory: int, detach_reset: bool, path: str) -> None:
+    options = {**ALIF, "reset": reset, "refractory": refractory, "detach_reset": detach_reset}
+    assert_equal_gradients(
+        live_case("alif", path, options=options, alpha=0.8, rho=torch.linspace(0.5, 1, 4))
+    )
+
+
+@pytest.mark.parametrize("shape", native._SHAPES)
+@pytest.mark.parametrize("scale", ["threshold", "none"])
+@pytest.mark.parametrize("refractory", [0, 2])
+@every_path
+def test_pseudo_derivatives(shape: Any, scale: Any, refractory: int, path: str) -> None:
+    psi = surrogate.Psi(shape=shape, scale=scale, gamma=0.4, width=0.7, refractory=-1.0)
+    for at_spike in (None, 0.5):
+        psi = surrogate.Psi(**{**vars(psi), "at_spike": at_spike})
+        options = {**ALIF, "psi": psi, "refractory": refractory}
+        assert_equal_gradients(live_case("alif", path, options=options, v_th=0.8))
+    if not refractory:
+        options = {**IZHIKEVICH, "psi": psi}
+        assert_equal_to_eager(live_case("izhikevich", path, options=options, shape=(20, 3, 40)))
+
+
+@pytest.mark.parametrize("detach_reset", [True, False])
+@every_path
+def test_stdp_alif_and_izhikevich(detach_reset: bool, path: str) -> None:
+    options = {**STDP, "detach_reset": detach_reset}
+    assert_equal_gradients(live_case("stdp_alif", path, options=options, alpha=0.8))
+    options = {**IZHIKEVICH, "detach_reset": detach_reset}
+    per_neuron = {"a": torch.linspace(0.01, 0.1, 40), "dt": torch.linspace(0.3, 0.6, 40)}
+    assert_equal_to_eager(
+        live_case("izhikevich", path, options=options, shape=(20, 3, 40), **per_neuron)
+    )
+
+
+@pytest.mark.parametrize("num", [4, 300])
+def test_parameters_per_neuron_and_per_sample(num: int) -> None:
+    beta, v_th = torch.linspace(0.1, 0.3, num), torch.rand(3, num) + 0.5
+    assert_equal_gradients(live_case("alif", beta=beta, v_th=v_th, shape=(20, 3, num)))
+    assert_equal_gradients(
+        live_case("alif", "recurrent", beta=beta, v_th=v_th[0], shape=(20, 3, num))
+    )
+
+
+@every_neuron
+@pytest.mark.parametrize("shape", [(5, 0, 3), (12, 2, 3, 4), (30, 5)], ids=str)
+def test_any_batch(neuron: str, shape: tuple[int, ...]) -> None:
+    case = live_case(neuron, shape=shape)
+    (eager, eager_grads), (found, grads) = all_gradients(case, "eager"), all_gradients(case, "c")
+    for expected, value in zip(
+        [*eager, *eager_grads.values()], [*found, *grads.values()], strict=True
+    ):
+        torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-10)
+
+
+@every_neuron
+def test_strided_input(neuron: str) -> None:
+    case = live_case(neuron)
+    strided = case.current.detach().permute(2, 1, 0).contiguous().permute(2, 1, 0).requires_grad_()
+    states = [s.detach().T.contiguous().T.requires_grad_() for s in case.state]
+    (a, a_grads), (b, b_grads) = (
+        all_gradients(x, "c") for x in (case, case._replace(current=strided, state=states))
+    )
+    for x, y in zip([*a, *a_grads.values()], [*b, *b_grads.values()], strict=True):
+        assert torch.equal(x, y)
+    spikes, _ = case.operator()
+    (whole,) = torch.autograd.grad(spikes.sum(), case.current)  # an expanded gradient
+    (ones,) = torch.autograd.grad(case.operator()[0], case.current, torch.ones_like(spikes))
+    assert torch.equal(whole, ones)
+
+
+@every_spiking_neuron
+@every_path
+def test_segmented_run_equals_full_run(neuron: str, path: str) -> None:
+    case = live_case(neuron, path, shape=(20, 3, 40), dtype=torch.float32)
+    spikes, state = case.operator()
+    first, middle = case._replace(current=case.current[:9]).operator()
+    before = first[-1] if case.w_rec is not None else None
+    rest = case._replace(current=case.current[9:], state=middle, spikes=before)
+    second, last = rest.operator()
+    assert torch.equal(torch.cat([first, second]), spikes)
+    assert all(torch.equal(a, b) for a, b in zip(last, state, strict=True))
+
+
+@every_neuron
+@every_path
+def test_threads_change_nothing(neuron: str, path: str) -> None:
+    path = "feedforward" if neuron == "leaky_integrator" else path
+    case = live_case(neuron, path, shape=(30, 13, 70), dtype=torch.float32)
+    results = []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            values, grads = all_gradients(case, "c")
+            # GEMM of PyTorch itself may depend on its threads
+            grads.pop("w_rec", None)
+            results.append([*values, *grads.values()])
+    finally:
+        torch.set_num_threads(before)
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+@every_neuron
+@every_path
+def test_every_number_is_written(neuron: str, path: str) -> None:
+    """Fresh memory is filled with NaN."""
+    path = "feedforward" if neuron == "leaky_integrator" else path
+    case = live_case(neuron, path, shape=(20, 5, 63))
+    expected, expected_grads = all_gradients(case, "c")
+    torch.use_deterministic_algorithms(True)  # which fills what torch.empty gives
+    try:
+        found, grads = all_gradients(case, "c")
+    finally:
+        torch.use_deterministic_algorithms(False)
+    pairs = zip([*expected, *expected_grads.values()], [*found, *grads.values()], strict=True)
+    for a, b in pairs:
+        assert torch.equal(a, b)
+
+
+@every_spiking_neuron
+def test_float32_spikes_equal_those_of_the_reference(neuron: str) -> None:
+    """Without recurrent weights every rounding is the same."""
+    case = live_case(neuron, shape=(100, 8, 64), dtype=torch.float32)
+    with torch.no_grad():
+        spikes, reference = case.operator()[0], case.reference()[0]
+    assert spikes.any()
+    assert torch.equal(spikes, reference)
+
+
+@every_spiking_neuron
+@every_path
+def test_float32_is_as_precise_as_eager(neuron: str, path: str) -> None:
+    """Error against float64 where no spike moved; spikes are equal away from the threshold."""
+    rough = live_case(neuron, path, shape=(30, 8, 64), dtype=torch.float32, seed=3)
+    leaf = {k: v.detach().double().requires_grad_(v.requires_grad) for k, v in rough.leaves.items()}
+    values = list(leaf.values())
+    count, states = len(rough.params), len(rough.state)
+    exact = rough._replace(
+        current=values[0],
+        params=values[1 : 1 + count],
+        state=values[1 + count : 1 + count + states],
+        w_rec=leaf.get("w_rec"),
+        spikes=leaf.get("spikes"),
+    )
+    true, true_grads = all_gradients(exact, "eager")
+
+    def errors(backend: str) -> list[float]:
+        found, grads = all_gradients(rough, backend)
+        assert torch.equal(found[0].double(), true[0]), "a spike moved: take another seed"
+        pairs = [*zip(found, true, strict=True), *((grads[k], true_grads[k]) for k in grads)]
+        return [(a.double() - b).norm().item() / (1 + b.norm().item()) for a, b in pairs]
+
+    for c, eager in zip(errors("c"), errors("eager"), strict=True):
+        assert c <= 3 * eager + 1e-6
+
+
+def test_exponential_is_accurate() -> None:
+    """The kernels' own exponential, seen through the pseudo-derivative of one step."""
+    v = torch.linspace(-900, 30, 20001)
+    psi = surrogate.Psi(shape="exponential", scale="none", gamma=1.0)
+    layer = nm.Izhikevich(None, psi=psi, dt=1.0)
+    params = [torch.tensor(x) for x in (0.0, 0.0, 0.0, 0.0, 1.0)]
+    del layer
+    current = torch.zeros(1, len(v)).requires_grad_()
+    encoded = sequence.encode("izhikevich", psi=psi, detach_reset=True)
+    state = [v, torch.zeros_like(v), torch.zeros_like(v)]
+    spikes, last = sequence.run(encoded, current, params, state)
+    (grad,) = torch.autograd.grad(spikes.sum(), current)
+    distance = (last[0] - 30).double() / 30
+    expected = torch.exp(distance.clamp(max=0))
+    torch.testing.assert_close(grad[0].double(), expected, rtol=3e-6, atol=1e-37)
+
+
+def test_gradient_of_the_weights_at_every_rate() -> None:
+    """Event by event below the rate at which a product of matrices takes over, and above."""
+    delta = torch.randn(40, 3, 70, dtype=torch.float64)
+    for rate in (0.02, 0.1, 0.6):
+        spikes = (torch.rand(40, 3, 70) < rate).double()
+        first = torch.rand(3, 70, dtype=torch.float64)
+        before = torch.cat([first[None], spikes[:-1]])
+        expected = torch.einsum("tbj,tbi->ji", delta, before)
+        found = native._weight_gradient(delta, spikes, first)
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("neuron", "change", "reason"),
+    [
+        ("src", {}, "no kernel of src"),
+        ("alif", {"dtype": torch.bfloat16}, "float32 or float64"),
+        ("alif", {"beta": torch.rand(20, 3, 4)}, "per step"),
+        ("izhikevich", {}, "no gradient of"),
+    ],
+    ids=["neuron", "dtype", "per step", "learned"],
+)
+def test_asked_for_by_name_and_unable(neuron: str, change: dict[str, Any], reason: str) -> None:
+    options = NEURONS.get(neuron, {"straight_through": True, "detach_recurrence": True})
+    case = make_case(neuron, options, **change)
+    with pytest.raises(RuntimeError, match=f"'c' was asked for by name.*{reason}"):
+        case.operator()
+    with nm.kernels.use("auto"):
+        assert case.operator()[0].isfinite().all()
+
+
+def test_unknown_options_and_delays_are_not_served() -> None:
+    known = decode(sequence.encode("alif", **ALIF))
+    case = live_case("alif")
+    args, needed = (case.current, case.params), [False] * 4
+    assert native.unable(known, *args, [], [1], needed) is None
+    other = known._replace(options={**known.options, "bursting": True})
+    assert "does not know bursting" in str(native.unable(other, *args, [], [1], needed))
+    recurrent = [torch.zeros(2, 3, 4).double(), torch.eye(4).double()]
+    assert "more than one step" in str(native.unable(known, *args, recurrent, [2], needed))
