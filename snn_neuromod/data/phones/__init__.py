@@ -1,8 +1,9 @@
 """Phone corpora, speech features and framewise data sets.
 
 `corpus` says what a corpus is. `espeak` synthesises English, `festvox` reads the Russian recordings
-of Debian's festvox-ru, `folder` reads TIMIT's folder conventions; `labels` holds the label sets,
-`audio` reads the files.
+of Debian's festvox-ru, `timit` TIMIT, `folder` whatever follows TIMIT's folder conventions; `labels`
+holds the label sets, `audio` reads the files. `features`, `frames` and `spikes` are what a network
+sees of them.
 """
 
 from snn_neuromod.data.phones.corpus import Corpus, Segment, Utterance
@@ -10,6 +11,7 @@ from snn_neuromod.data.phones.espeak import EspeakCorpus
 from snn_neuromod.data.phones.festvox import FestvoxRussian
 from snn_neuromod.data.phones.folder import TimitFolder
 from snn_neuromod.data.phones.labels import RUSSIAN_LABELS, TIMIT_LABELS, fold
+from snn_neuromod.data.phones.timit import Timit
 
 __all__ = [
     "RUSSIAN_LABELS",
@@ -18,6 +20,7 @@ __all__ = [
     "EspeakCorpus",
     "FestvoxRussian",
     "Segment",
+    "Timit",
     "TimitFolder",
     "Utterance",
     "fold",
