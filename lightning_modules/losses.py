@@ -1,16 +1,16 @@
-"""Losses on the outputs of a spiking network, and a penalty on its firing rates."""
+"""Losses on the outputs of a spiking network, and counts of its spikes; penalties stand in `regularisation`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["CrossEntropy", "Decision", "FiringRate", "mean_rates", "spike_counts"]
+from lightning_modules.regularisation import L2, FiringRate, mean_rates
+
+__all__ = ["L2", "CrossEntropy", "Decision", "FiringRate", "mean_rates", "spike_counts"]
 
 Decision = Literal["last", "mean", "max"]
 
@@ -80,62 +80,6 @@ class CrossEntropy:
         return functional.cross_entropy(
             self.scale * scores, labels, label_smoothing=self.label_smoothing
         )
-
-
-@dataclass(frozen=True)
-class FiringRate:
-    r"""Penalty $w \, \langle (\bar s_j - f)^2 \rangle_j$ on the mean output $\bar s_j$ of each neuron per step.
-
-    Args:
-        weight: Weight w, >= 0; 0 switches it off.
-        target: Rate f, >= 0. For graded spikes it is the mean of $\max(0, h)$, about twice their number.
-
-    Raises:
-        ValueError: If an argument is negative.
-    """
-
-    weight: float = 0.0
-    target: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("weight", "target"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"FiringRate: {name} must be >= 0, got {getattr(self, name)}")
-
-    def __call__(self, spikes: Sequence[Tensor], inside: Tensor | None = None) -> Tensor:
-        """Penalty of a batch.
-
-        Args:
-            spikes: Spikes of each layer, (T, batch, neuron).
-            inside: Which frames count, as in `mean_rates`.
-
-        Returns:
-            A scalar, the mean over layers.
-        """
-        rates = [mean_rates(layer, inside) for layer in spikes]
-        return self.weight * torch.stack([(r - self.target).square().mean() for r in rates]).mean()
-
-
-def mean_rates(spikes: Tensor, inside: Tensor | None = None) -> Tensor:
-    """Mean output of each neuron per step, over the steps that count.
-
-    Args:
-        spikes: Time first, (T, batch, neuron).
-        inside: Which frames of each sequence count, bool (frames, batch), T a multiple of frames; None: all.
-
-    Returns:
-        (neuron,).
-
-    Examples:
-        >>> spikes = torch.tensor([1.0, 0.0, 1.0, 1.0])[:, None, None]
-        >>> mean_rates(spikes), mean_rates(spikes, torch.tensor([[True], [False]]))
-        (tensor([0.7500]), tensor([0.5000]))
-    """
-    if inside is None:
-        return spikes.flatten(0, -2).mean(dim=0)
-    steps = inside.repeat_interleave(len(spikes) // len(inside), dim=0)
-    weights = steps.flatten().to(spikes.dtype)
-    return weights @ spikes.flatten(0, 1) / weights.sum()
 
 
 def spike_counts(spikes: Tensor, *, graded: bool) -> Tensor:

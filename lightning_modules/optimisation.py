@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
@@ -10,9 +11,11 @@ import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
+from lightning_modules.schedules import WarmUp
+
 __all__ = ["Interval", "Scheduler", "optimisation"]
 
-Scheduler: TypeAlias = Literal["cosine", "one_cycle"] | LRSchedulerCallable | None
+Scheduler: TypeAlias = Literal["cosine", "one_cycle"] | WarmUp | LRSchedulerCallable | None
 Interval: TypeAlias = Literal["epoch", "step"]
 
 
@@ -31,8 +34,8 @@ def optimisation(
         optimizer: Makes the optimiser from the parameters.
         scheduler: Makes a learning-rate schedule from the optimiser; "cosine" lets the rate fall to zero over the run
             as half a period of a cosine, "one_cycle" lets it rise to the optimiser's rate first, for 30 % of the run;
-            None keeps it constant.
-        interval: Whether `scheduler` advances every "epoch" or "step"; the named ones do every step.
+            a `WarmUp` says more exactly how it rises and falls; None keeps it constant.
+        interval: Whether `scheduler` advances every "epoch" or "step"; the named ones and `WarmUp` do every step.
         lr_factors: Factors of the learning rate for parameters of a given name.
 
     Returns:
@@ -56,6 +59,10 @@ def optimisation(
             schedule = kinds.CosineAnnealingLR(made, T_max=steps)
         else:
             schedule = kinds.OneCycleLR(made, rates, total_steps=steps)
+    elif isinstance(scheduler, WarmUp):
+        interval = "step"
+        total = module.trainer.estimated_stepping_batches
+        schedule = scheduler.schedule(made, total=total, per_epoch=_steps_per_epoch(module.trainer))
     else:
         schedule = scheduler(made)
     options = {"scheduler": schedule, "interval": interval}
@@ -63,6 +70,12 @@ def optimisation(
     if monitor is not None:
         options["monitor"] = monitor
     return {"optimizer": made, "lr_scheduler": options}
+
+
+def _steps_per_epoch(trainer: pl.Trainer) -> float:
+    """Steps of the optimiser in an epoch, inf if unknown; the trainer must have seen its data."""
+    batches = trainer.num_training_batches / trainer.accumulate_grad_batches
+    return math.ceil(batches) if batches < math.inf else batches
 
 
 def _groups(module: pl.LightningModule, lr_factors: Mapping[str, float]) -> Any:
