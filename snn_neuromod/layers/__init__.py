@@ -4,9 +4,10 @@ from snn_neuromod.layers.alif import ALIF, STDPALIF
 from snn_neuromod.layers.base import Layer
 from snn_neuromod.layers.bidirectional import Bidirectional
 from snn_neuromod.layers.izhikevich import Izhikevich
-from snn_neuromod.layers.parameters import Normal, Uniform
+from snn_neuromod.layers.parameters import LogNormal, Normal, Uniform
 from snn_neuromod.layers.readout import LeakyIntegrator, LeakyReadout, PopulationReadout
 from snn_neuromod.layers.recurrent import Recurrent, RecurrentState
+from snn_neuromod.layers.smoothing import Smoothing
 from snn_neuromod.layers.src import BSRC, MSRC, SRC
 from snn_neuromod.layers.stack import RecurrentStack
 
@@ -21,10 +22,12 @@ __all__ = [
     "Layer",
     "LeakyIntegrator",
     "LeakyReadout",
+    "LogNormal",
     "Normal",
     "PopulationReadout",
     "Recurrent",
     "RecurrentStack",
     "RecurrentState",
+    "Smoothing",
     "Uniform",
 ]

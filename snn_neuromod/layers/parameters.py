@@ -60,7 +60,34 @@ class Normal:
         return torch.empty(num_neurons).normal_(self.mean, self.std)
 
 
-Value: TypeAlias = float | Tensor | Sequence[float] | Uniform | Normal
+@dataclass(frozen=True)
+class LogNormal:
+    r"""One value per neuron, $m\, e^{\sigma n}$ with n ~ N(0, 1), drawn when the layer is made.
+
+    Positive whatever is drawn, as time constants must be.
+
+    Args:
+        median: Median m, > 0.
+        sigma: Standard deviation $\sigma$ of the logarithm, > 0.
+
+    Raises:
+        ValueError: If an argument is not positive.
+    """
+
+    median: float
+    sigma: float
+
+    def __post_init__(self) -> None:
+        for name in ("median", "sigma"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"LogNormal: {name} must be > 0, got {getattr(self, name)}")
+
+    def sample(self, num_neurons: int) -> Tensor:
+        """Draw with PyTorch's global generator, shape (num_neurons,)."""
+        return torch.empty(num_neurons).log_normal_(math.log(self.median), self.sigma)
+
+
+Value: TypeAlias = float | Tensor | Sequence[float] | Uniform | Normal | LogNormal
 """What a layer accepts as a parameter: a number for all neurons, one per neuron, or a distribution."""
 
 
@@ -174,7 +201,7 @@ def register(
         ValueError: If the value is outside its range or does not have one element per neuron.
     """
     who = type(module).__name__
-    if isinstance(value, Uniform | Normal):
+    if isinstance(value, Uniform | Normal | LogNormal):
         if num_neurons is None:
             raise ValueError(
                 f"{who}: {name} must be a number where the number of neurons is not given"

@@ -10,7 +10,7 @@ import torch
 from torch.testing import assert_close
 
 import snn_neuromod as nm
-from snn_neuromod.layers import Normal, Uniform
+from snn_neuromod.layers import LogNormal, Normal, Uniform
 from snn_neuromod.layers.parameters import Range
 
 
@@ -84,6 +84,8 @@ def test_ranges(allowed: Range, inside: list[float], outside: list[float], text:
         ),
         (lambda: Uniform(1.0, 1.0), "Uniform: high must be > low, got low=1.0, high=1.0"),
         (lambda: Uniform(0.0, math.nan), "Uniform: high must be > low"),
+        (lambda: LogNormal(0.0, 1.0), "LogNormal: median must be > 0, got 0.0"),
+        (lambda: LogNormal(1.0, math.nan), "LogNormal: sigma must be > 0, got nan"),
         (lambda: Normal(1.0, 0.0), "Normal: std must be > 0, got 0.0"),
     ],
 )
@@ -99,6 +101,20 @@ def test_distributions() -> None:
     assert layer.modulation.mean().item() == pytest.approx(1.0, abs=0.02)
     assert layer.b.mean().item() == pytest.approx(0.2, abs=0.01)
     assert layer.b.std().item() == pytest.approx(0.1, abs=0.01)
+
+
+def test_distributed_time_constants() -> None:
+    """Drawn once per neuron, fixed or learned; the neurons then decay each in its own time."""
+    layer = nm.ALIF(4000, tau_mem=LogNormal(20.0, 0.3), beta=Uniform(0.1, 0.2), learn=["tau_mem"])
+    assert (layer.tau_mem > 0).all()
+    assert layer.tau_mem.median().item() == pytest.approx(20.0, rel=0.03)
+    assert layer.tau_mem.log().std().item() == pytest.approx(0.3, rel=0.05)
+    assert isinstance(layer.tau_mem, torch.nn.Parameter)
+    assert set(dict(layer.named_buffers())) == {"tau_adapt", "beta", "v_th"}
+    current = torch.zeros(11, 1, 4000)
+    current[0] = 0.5
+    _, state = layer(current)
+    assert_close(state.v[0], 0.5 * torch.exp(-10 / layer.tau_mem), rtol=1e-4, atol=1e-6)
 
 
 def test_draws_outside_the_range_are_rejected() -> None:
