@@ -33,7 +33,7 @@ def matrix(steps: int, kind: dict[str, Any]) -> Tensor:
     """Normalised weights (t, s) of the definition."""
     gap = torch.arange(steps)[:, None] - torch.arange(steps)
     if "tau" in kind:
-        weights = torch.exp(-gap.abs() * kind.get("dt", 1.0) / kind["tau"]).double()
+        weights = torch.exp(-gap.abs().double() * kind.get("dt", 1.0) / kind["tau"])
     else:
         reach = kind["window"] // 2 if kind.get("centred") else kind["window"] - 1
         weights = (gap.abs() <= reach).double()
