@@ -6,7 +6,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from pytorch_lightning import Trainer
 
 from lightning_modules.data.loader import KeyedDataModule, ResumableLoader
 from snn_neuromod.data.phones.corpus import Corpus, Split
@@ -137,9 +136,7 @@ class PhoneFramesData(KeyedDataModule):
         return self._loader(FramePieces(frames, by_length=True))
 
     def on_after_batch_transfer(self, batch: FrameBatch, dataloader_idx: int) -> FrameBatch:
-        # In mixed precision features stay in float32; autocast turns them where it is safe.
-        dtype = cast(Trainer, self.trainer).lightning_module.dtype
-        return batch._replace(features=batch.features.to(cast(torch.dtype, dtype)))
+        return batch  # the trainer's precision converts floating point by itself
 
     def state_dict(self) -> dict[str, Any]:
         mean, std = (torch.from_numpy(array) for array in self.statistics)
