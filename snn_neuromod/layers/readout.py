@@ -69,7 +69,7 @@ class LeakyReadout(nn.Module):
     Args:
         in_features: Number of neurons read.
         out_features: Number of outputs.
-        tau_out: Time constant in ms, > 0; inf sums without a leak.
+        tau_out: Time constant in ms, > 0, one for all outputs or one for each; inf sums without a leak.
         dt: Time step in ms, > 0.
         feedback: How the error reaches the neurons: "symmetric" through W_out, "random" through fixed weights
             B ~ N(0, 1), "adaptive" through a B that starts at random and receives W_out's gradient.
@@ -103,7 +103,7 @@ class LeakyReadout(nn.Module):
         in_features: int,
         out_features: int,
         *,
-        tau_out: float = 20.0,
+        tau_out: Value = 20.0,
         dt: float = 1.0,
         feedback: Feedback = "symmetric",
         bias: bool = True,

@@ -1,5 +1,6 @@
-"""e-prop: learning signals and feedback weights."""
+"""e-prop in three forms that agree: autograd rule, explicit eligibility traces, online; and feedback weights."""
 
-from snn_neuromod.learning.eprop import feedback
+from snn_neuromod.learning.eprop import feedback, online, rule, traces
+from snn_neuromod.learning.eprop.online import OnlineEprop
 
-__all__ = ["feedback"]
+__all__ = ["OnlineEprop", "feedback", "online", "rule", "traces"]

@@ -1,0 +1,213 @@
+r"""Values that remember how they came about: what a segment of a sequence needs to know of all segments before it.
+
+A variable y of neuron j at the start of a segment (membrane, adaptation, filtered spikes, ...) depends on all earlier
+input through the weights. With presynaptic spikes held fixed, as e-prop does, that dependence is a number for each
+synapse, its eligibility trace $\epsilon^y_{ji} = \partial y_j / \partial W_{ji}$. `carry` attaches the traces to the
+values as their derivatives, so that the gradient of a segment reaches the weights also through what came before it;
+`advance` takes them to the segment's end:
+
+$$
+\epsilon^y \leftarrow \sum_x \frac{\partial y}{\partial x} \epsilon^x
++ \sum_t \frac{\partial y}{\partial I_t} s_t^\top
+$$
+
+where x runs over the values at the segment's start, $I_t$ is the input current and $s_t$ the presynaptic spikes. The
+derivatives come from one reverse pass over the segment for each y, and the sum over its steps is one batched matrix
+product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+BLOCK_ELEMENTS = 1 << 19
+"""Synapses times samples that are advanced at once, so that they stay in cache."""
+
+
+class Traces(NamedTuple):
+    """Eligibility traces of one layer.
+
+    Attributes:
+        synapses: Trace of each variable by its name, (batch, neuron, synapse); absent where it is zero.
+        parameters: Derivative by each of the neurons' own parameters, (variable, parameter) -> (batch, neuron).
+    """
+
+    synapses: dict[str, Tensor]
+    parameters: dict[tuple[str, str], Tensor]
+
+
+class Sensitivities(NamedTuple):
+    """Derivatives of the variables at a segment's end.
+
+    Attributes:
+        inputs: By the input currents, variable -> (steps, batch, neuron).
+        starts: By the variables at the segment's start, (variable, variable at the start) -> (batch, neuron).
+        parameters: By the neurons' own parameters, (variable, parameter) -> (batch, neuron).
+    """
+
+    inputs: dict[str, Tensor]
+    starts: dict[tuple[str, str], Tensor]
+    parameters: dict[tuple[str, str], Tensor]
+
+
+class _Carry(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, traces: Traces, names: list[str], parameter_names: list[str], *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        ctx.names, ctx.parameter_names, ctx.by_parameter = names, parameter_names, traces.parameters
+        ctx.traced = list(traces.synapses)
+        ctx.save_for_backward(*traces.synapses.values())
+        ctx.set_materialize_grads(False)
+        return tuple(value.clone() for value in tensors[1 + len(parameter_names) :])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
+        try:
+            traces = dict(zip(ctx.traced, ctx.saved_tensors, strict=True))
+        except RuntimeError as error:  # autograd found that `advance` has overwritten them
+            raise RuntimeError(
+                "OnlineEprop: the loss of a step or segment must be sent back before the next one is run; "
+                "call backward() after each, or run all of them as one segment"
+            ) from error
+        weights: Tensor | None = None
+        parameters: dict[str, Tensor] = {}
+        for y, grad in zip(ctx.names, grads, strict=True):
+            if grad is None:
+                continue
+            if y in traces and grad.any():
+                by_synapse = torch.bmm(grad.T.unsqueeze(1), traces[y].transpose(0, 1)).squeeze(1)
+                weights = by_synapse if weights is None else weights.add_(by_synapse)
+            for (variable, parameter), trace in ctx.by_parameter.items():
+                if variable == y:
+                    earlier = parameters.get(parameter, 0.0)
+                    parameters[parameter] = earlier + grad * trace
+        found = [parameters.get(name) for name in ctx.parameter_names]
+        return None, None, None, weights, *found, *(None for _ in grads)
+
+
+def carry(
+    values: Mapping[str, Tensor],
+    traces: Traces,
+    weights: Tensor,
+    parameters: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
+    """The same values, with their traces as derivatives.
+
+    Args:
+        values: Variables at the start of a segment, each (batch, neuron).
+        traces: Their eligibility traces; the values take hold of them, not of copies.
+        weights: Weights of the synapses, (neuron, synapse).
+        parameters: The neurons' own parameters that are learned, each (batch, neuron).
+
+    Returns:
+        The values; their gradient reaches `weights` and `parameters`.
+    """
+    names = list(values)
+    out = _Carry.apply(
+        traces, names, list(parameters), weights, *parameters.values(), *values.values()
+    )
+    return dict(zip(names, out, strict=True))
+
+
+def sensitivities(
+    ends: Mapping[str, Tensor],
+    current: Tensor,
+    starts: Mapping[str, Tensor],
+    parameters: Mapping[str, Tensor],
+) -> Sensitivities:
+    """Derivatives of variables at a segment's end; what is zero is left out.
+
+    Args:
+        ends: The variables at the segment's end, with their graph, each (batch, neuron).
+        current: Input currents of the segment, (steps, batch, neuron).
+        starts: The variables at its start.
+        parameters: The neurons' own parameters that are learned, each (batch, neuron).
+
+    Returns:
+        One number for each neuron, since neurons of a layer do not see one another but through spikes.
+    """
+    found = Sensitivities({}, {}, {})
+    inputs = [current, *starts.values(), *parameters.values()]
+    for y, end in ends.items():
+        if not end.requires_grad:
+            continue
+        by_current, *others = torch.autograd.grad(
+            end.sum(), inputs, retain_graph=True, allow_unused=True
+        )
+        if by_current is not None and by_current.any():
+            found.inputs[y] = by_current
+        for x, by in zip([*starts, *parameters], others, strict=True):
+            if by is not None and by.any():
+                (found.starts if x in starts else found.parameters)[y, x] = by
+    return found
+
+
+def advance(traces: Traces, by: Sensitivities, sources: Tensor) -> Traces:
+    """Take the traces from a segment's start to its end.
+
+    Args:
+        traces: At its start; the synapses' are overwritten.
+        by: Derivatives of the variables at its end.
+        sources: What the synapses brought, (steps, batch, synapse).
+
+    Returns:
+        The traces at its end.
+    """
+    synapses = dict(traces.synapses)
+    onwards = [y for y, x in by.starts if x in synapses]
+    reads = {
+        y: [x for x in synapses if (y, x) in by.starts]
+        for y in dict.fromkeys([*synapses, *onwards, *by.inputs])
+    }
+    shape = (*sources.shape[1:2], *next(iter(by.inputs.values())).shape[-1:], sources.shape[-1])
+    for y in reads:
+        if y not in synapses:
+            synapses[y] = sources.new_zeros(shape)
+    batch = sources.shape[1]
+    size = max(1, BLOCK_ELEMENTS // (shape[1] * shape[2]))
+    for start in range(0, batch, size):
+        _advance_block(synapses, reads, by, sources, slice(start, start + size))
+    parameters = dict(by.parameters)
+    for (y, x), factor in by.starts.items():
+        for (variable, parameter), earlier in traces.parameters.items():
+            if variable == x:
+                more = factor * earlier
+                known = parameters.get((y, parameter))
+                parameters[y, parameter] = more if known is None else known + more
+    return Traces(synapses, parameters)
+
+
+def _advance_block(
+    synapses: Mapping[str, Tensor],
+    reads: Mapping[str, list[str]],
+    by: Sensitivities,
+    sources: Tensor,
+    block: slice,
+) -> None:
+    """`advance` for some samples, in place wherever nothing reads the old trace any more."""
+    traces = {name: trace[block] for name, trace in synapses.items()}
+    seen = sources[:, block].transpose(0, 1)
+    waiting, late = list(reads), {}
+    while waiting:
+        unread = [y for y in waiting if not any(y in reads[z] for z in waiting if z != y)]
+        y = unread[0] if unread else waiting[0]
+        waiting.remove(y)
+        trace = traces[y] if unread else traces[y].clone()
+        if y in reads[y]:
+            trace.mul_(by.starts[y, y][block].unsqueeze(-1))
+        else:
+            trace.zero_()
+        for x in reads[y]:
+            if x != y:
+                trace.addcmul_(by.starts[y, x][block].unsqueeze(-1), traces[x])
+        if y in by.inputs:
+            trace.baddbmm_(by.inputs[y][:, block].permute(1, 2, 0), seen)
+        if not unread:
+            late[y] = trace
+    for y, trace in late.items():
+        traces[y].copy_(trace)

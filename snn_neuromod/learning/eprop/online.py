@@ -1,0 +1,244 @@
+r"""e-prop online: forwards in time, with memory that does not grow with the sequence.
+
+`OnlineEprop` runs a recurrent layer and its readout one step, or one segment of steps, at a time. What it gives is
+attached to the weights as if the whole past were in the graph, through eligibility traces that it carries along; so
+`loss.backward()` after each step adds that step's share of e-prop's gradient to `.grad`, and the shares of all steps
+add up to the gradient of the whole sequence exactly. Weights may be changed at any time: after each step, every k
+steps, or at the end.
+
+For each synapse and sample the traces take one number for each state variable of the neuron and one for each distinct
+time constant of the readout; their update is described in `snn_neuromod.learning.eprop.carried`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from snn_neuromod.learning.eprop import network
+from snn_neuromod.learning.eprop.carried import Sensitivities, Traces, advance, carry, sensitivities
+from snn_neuromod.learning.eprop.feedback import linear_with_feedback
+
+
+class OnlineEprop:
+    r"""A recurrent layer and its readout, run and learned from step by step.
+
+    Args:
+        layer: A `Recurrent` around any neuron, or a `RecurrentStack` with `credit="broadcast"`. Its `learning_rule` is
+            not read: online, the rule is e-prop.
+        readout: A `LeakyReadout` of the layer's spikes, with any feedback.
+
+    Raises:
+        TypeError: If `layer` or `readout` is of another kind.
+        ValueError: If a stack passes credit through its layers, which local traces cannot follow.
+
+    Examples:
+        >>> import torch
+        >>> from snn_neuromod import ALIF, LeakyReadout, Recurrent
+        >>> layer, readout = Recurrent(ALIF(20), in_features=5), LeakyReadout(20, 3)
+        >>> optimiser = torch.optim.Adam([*layer.parameters(), *readout.parameters()])
+        >>> online = OnlineEprop(layer, readout)
+        >>> for x, target in zip(torch.rand(40, 8, 5), torch.rand(40, 8, 3)):
+        ...     y, spikes = online.step(x)
+        ...     (y - target).square().sum().backward()
+        >>> optimiser.step()
+    """
+
+    def __init__(self, layer: nn.Module, readout: nn.Module) -> None:
+        layers = network.local_layers("OnlineEprop", layer, readout)
+        self.layer = layer
+        self.readout: Any = readout
+        self._layers = layers
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the past: states, traces and outputs start anew with the next step."""
+        self._runs: list[_Run] = []
+        self._output: _Output | None = None
+
+    def step(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Advance by one step.
+
+        Args:
+            x: Input of this step, (batch, in_features).
+
+        Returns:
+            y: Output of the readout, (batch, out_features).
+            spikes: (batch, neuron).
+
+        Raises:
+            ValueError: If `x` has another shape, or another batch size than the steps before.
+        """
+        y, spikes = self.segment(x.unsqueeze(0))
+        return y[0], spikes[0]
+
+    def segment(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Advance by several steps at once, which is faster; the gradient is the same.
+
+        The loss of a segment must be sent back before the next one is run.
+
+        Args:
+            x: Input, time first, (T, batch, in_features).
+
+        Returns:
+            y: Outputs of the readout, (T, batch, out_features).
+            spikes: (T, batch, neuron).
+
+        Raises:
+            ValueError: If `x` has another shape, or another batch size than the segments before.
+        """
+        if x.ndim != 3 or x.shape[0] == 0:
+            raise ValueError(
+                f"OnlineEprop: x must have shape (T, batch, in_features) with at least one step, got {tuple(x.shape)}"
+            )
+        if self._output is not None and x.shape[1] != len(self._output.y):
+            raise ValueError(
+                f"OnlineEprop: x must have the batch size {len(self._output.y)} of the steps before, "
+                f"got {x.shape[1]}; call reset() between sequences"
+            )
+        with torch.enable_grad():
+            return self._segment(x)
+
+    def _segment(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        groups = network.decays(self.readout, x.dtype)
+        if self._output is None:
+            zeros = x.new_zeros(x.shape[1], self.readout.w_out.shape[0])
+            self._output = _Output(zeros, zeros[0])
+        emitted, filtered, runs = [], [], []
+        for r, layer in enumerate(self._layers):
+            run = self._runs[r] if self._runs else _start(layer, x[0], len(groups))
+            spikes, carried, run = _advance(layer, run, x, groups)
+            emitted.append(spikes)
+            filtered.append(carried)
+            runs.append(run)
+            x = spikes.detach()
+        spikes = torch.cat(emitted, -1)
+        past = [torch.cat(parts, -1) for parts in zip(*filtered, strict=True)]
+        y, output = _read(self.readout, spikes, past, groups, self._output)
+        self._runs, self._output = runs, output
+        return y, spikes
+
+
+class _Run(NamedTuple):
+    """What one layer keeps between segments: state, filtered spikes and traces; the latter before the last segment."""
+
+    state: Any
+    filtered: tuple[Tensor, ...]
+    traces: Traces
+    by: Sensitivities | None
+    sources: Tensor | None
+
+
+class _Output(NamedTuple):
+    """What the readout keeps: outputs of its filter, (batch, out), and filtered ones, (out,)."""
+
+    y: Tensor
+    ones: Tensor
+
+
+def _start(layer: Any, x: Tensor, num_groups: int) -> _Run:
+    state = layer.initial_state(x)
+    v = state.neuron[0].detach()
+    filtered = tuple(torch.zeros_like(v) for _ in range(num_groups))
+    return _Run(state, filtered, Traces({}, {}), None, None)
+
+
+def _filter_names(num_groups: int) -> list[str]:
+    return [f"filtered {g}" for g in range(num_groups)]
+
+
+def _advance(
+    layer: Any, run: _Run, x: Tensor, groups: list[network.Group]
+) -> tuple[Tensor, list[Tensor], _Run]:
+    """Run a layer over one segment: spikes, filtered spikes at the segment's start, and what it keeps."""
+    traces = run.traces
+    if run.by is not None and run.sources is not None:
+        traces = advance(traces, run.by, run.sources)
+    w_in, w_rec = network.weights(layer)
+    current = torch.nn.functional.linear(x, w_in)
+    if not current.requires_grad:
+        current.requires_grad_()
+    learned = _learned(layer, current)
+    values = {
+        **run.state.neuron._asdict(),
+        **dict(zip(_filter_names(len(groups)), run.filtered, strict=True)),
+    }
+    weights = torch.cat([w_in, w_rec], 1)
+    starts = carry(values, traces, weights, learned)
+    here = {name: value.clone() for name, value in learned.items()}  # apart from what `carry` saw
+    fields = run.state.neuron._fields
+    spikes, neuron = layer.neuron._forward(
+        current,
+        type(run.state.neuron)(*(starts[name] for name in fields)),
+        here,
+        w_rec=w_rec,
+        spikes=run.state.spikes,
+        through_time=False,
+    )
+    past = [starts[name] for name in _filter_names(len(groups))]
+    filtered = [
+        _filter(group.kappa, before, spikes) for group, before in zip(groups, past, strict=True)
+    ]
+    ends = {**neuron._asdict(), **dict(zip(_filter_names(len(groups)), filtered, strict=True))}
+    by = sensitivities(ends, current, starts, here)
+    earlier = torch.cat([run.state.spikes[None], spikes[:-1].detach()])
+    sources = torch.cat([x.detach(), earlier], -1)
+    state = type(run.state)(type(neuron)(*(s.detach() for s in neuron)), spikes[-1].detach())
+    return spikes, past, _Run(state, tuple(f.detach() for f in filtered), traces, by, sources)
+
+
+def _learned(layer: Any, current: Tensor) -> dict[str, Tensor]:
+    """Parameters of the neurons that are learned, one value for each sample and neuron."""
+    params: Mapping[str, Tensor] = layer.neuron.params(current.dtype)._asdict()
+    return {
+        name: value.expand(current.shape[1:])
+        for name, value in params.items()
+        if value.requires_grad
+    }
+
+
+def _powers(kappa: Tensor, num_steps: int) -> Tensor:
+    """kappa^(T-1), ..., kappa, 1."""
+    return kappa ** torch.arange(num_steps - 1, -1, -1, dtype=kappa.dtype, device=kappa.device)
+
+
+def _filter(kappa: Tensor, before: Tensor, spikes: Tensor) -> Tensor:
+    """Filtered spikes after a segment, (batch, neuron)."""
+    powers = _powers(kappa, len(spikes))
+    return kappa ** len(spikes) * before + torch.einsum("t,tbn->bn", powers, spikes)
+
+
+def _read(
+    readout: Any,
+    spikes: Tensor,
+    past: list[Tensor],
+    groups: list[network.Group],
+    output: _Output,
+) -> tuple[Tensor, _Output]:
+    """Run the readout over one segment; its state reaches weights and feedback through the filtered spikes."""
+    parts = []
+    for group, filtered in zip(groups, past, strict=True):
+        w_out = readout.w_out[group.outputs]
+        if readout.b_feedback is None:
+            parts.append(torch.nn.functional.linear(filtered, w_out))
+        else:
+            b = readout.b_feedback[group.outputs]
+            parts.append(linear_with_feedback(filtered, w_out, b))
+    order = torch.cat([group.outputs for group in groups])
+    weighted = torch.cat(parts, -1)[:, order.argsort()]
+    kappa = network.decay(readout, spikes.dtype)
+    inside = readout.bias is not None and readout.bias_inside
+    from_past = network.gain(readout, kappa) * (
+        weighted + readout.bias * output.ones if inside else weighted
+    )
+    start = output.y + (
+        from_past - from_past.detach()
+    )  # the state's own value, also after an update
+    y, state = readout(spikes, type(readout.filter.initial_state(start))(start))
+    ones = output.ones
+    for _ in range(len(spikes)):
+        ones = kappa * ones + 1
+    return y, _Output(state.y.detach(), ones)

@@ -1,0 +1,192 @@
+"""Online e-prop: weights that change on the way, memory, segments, errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+import snn_neuromod as nm
+from snn_neuromod.dynamics import scan
+from snn_neuromod.learning.eprop import OnlineEprop, rule, traces
+from tests.learning.cases import INPUTS, NEURONS, Problem, assert_live, loss_from, online, sequence
+
+ALIF = Problem(nm.ALIF, "", {"tau_mem": 8.0, "refractory": 2, "learn": ["beta"]})
+
+
+def test_the_gradient_after_a_change_of_weights_follows_the_traces_of_the_old_ones() -> None:
+    """Two sets of weights, one for each half; the loss of the second half reaches both."""
+    (layer, readout), x, half = ALIF.make(), sequence(), 9
+    run = OnlineEprop(layer, readout)
+    run.segment(x[:half])
+    first = {name: p.detach().clone() for name, p in rule.learned(layer, readout).items()}
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for p in layer.parameters():
+            p.add_(0.05 * torch.randn(p.shape, generator=generator, dtype=p.dtype))
+        layer.w_rec.fill_diagonal_(0.0)
+    y, spikes = run.segment(x[half:])
+    assert_live(spikes)
+    loss_from(half)(y, spikes).backward()
+
+    old = [first["layer." + n].requires_grad_() for n in ("w_in", "w_rec", "neuron.beta")]
+    new = [
+        p.detach().clone().requires_grad_() for p in (layer.w_in, layer.w_rec, layer.neuron.beta)
+    ]
+    state, z = layer.neuron.initial_state(x[0] @ layer.w_in.T), None
+    emitted = []
+    for part, (w_in, w_rec, beta) in ((x[:half], old), (x[half:], new)):
+        z, state = scan(
+            layer.neuron.dynamics.step, layer.neuron.params(x.dtype)._replace(beta=beta), state,
+            part @ w_in.T, w_rec=w_rec, spikes=None if z is None else z[-1], through_time=False,
+            **layer.neuron.step_options(),
+        )  # fmt: skip
+        emitted.append(z)
+    outputs, _ = readout(torch.cat(emitted))
+    loss = loss_from(half)(outputs[half:], emitted[1])
+    for a, b, p in zip(
+        torch.autograd.grad(loss, old, retain_graph=True), torch.autograd.grad(loss, new),
+        (layer.w_in, layer.w_rec, layer.neuron.beta), strict=True,
+    ):  # fmt: skip
+        assert a.norm() > 1e-3 * b.norm(), "nothing reaches the weights of the first half"
+        expected = a + b if a.ndim == 1 or a.shape[1] == INPUTS else (a + b).fill_diagonal_(0.0)
+        assert_close(p.grad, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_steps_and_segments_give_the_outputs_of_the_layer() -> None:
+    (layer, readout), x = ALIF.make(), sequence()
+    spikes, _ = layer(x)
+    y, _ = readout(spikes)
+    run = OnlineEprop(layer, readout)
+    for length in (1, 4, 15):
+        run.reset()
+        parts = [run.segment(x[start : start + length]) for start in range(0, len(x), length)]
+        assert torch.equal(torch.cat([s for _, s in parts]), spikes)
+        assert_close(torch.cat([out for out, _ in parts]), y, rtol=1e-12, atol=1e-12)
+    run.reset()
+    steps = [run.step(x_t) for x_t in x]
+    assert torch.equal(torch.stack([s for _, s in steps]), spikes)
+
+
+def test_learning_online_learns() -> None:
+    """The loss falls while the weights change at every fifth step."""
+    (layer, readout), x = ALIF.make(), sequence(4, 60)
+    optimiser = torch.optim.Adam([*layer.parameters(), *readout.parameters()], lr=0.02)
+    run, losses = OnlineEprop(layer, readout), []
+    for _ in range(20):
+        run.reset()
+        losses.append(0.0)
+        for start in range(0, 60, 5):
+            y, spikes = run.segment(x[start : start + 5])
+            loss = loss_from(start)(y, 0 * spikes)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            losses[-1] += loss.item()
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def held(value: Any) -> int:
+    """Elements of all tensors in a nest of tuples, lists and dictionaries."""
+    if isinstance(value, Tensor):
+        return value.numel()
+    if isinstance(value, dict):
+        return sum(held(v) for v in value.values())
+    return sum(held(v) for v in value) if isinstance(value, tuple | list) else 0
+
+
+def nodes(tensor: Tensor) -> int:
+    seen, waiting = set(), [tensor.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [below for below, _ in node.next_functions]
+    return len(seen)
+
+
+def test_memory_does_not_grow_with_the_sequence() -> None:
+    (layer, readout), x = ALIF.make(), sequence(num_steps=60)
+    run, sizes = OnlineEprop(layer, readout), []
+    for x_t in x:
+        y, _ = run.step(x_t)
+        y.sum().backward(retain_graph=True)
+        sizes.append((held([run._runs, run._output]), nodes(y)))
+    assert sizes[59] == sizes[10]
+    assert sizes[59][0] > 4 * x.shape[1] * NEURONS * (INPUTS + NEURONS)
+
+
+@pytest.mark.parametrize("feedback", ["symmetric", "random", "adaptive"])
+def test_stacks_of_layers(feedback: Any) -> None:
+    torch.manual_seed(0)
+    lower = nm.Recurrent(nm.ALIF(4, v_th=0.6, learn=["beta"]), INPUTS)
+    stack = nm.RecurrentStack([lower, nm.Recurrent(nm.STDPALIF(6, v_th=0.4), 4)]).double()
+    readout = nm.LeakyReadout(10, 2, tau_out=6.0, feedback=feedback).double()
+    with torch.no_grad():
+        stack.layers[0].w_in.add_(0.2)
+        stack.layers[1].w_in.add_(1.0)
+    x = sequence()
+    spikes, _ = stack(x)
+    assert_live(spikes[..., :4])
+    assert_live(spikes[..., 4:])
+
+    def loss(y: Tensor, spikes: Tensor) -> Tensor:
+        return (y - 1).square().sum() + spikes.sum()
+
+    expected = rule.gradients(stack, readout, x, loss)
+    explicit = traces.gradients(stack, readout, x, loss)
+    run = OnlineEprop(stack, readout)
+    for start in range(0, len(x), 6):
+        loss(*run.segment(x[start : start + 6])).backward()
+    for name, p in rule.learned(stack, readout).items():
+        assert expected[name].norm() > 0, name
+        assert_close(explicit[name], expected[name], rtol=1e-10, atol=1e-12)
+        assert_close(p.grad, expected[name], rtol=1e-10, atol=1e-12)
+
+
+def test_single_precision_is_close() -> None:
+    (layer, readout), x = ALIF.make(), sequence()
+    expected = online(layer, readout, x, 5)
+    layer, readout = layer.float(), readout.float()
+    found = online(layer, readout, x.float(), 5)
+    for name, grad in expected.items():
+        assert found[name].dtype == torch.float32
+        assert (found[name] - grad).norm() < 1e-5 * grad.norm()
+
+
+def test_without_gradients_the_traces_go_on() -> None:
+    (layer, readout), x = ALIF.make(), sequence()
+    results = []
+    for enabled in (True, False):
+        layer.zero_grad()
+        run = OnlineEprop(layer, readout)
+        with torch.set_grad_enabled(enabled):
+            run.segment(x[:10])
+        loss_from(10)(*run.segment(x[10:])).backward()
+        results.append(layer.w_in.grad.clone())
+    assert torch.equal(*results)
+
+
+def test_errors() -> None:
+    (layer, readout), x = ALIF.make(), sequence()
+    with pytest.raises(TypeError, match="layer must be a Recurrent or a RecurrentStack, got ALIF"):
+        OnlineEprop(nm.ALIF(3), readout)
+    with pytest.raises(TypeError, match="readout must be a LeakyReadout, got Linear"):
+        OnlineEprop(layer, torch.nn.Linear(3, 3))
+    with pytest.raises(ValueError, match="layer must have credit='broadcast', got 'spatial'"):
+        OnlineEprop(nm.RecurrentStack([layer], credit="spatial"), readout)
+    run = OnlineEprop(layer, readout)
+    with pytest.raises(ValueError, match=r"x must have shape \(T, batch, in_features\) with at"):
+        run.segment(x[0])
+    y, _ = run.segment(x)
+    with pytest.raises(ValueError, match=r"batch size 2 of the steps before, got 1; call reset"):
+        run.step(x[0, :1])
+    y, _ = run.step(x[0])
+    run.step(x[0])
+    with pytest.raises(RuntimeError, match="must be sent back before the next one is run"):
+        y.sum().backward()
+    run.reset()
+    assert run.step(x[0, :1])[0].shape == (1, 3)
