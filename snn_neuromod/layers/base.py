@@ -201,6 +201,7 @@ class Layer(nn.Module):
         through_time: bool,
         modulation: Tensor | None = None,
         delays: Delays | None = None,
+        params: Mapping[str, Tensor] | None = None,
     ) -> tuple[Tensor, Any]:
         """Run the neurons over a sequence with weights among them; `layers.Recurrent` is the layer to use.
 
@@ -213,6 +214,7 @@ class Layer(nn.Module):
             through_time: Let the gradient pass through the recurrent weights; False is e-prop.
             modulation: Replaces the modulation of an mSRC or BSRC step by step; broadcastable to `current`.
             delays: Delays of the recurrent weights, `kernels.delays.grouped`; None: one step.
+            params: Values that replace the layer's own in the neuron's `Params`.
 
         Returns:
             spikes: (T, batch, ..., neuron).
@@ -225,7 +227,7 @@ class Layer(nn.Module):
         return self._forward(
             current,
             state,
-            self._override(modulation, current),
+            {**(params or {}), **self._override(modulation, current)},
             w_rec=w_rec,
             spikes=spikes,
             delays=delays,

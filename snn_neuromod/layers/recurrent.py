@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import torch
@@ -194,15 +194,47 @@ class Recurrent(nn.Module):
         w_in, w_rec = self.weights()
         current = functional.linear(x, w_in)
         state = self.initial_state(x[0]) if state is None else RecurrentState(*state)
+        return self.run(
+            current, state, w_rec, through_time=self.learning_rule == "bptt", modulation=modulation
+        )
+
+    def run(
+        self,
+        current: Tensor,
+        state: RecurrentState,
+        w_rec: Tensor,
+        *,
+        through_time: bool,
+        modulation: Tensor | None = None,
+        params: Mapping[str, Tensor] | None = None,
+    ) -> tuple[Tensor, RecurrentState]:
+        """Run the neurons from an input that is weighted already; `forward` is the call to use.
+
+        Args:
+            current: Weighted input, time first, (T, batch, N).
+            state: State before the first step.
+            w_rec: Recurrent weights as they act, (N, N).
+            through_time: Let the gradient pass through the recurrent weights; False is e-prop.
+            modulation: As of `forward`.
+            params: Values that replace the layer's own in the neuron's `Params`.
+
+        Returns:
+            spikes: (T, batch, N).
+            state: State after the last step.
+
+        Raises:
+            ValueError: If `state` does not fit the input.
+        """
         past = self._past(state, current)
         spikes, neuron_state = self.neuron.forward_recurrent(
             current,
             state.neuron,
             w_rec,
             past,
-            through_time=self.learning_rule == "bptt",
+            through_time=through_time,
             modulation=modulation,
             delays=self.delays.groups,
+            params=params,
         )
         return spikes, RecurrentState(neuron_state, spikes[-1], self._earlier(past, spikes))
 

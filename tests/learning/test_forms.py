@@ -24,6 +24,12 @@ SRC_LEARNED = ("alpha", "rho", "r", "r_s", "z_hyp", "z_dep", "b")
 ALIF_LEARNED = {"tau_mem": 8.0, "learn": ("tau_mem", "tau_adapt", "beta", "v_th")}
 LIVE_SRC = {"alpha": 0.5, "rho": 3.0}
 TAUS = [3.0, 20.0, 3.0]
+CHANCE = torch.rand(5, 5, generator=torch.Generator().manual_seed(0))
+DELAYS = {
+    "common": 3,
+    "axonal": torch.tensor([1, 4, 2, 1, 4]),
+    "synaptic": 1 + (4 * CHANCE).long(),
+}
 
 NEURON_CASES = [
     *(
@@ -66,6 +72,12 @@ OPTION_CASES = [
     Problem(nm.ALIF, "parameters per neuron",
             {"tau_mem": [2.0, 4, 8, 16, 30], "tau_adapt": [20.0, 50, 9, 9, 9], "refractory": 1}),
     Problem(nm.ALIF, "shared parameter", {"tau_mem": torch.tensor(8.0), "learn": ["tau_mem"]}),
+    *(
+        Problem(neuron, f"{label} delay", {"tau_mem": 8.0, "learn": ["beta"]}, layer={"delay": delay})
+        for neuron, (label, delay) in itertools.product((nm.ALIF, nm.STDPALIF), DELAYS.items())
+    ),
+    Problem(nm.ALIF, "masks", {"tau_mem": 8.0}, drive=1.0,
+            layer={"mask_in": CHANCE[:, :3] < 0.7, "mask_rec": CHANCE < 0.5, "delay": DELAYS["synaptic"]}),
     *(
         Problem(nm.ALIF, f"feedback {feedback} {readout}", {"tau_mem": 8.0, "refractory": 1},
                 readout={"feedback": feedback, **readout})

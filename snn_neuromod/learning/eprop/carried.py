@@ -18,11 +18,13 @@ product.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from snn_neuromod.learning.eprop.network import Source
 
 BLOCK_ELEMENTS = 1 << 19
 """Synapses times samples that are advanced at once, so that they stay in cache."""
@@ -147,13 +149,13 @@ def sensitivities(
     return found
 
 
-def advance(traces: Traces, by: Sensitivities, sources: Tensor) -> Traces:
+def advance(traces: Traces, by: Sensitivities, sources: Sequence[Source]) -> Traces:
     """Take the traces from a segment's start to its end.
 
     Args:
         traces: At its start; the synapses' are overwritten.
         by: Derivatives of the variables at its end.
-        sources: What the synapses brought, (steps, batch, synapse).
+        sources: What the synapses brought at the segment's steps.
 
     Returns:
         The traces at its end.
@@ -164,11 +166,12 @@ def advance(traces: Traces, by: Sensitivities, sources: Tensor) -> Traces:
         y: [x for x in synapses if (y, x) in by.starts]
         for y in dict.fromkeys([*synapses, *onwards, *by.inputs])
     }
-    shape = (*sources.shape[1:2], *next(iter(by.inputs.values())).shape[-1:], sources.shape[-1])
+    values = sources[0].values
+    shape = (*next(iter(by.inputs.values())).shape[1:], values.shape[-1])
     for y in reads:
         if y not in synapses:
-            synapses[y] = sources.new_zeros(shape)
-    batch = sources.shape[1]
+            synapses[y] = values.new_zeros(shape)
+    batch = shape[0]
     size = max(1, BLOCK_ELEMENTS // (shape[1] * shape[2]))
     for start in range(0, batch, size):
         _advance_block(synapses, reads, by, sources, slice(start, start + size))
@@ -186,12 +189,12 @@ def _advance_block(
     synapses: Mapping[str, Tensor],
     reads: Mapping[str, list[str]],
     by: Sensitivities,
-    sources: Tensor,
+    sources: Sequence[Source],
     block: slice,
 ) -> None:
     """`advance` for some samples, in place wherever nothing reads the old trace any more."""
     traces = {name: trace[block] for name, trace in synapses.items()}
-    seen = sources[:, block].transpose(0, 1)
+    seen = [(source.values[:, block].transpose(0, 1), source.mask) for source in sources]
     waiting, late = list(reads), {}
     while waiting:
         unread = [y for y in waiting if not any(y in reads[z] for z in waiting if z != y)]
@@ -206,7 +209,12 @@ def _advance_block(
             if x != y:
                 trace.addcmul_(by.starts[y, x][block].unsqueeze(-1), traces[x])
         if y in by.inputs:
-            trace.baddbmm_(by.inputs[y][:, block].permute(1, 2, 0), seen)
+            delta = by.inputs[y][:, block].permute(1, 2, 0)
+            for values, mask in seen:
+                if mask is None:
+                    trace.baddbmm_(delta, values)
+                else:
+                    trace.add_(torch.bmm(delta, values).mul_(mask))
         if not unread:
             late[y] = trace
     for y, trace in late.items():

@@ -48,9 +48,74 @@ def local_layers(who: str, layer: nn.Module, readout: nn.Module) -> list[Any]:
     return layers
 
 
-def weights(layer: Any) -> tuple[Tensor, Tensor]:
-    """Input and recurrent weights of a `Recurrent` as they act."""
-    return layer.w_in, layer.w_rec.masked_fill(layer.diagonal, 0.0)
+class Source(NamedTuple):
+    """What some synapses of a layer bring.
+
+    Attributes:
+        values: Inputs and delayed spikes of each step, (steps, batch, synapse).
+        mask: Which synapses those are, (neuron, synapse); None: all.
+    """
+
+    values: Tensor
+    mask: Tensor | None
+
+
+def sources(layer: Any, state: Any, x: Tensor, spikes: Tensor) -> list[Source]:
+    """What the synapses of a layer bring at each step, by distinct delay where it differs from synapse to synapse.
+
+    Args:
+        layer: A `Recurrent`.
+        state: Its state before the first step.
+        x: Inputs, (steps, batch, in_features).
+        spikes: Of all steps but the last, (steps - 1, batch, neuron).
+
+    Returns:
+        The inputs first, then the recurrent spikes, on the synapse axis.
+    """
+    before = [state.spikes[None]] if state.earlier is None else [state.earlier, state.spikes[None]]
+    history = torch.cat([*before, spikes])
+    longest, delay = history.shape[0] - spikes.shape[0], layer.delay
+
+    def delayed(by: int) -> Tensor:
+        return history[longest - by :][: len(x)]
+
+    if isinstance(delay, int):
+        return [Source(torch.cat([x, delayed(delay)], -1), None)]
+    if delay.ndim == 1:
+        seen = torch.empty_like(delayed(1))
+        for by in delay.unique().tolist():
+            seen[..., delay == by] = delayed(by)[..., delay == by]
+        return [Source(torch.cat([x, seen], -1), None)]
+    found: list[Source] = []
+    for by in delay.unique().tolist():
+        inputs = torch.full((len(delay), x.shape[-1]), not found, device=x.device)
+        values = torch.cat([x, delayed(by)], -1)
+        found.append(Source(values, torch.cat([inputs, delay == by], 1)))
+    return found
+
+
+def following(state: Any, neuron: Any, spikes: Tensor) -> Any:
+    """State of a `Recurrent` one step on, from the new state of its neurons and their spikes."""
+    earlier = state.earlier
+    if earlier is not None:
+        earlier = torch.cat([earlier, state.spikes[None]])[1:]
+    return type(state)(neuron, spikes, earlier)
+
+
+def detached(value: Any) -> Any:
+    """A tensor off its graph; anything else as it is."""
+    return value.detach() if isinstance(value, Tensor) else value
+
+
+def by_neuron(found: list[Source]) -> Tensor:
+    """The sources of a single step as every neuron sees them, (batch, neuron or 1, synapse)."""
+    parts = [
+        source.values[0].unsqueeze(1)
+        if source.mask is None
+        else source.values[0].unsqueeze(1) * source.mask
+        for source in found
+    ]
+    return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
 
 
 def decays(readout: Any, dtype: torch.dtype) -> list[Group]:

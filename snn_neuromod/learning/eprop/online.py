@@ -129,7 +129,7 @@ class _Run(NamedTuple):
     filtered: tuple[Tensor, ...]
     traces: Traces
     by: Sensitivities | None
-    sources: Tensor | None
+    sources: list[network.Source]
 
 
 class _Output(NamedTuple):
@@ -143,7 +143,7 @@ def _start(layer: Any, x: Tensor, num_groups: int) -> _Run:
     state = layer.initial_state(x)
     v = state.neuron[0].detach()
     filtered = tuple(torch.zeros_like(v) for _ in range(num_groups))
-    return _Run(state, filtered, Traces({}, {}), None, None)
+    return _Run(state, filtered, Traces({}, {}), None, [])
 
 
 def _filter_names(num_groups: int) -> list[str]:
@@ -155,9 +155,9 @@ def _advance(
 ) -> tuple[Tensor, list[Tensor], _Run]:
     """Run a layer over one segment: spikes, filtered spikes at the segment's start, and what it keeps."""
     traces = run.traces
-    if run.by is not None and run.sources is not None:
+    if run.by is not None:
         traces = advance(traces, run.by, run.sources)
-    w_in, w_rec = network.weights(layer)
+    w_in, w_rec = layer.weights()
     current = torch.nn.functional.linear(x, w_in)
     if not current.requires_grad:
         current.requires_grad_()
@@ -169,24 +169,20 @@ def _advance(
     weights = torch.cat([w_in, w_rec], 1)
     starts = carry(values, traces, weights, learned)
     here = {name: value.clone() for name, value in learned.items()}  # apart from what `carry` saw
-    fields = run.state.neuron._fields
-    spikes, neuron = layer.neuron._forward(
-        current,
-        type(run.state.neuron)(*(starts[name] for name in fields)),
-        here,
-        w_rec=w_rec,
-        spikes=run.state.spikes,
-        through_time=False,
-    )
+    neuron = type(run.state.neuron)(*(starts[name] for name in run.state.neuron._fields))
+    before = run.state._replace(neuron=neuron)
+    spikes, after = layer.run(current, before, w_rec, through_time=False, params=here)
     past = [starts[name] for name in _filter_names(len(groups))]
     filtered = [
         _filter(group.kappa, before, spikes) for group, before in zip(groups, past, strict=True)
     ]
-    ends = {**neuron._asdict(), **dict(zip(_filter_names(len(groups)), filtered, strict=True))}
+    ends = {
+        **after.neuron._asdict(),
+        **dict(zip(_filter_names(len(groups)), filtered, strict=True)),
+    }
     by = sensitivities(ends, current, starts, here)
-    earlier = torch.cat([run.state.spikes[None], spikes[:-1].detach()])
-    sources = torch.cat([x.detach(), earlier], -1)
-    state = type(run.state)(type(neuron)(*(s.detach() for s in neuron)), spikes[-1].detach())
+    sources = network.sources(layer, run.state, x.detach(), spikes[:-1].detach())
+    state = torch.utils._pytree.tree_map(network.detached, after)
     return spikes, past, _Run(state, tuple(f.detach() for f in filtered), traces, by, sources)
 
 

@@ -88,29 +88,28 @@ def steps(layer: nn.Module, x: Tensor) -> Iterator[Step]:
         Each step. Memory does not grow with their number.
     """
     known: Any = layer
-    w_in, w_rec = (w.detach() for w in network.weights(known))
-    start = known.initial_state(x[0])
-    state, spikes = type(start.neuron)(*(s.detach() for s in start.neuron)), start.spikes
-    names = state._fields
-    zeros = spikes.new_zeros(*spikes.shape, w_in.shape[1] + w_rec.shape[1])
-    eps = dict.fromkeys(names, zeros)
+    weights = torch.cat(known.weights(), 1).detach()
+    state = torch.utils._pytree.tree_map(network.detached, known.initial_state(x[0]))
+    zeros = torch.zeros_like(state.spikes)
+    eps = dict.fromkeys(state.neuron._fields, zeros.unsqueeze(-1) * weights)
+    none = dict.fromkeys(state.neuron._fields, zeros)
     eps_params: dict[str, dict[str, Tensor]] = {}
     for x_t in x.detach():
-        s = torch.cat([x_t, spikes], -1)
-        current = x_t @ w_in.T + spikes @ w_rec.T
-        spikes, state, by = _differentiate(known.neuron, state, current)
+        s = network.by_neuron(network.sources(known, state, x_t[None], state.spikes[None][:0]))
+        spikes, neuron, by = _differentiate(known.neuron, state.neuron, (s * weights).sum(-1))
         traces = {
-            z: _chain(row, eps, row.get("I", torch.zeros_like(current))[..., None] * s[:, None])
-            for z, row in by.states.items()
+            y: _chain(row, eps, row.get("I", zeros).unsqueeze(-1) * s)
+            for y, row in by.states.items()
         }
         e = traces.pop("spikes")
         e_params = {}
         for name, direct in by.params.items():
-            before = eps_params.get(name, dict.fromkeys(names, torch.zeros_like(current)))
-            after = {z: _chain(row, before, direct[z]) for z, row in by.states.items()}
+            before = eps_params.get(name, none)
+            after = {y: _chain(row, before, direct[y]) for y, row in by.states.items()}
             e_params[name], eps_params[name] = after.pop("spikes"), after
         eps = traces
-        yield Step(spikes, state, eps, e, e_params)
+        state = network.following(state, neuron, spikes)
+        yield Step(spikes, neuron, eps, e, e_params)
 
 
 class _Derivatives(NamedTuple):
@@ -277,7 +276,7 @@ def _layer_gradients(
                 total = total + _weighed(signal[t], mean[name])
             totals[name] = totals[name] + total if name in totals else total
     by_synapse = totals.pop(_SYNAPSES).split(x.shape[-1:] + layer.w_rec.shape[1:], 1)
-    w_in, w_rec = network.weights(layer)
+    w_in, w_rec = layer.weights()
     params = layer.neuron.params(x.dtype)._asdict()
     acting = dict(zip((w_in, w_rec), by_synapse, strict=True))
     acting |= {params[name]: grad.sum_to_size(params[name].shape) for name, grad in totals.items()}
