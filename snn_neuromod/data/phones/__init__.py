@@ -4,7 +4,7 @@
 of Debian's festvox-ru, `timit` TIMIT, `folder` whatever follows TIMIT's folder conventions; `labels`
 holds the label sets, `audio` reads the files. `features` computes
 features, `extraction` keeps them on disk, `frames` holds the framewise data sets, `spikes` the same
-as events; `recordings` reads audio without labels.
+as events; `recordings` reads audio that has no labels.
 """
 
 from snn_neuromod.data.phones.corpus import Corpus, Segment, Utterance

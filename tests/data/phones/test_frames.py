@@ -1,6 +1,7 @@
 """Framewise data sets: normalisation, cache, pieces, padding."""
 
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -126,6 +127,21 @@ def test_a_cache_that_cannot_be_written(tmp_path):
     with pytest.warns(UserWarning, match="SNN_NEUROMOD_CACHE"):
         data = frames("train", cache=tmp_path / "file")
     assert len(data) == 3
+
+
+def test_progress_is_shown_when_it_takes_long(monkeypatch, capsys):
+    tqdm = pytest.importorskip("tqdm")
+    shown = tqdm.tqdm
+    monkeypatch.setattr(
+        tqdm, "tqdm", lambda names, **options: shown(names, **{**options, "delay": 0})
+    )
+    frames("test", stats=Statistics(np.zeros(3), np.ones(3)))
+    assert "features of tones, test: 100%" in capsys.readouterr().err
+    monkeypatch.undo()
+    frames("test")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert len(frames("test")) == 3
 
 
 def test_default_cache_is_the_user_s(monkeypatch, tmp_path):
