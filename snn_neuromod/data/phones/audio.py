@@ -29,7 +29,7 @@ def read_audio(path: str | Path) -> Audio:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be decoded or has more than one channel.
+        ValueError: If it cannot be decoded, has more than one channel, is empty or not finite.
         ImportError: If the file is not SPHERE and soundfile is not installed.
     """
     path = Path(path)
@@ -53,6 +53,8 @@ def read_audio(path: str | Path) -> Audio:
         ) from error
     if samples.shape[1] != 1:
         raise ValueError(f"{path}: must have one channel, got {samples.shape[1]}; mix it down")
+    if not (len(samples) and np.isfinite(samples).all()):
+        raise ValueError(f"{path}: must hold samples, all of them finite; record or copy it again")
     return samples[:, 0], int(rate)
 
 

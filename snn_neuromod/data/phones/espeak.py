@@ -22,7 +22,7 @@ from snn_neuromod.data.phones.labels import SILENCE, TIMIT_LABELS
 
 __all__ = ["EspeakCorpus"]
 
-_FORM = 1  # to be raised whenever the same arguments give another corpus
+_FORM = 2  # to be raised whenever the same arguments give another corpus
 _COUNT = "corpus.json"
 _STALE_SECONDS = 3600.0
 
@@ -45,7 +45,7 @@ class EspeakCorpus:
             environment variable `SNN_NEUROMOD_CACHE` changes. An interrupted synthesis leaves nothing
             there.
         seed: Seed of sentences, speeds, pitches and noise.
-        minutes: Length of the corpus in minutes, at least 1. 20 take 38 MB and some seconds.
+        minutes: Length of the corpus in minutes, at least 1. 20 take 42 MB and some seconds.
 
     Attributes:
         name: "espeak".

@@ -36,6 +36,8 @@ What a {adjective} {noun}!
 The {noun} of the {noun} is {adverb} {adjective}.
 {name} was {gerund} while the {nouns} {past} them {place}.
 We watched how {name} {past} the {noun}, {gerund} and {gerund}.
+A {reduced} {glottal} was {glottalised} {place}.
+The camera of {name} was {glottalised}, the {glottal} {reduced}.
 """
 
 _LISTS = {
@@ -157,6 +159,10 @@ _LISTS = {
         Susan Sylvia Theodore Thomas Timothy Tracy Troy Ursula Vera Victor Vivian Walter Wendy
         William Yolanda Yvonne Zachary Zoe
     """,
+    # Without the next three, q, en and ax-h would hardly ever be heard.
+    "glottal": "button kitten mitten cotton_curtain",
+    "glottalised": "beaten bitten eaten forgotten frightened rotten shortened tightened written",
+    "reduced": "favourite miserable separate",
     "number": """
         two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
         sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety
@@ -205,7 +211,7 @@ def sentence(generator: np.random.Generator) -> str:
 
     Example:
         >>> sentence(np.random.default_rng(0))
-        'What a rotten morning!'
+        'The poet of the morning is foolishly good.'
     """
 
     def word(slot: re.Match[str]) -> str:

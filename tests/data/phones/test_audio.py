@@ -73,6 +73,14 @@ def test_two_channels_and_no_file(tmp_path):
         read_audio(tmp_path / "b.wav")
 
 
+@pytest.mark.parametrize("samples", [[], [0.1, float("nan"), 0.2]])
+def test_no_samples_and_no_numbers(tmp_path, samples):
+    soundfile = pytest.importorskip("soundfile")
+    soundfile.write(tmp_path / "a.wav", np.array(samples, np.float32), 16_000, subtype="FLOAT")
+    with pytest.raises(ValueError, match=r"a\.wav: must hold samples, all of them finite"):
+        read_audio(tmp_path / "a.wav")
+
+
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the SPHERE sample is not here")
 def test_sample_from_nist_tools():
     pytest.importorskip("soundfile")

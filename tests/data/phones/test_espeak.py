@@ -58,8 +58,8 @@ def test_54_labels_occur_and_no_class_dominates(utterances):
             frames[label] += end - start
     never = set(TIMIT_LABELS) - set(frames)
     assert never >= {"em", "eng", "nx", "ux", "hv", "epi", "pau"}
-    # The rare ones, q en ax-h, may be missing from three minutes.
-    assert len(frames) >= 51
+    # Three minutes may lack one or two of the rare ones.
+    assert len(frames) >= 52
     assert frames.most_common(1)[0][1] < 0.15 * frames.total()
 
 
