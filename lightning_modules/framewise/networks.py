@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lightning_modules.networks import NetworkOutput, Neuron, Readout
 from snn_neuromod import Bidirectional, LeakyReadout, Recurrent, RecurrentStack
+from snn_neuromod.connectivity import Wiring
 from snn_neuromod.layers import Layer
 from snn_neuromod.layers.parameters import positive_integer
 from snn_neuromod.layers.recurrent import LearningRule
@@ -39,6 +40,10 @@ class FramewiseNetwork(nn.Module):
         gain: Factor of the first weights of the inputs, > 0, on top of N(0, 1 / fan-in). Izhikevich neurons need
             currents of tens.
         recurrent_gain: The same for the recurrent weights; None takes `gain`.
+        mask_in: Which input synapses of each layer are there, such as `snn_neuromod.connectivity.Random`, called with
+            the sizes; None: all.
+        mask_rec: The same for the recurrent synapses.
+        delay: Delay of the recurrent spikes in steps, one number or one per neuron; None: the neurons' own.
 
     Attributes:
         stacks: The layers of each direction.
@@ -73,6 +78,9 @@ class FramewiseNetwork(nn.Module):
         readout: Readout = LeakyReadout,
         gain: float = 1.0,
         recurrent_gain: float | None = None,
+        mask_in: Wiring | None = None,
+        mask_rec: Wiring | None = None,
+        delay: int | list[int] | None = None,
     ) -> None:
         super().__init__()
         who, sizes = "FramewiseNetwork", list(sizes)
@@ -96,9 +104,12 @@ class FramewiseNetwork(nn.Module):
         self.learning_rule = learning_rule
         self.credit: Credit = credit or ("spatial" if learning_rule == "bptt" else "broadcast")
 
+        options = {"mask_in": mask_in, "mask_rec": mask_rec}
+        steps = torch.tensor(delay) if isinstance(delay, list) else delay
+
         def stack() -> RecurrentStack:
             layers = [
-                Recurrent(neuron(n), inputs, learning_rule=learning_rule)
+                Recurrent(neuron(n), inputs, learning_rule=learning_rule, delay=steps, **options)
                 for inputs, n in itertools.pairwise(sizes)
             ]
             with torch.no_grad():
@@ -122,7 +133,12 @@ class FramewiseNetwork(nn.Module):
     @property
     def neurons(self) -> list[Layer]:
         """The neurons of each layer, in the order of `layer_names`."""
-        return [layer.neuron for stack in self.stacks for layer in stack.layers]  # type: ignore[misc]
+        return [layer.neuron for layer in self.layers]
+
+    @property
+    def layers(self) -> list[Recurrent]:
+        """The layers of both directions, in the order of `layer_names`."""
+        return [layer for stack in self.stacks for layer in stack.layers]  # type: ignore[misc]
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> NetworkOutput:
         """Run over a batch of sequences of frames, starting at rest.
@@ -253,9 +269,13 @@ def count_parameters(network: nn.Module) -> int:
         for name, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad or name == "b_feedback":
                 continue
-            number += parameter.numel()
-            if isinstance(module, Recurrent) and name == "w_rec":
-                number -= len(parameter)
+            mask = getattr(module, name.replace("w_", "mask_"), None)
+            if isinstance(module, Recurrent) and isinstance(mask, Tensor):
+                number += int(mask.sum())
+            else:
+                number += parameter.numel()
+                if isinstance(module, Recurrent) and name == "w_rec":
+                    number -= len(parameter)
     return number
 
 

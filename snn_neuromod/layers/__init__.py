@@ -4,7 +4,7 @@ from snn_neuromod.layers.alif import ALIF, STDPALIF
 from snn_neuromod.layers.base import Layer
 from snn_neuromod.layers.bidirectional import Bidirectional
 from snn_neuromod.layers.izhikevich import Izhikevich
-from snn_neuromod.layers.parameters import LogNormal, Normal, Uniform
+from snn_neuromod.layers.parameters import Groups, LogNormal, Normal, Uniform
 from snn_neuromod.layers.readout import LeakyIntegrator, LeakyReadout, PopulationReadout
 from snn_neuromod.layers.recurrent import Recurrent, RecurrentState
 from snn_neuromod.layers.smoothing import Smoothing
@@ -18,6 +18,7 @@ __all__ = [
     "SRC",
     "STDPALIF",
     "Bidirectional",
+    "Groups",
     "Izhikevich",
     "Layer",
     "LeakyIntegrator",

@@ -87,8 +87,42 @@ class LogNormal:
         return torch.empty(num_neurons).log_normal_(math.log(self.median), self.sigma)
 
 
-Value: TypeAlias = float | Tensor | Sequence[float] | Uniform | Normal | LogNormal
-"""What a layer accepts as a parameter: a number for all neurons, one per neuron, or a distribution."""
+@dataclass(frozen=True)
+class Groups:
+    """Neighbouring groups of neurons, all neurons of a group with the same value.
+
+    Args:
+        values: Value of each group.
+        shares: Size of each group relative to the others, > 0.
+
+    Raises:
+        ValueError: If values and shares are not equally many, or a share is not positive.
+
+    Examples:
+        >>> Groups([0.0, 0.184], [3, 1]).sample(8)  # three quarters LIF, one quarter ALIF
+        tensor([0.0000, 0.0000, 0.0000, 0.0000, 0.0000, 0.0000, 0.1840, 0.1840])
+    """
+
+    values: Sequence[float]
+    shares: Sequence[float]
+
+    def __post_init__(self) -> None:
+        if len(self.values) != len(self.shares) or not self.values:
+            raise ValueError(
+                f"Groups: shares must be as many as values, got {list(self.values)} and {list(self.shares)}"
+            )
+        if not all(0 < share < math.inf for share in self.shares):
+            raise ValueError(f"Groups: shares must be > 0 and finite, got {list(self.shares)}")
+
+    def sample(self, num_neurons: int) -> Tensor:
+        """Value of each neuron, (num_neurons,); sizes of groups are rounded."""
+        ends = torch.tensor(list(self.shares), dtype=torch.float64).cumsum(0)
+        sizes = (ends / ends[-1] * num_neurons).round().long().diff(prepend=torch.tensor([0]))
+        return torch.tensor([float(value) for value in self.values]).repeat_interleave(sizes)
+
+
+Value: TypeAlias = float | Tensor | Sequence[float] | Uniform | Normal | LogNormal | Groups
+"""What a layer accepts as a parameter: a number for all neurons, one per neuron, or what gives one per neuron."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +235,7 @@ def register(
         ValueError: If the value is outside its range or does not have one element per neuron.
     """
     who = type(module).__name__
-    if isinstance(value, Uniform | Normal | LogNormal):
+    if isinstance(value, Uniform | Normal | LogNormal | Groups):
         if num_neurons is None:
             raise ValueError(
                 f"{who}: {name} must be a number where the number of neurons is not given"

@@ -10,7 +10,7 @@ import torch
 from torch.testing import assert_close
 
 import snn_neuromod as nm
-from snn_neuromod.layers import LogNormal, Normal, Uniform
+from snn_neuromod.layers import Groups, LogNormal, Normal, Uniform
 from snn_neuromod.layers.parameters import Range
 
 
@@ -87,6 +87,9 @@ def test_ranges(allowed: Range, inside: list[float], outside: list[float], text:
         (lambda: LogNormal(0.0, 1.0), "LogNormal: median must be > 0, got 0.0"),
         (lambda: LogNormal(1.0, math.nan), "LogNormal: sigma must be > 0, got nan"),
         (lambda: Normal(1.0, 0.0), "Normal: std must be > 0, got 0.0"),
+        (lambda: Groups([1.0], [1, 2]), "Groups: shares must be as many as values"),
+        (lambda: Groups([1.0, 2.0], [1, 0]), "Groups: shares must be > 0"),
+        (lambda: nm.ALIF(4, beta=Groups([-1.0, 0.0], [1, 1])), "ALIF: beta must be >= 0"),
     ],
 )
 def test_errors(make: Any, message: str) -> None:
@@ -115,6 +118,14 @@ def test_distributed_time_constants() -> None:
     current[0] = 0.5
     _, state = layer(current)
     assert_close(state.v[0], 0.5 * torch.exp(-10 / layer.tau_mem), rtol=1e-4, atol=1e-6)
+
+
+def test_groups() -> None:
+    assert nm.ALIF(400, beta=Groups([0.0, 0.184], [3, 1])).beta.count_nonzero() == 100
+    for number in range(1, 20):
+        sizes = Groups([1.0, 2.0, 3.0], [1, 1, 2]).sample(number).unique(return_counts=True)[1]
+        assert sizes.sum() == number
+    assert Groups([1.0, 2.0, 3.0], [1, 1, 2]).sample(5).tolist() == [1.0, 2.0, 3.0, 3.0, 3.0]
 
 
 def test_draws_outside_the_range_are_rejected() -> None:

@@ -83,6 +83,25 @@ def test_every_configuration_runs_a_batch(name, corpus, tmp_path, capsys):
     assert f"snn-neuromod fit -c {name}" in header
 
 
+@pytest.mark.skipif(
+    importlib.util.find_spec("espeakng_loader") is None, reason="espeakng-loader is missing"
+)
+def test_the_default_corpus(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("SNN_NEUROMOD_CACHE", str(tmp_path / "cache"))
+    main(["fit", "-c", "smoke/phones", "--trainer.default_root_dir", str(tmp_path)])
+    out = capsys.readouterr().out
+    assert "frame error after folding TIMIT's labels" in out
+    (test,) = [r for r in rows(tmp_path / "smoke/phones/version_0/metrics.csv") if r["test/error"]]
+    assert float(test["test/error_folded"]) < float(test["test/error"]) < 0.9
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_overlays_say_so(name):
+    header = (ROOT / "configs" / f"{name}.yaml").read_text(encoding="utf-8")
+    assert "not a run of its own" in header
+    assert f"-c phones/alif_eprop -c {name} " in header
+
+
 @pytest.fixture(scope="module")
 def run(corpus, tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")

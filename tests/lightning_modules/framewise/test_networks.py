@@ -18,6 +18,7 @@ from lightning_modules.framewise.networks import (
     network_size,
 )
 from snn_neuromod import ALIF, Izhikevich, LeakyReadout, Recurrent
+from snn_neuromod.connectivity import Random
 
 Net = partial(FramewiseNetwork, neuron=ALIF, num_classes=4)
 
@@ -134,6 +135,20 @@ def test_what_counts_as_a_parameter():
     net = Recurrent(ALIF(10), 6)
     net.w_in.requires_grad_(False)
     assert count_parameters(net) == 90
+    sparse = Net([6, 10, 8], mask_in=Random(density=0.5), mask_rec=Random(density=0.2))
+    expected = (30 + 18) + (40 + 11)  # of 10 * 9 and 8 * 7, without the diagonal
+    assert count_parameters(sparse) == expected + 4 * 18 + 4
+
+
+def test_wiring_and_delays():
+    net = Net([6, 10, 8], mask_rec=Random(density=0.2), delay=3, bidirectional=True)
+    assert len(net.layers) == 4
+    for layer in net.layers:
+        assert layer.delay == 3
+        assert layer.w_rec.count_nonzero() == layer.mask_rec.sum() < 20
+    assert not torch.equal(net.layers[0].mask_rec, net.layers[2].mask_rec)
+    single = Net([6, 3], delay=[1, 2, 3]).layers[0]
+    assert single.delay.tolist() == [1, 2, 3]
 
 
 def test_lstm_on_padded_sequences():
