@@ -148,7 +148,7 @@ class FramewiseClassification(pl.LightningModule):
         rates = [mean_rates(layer.detach(), inside).mean() for layer in spikes]
         self._tallies[stage].update(outputs, labels, loss, rates)
         if self.firing_rate.weight and spikes:
-            loss = loss + self.firing_rate(spikes, inside)
+            loss = loss + self.firing_rate(spikes, inside, layers=self.network.layers)
         return loss
 
     def on_train_epoch_end(self) -> None:
