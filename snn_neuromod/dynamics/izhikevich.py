@@ -84,6 +84,21 @@ def initial_state(current: Tensor, *, v: Param = -65.0, b: Param = 0.2) -> State
     return State(zeros + v, zeros + b * v, zeros)
 
 
+def slope(v: Tensor, dt: Param, clip: float | None = None) -> Tensor:
+    r"""Derivative $\partial v_t / \partial v'$ of the membrane, in the bounds that `step` describes.
+
+    Args:
+        v: Membrane v' after the reset, mV.
+        dt: Time step, ms.
+        clip: Bound, > 0; None for none.
+
+    Returns:
+        The derivative, as `v`.
+    """
+    derivative = 1 + dt * (0.08 * v + 5)
+    return derivative if clip is None else derivative.clamp(-clip, clip)
+
+
 def step(
     params: Params,
     state: State,
@@ -91,8 +106,9 @@ def step(
     *,
     spike_fn: ThresholdFn = PSI,
     detach_reset: bool = False,
+    clip_jacobian: float | None = None,
 ) -> tuple[Tensor, State]:
-    """Advance the neurons by one time step.
+    r"""Advance the neurons by one time step.
 
     Args:
         params: Neuron parameters.
@@ -100,6 +116,8 @@ def step(
         current: Input at t, (batch, neuron).
         spike_fn: Heaviside function with a pseudo-derivative, `surrogate.Psi`.
         detach_reset: Block the gradient through the reset; e-prop's traces do.
+        clip_jacobian: Bound c of the gradient's factor $\partial v_t / \partial v'$, which is taken as
+            $\min(\max(1 + \Delta t\, (0.08\, v' + 5), -c), c)$; None takes it as it is. Values do not change.
 
     Returns:
         spikes: Spikes at t, (batch, neuron).
@@ -110,6 +128,9 @@ def step(
     v = state.v - (state.v - c) * z
     u = state.u + d * z
     v_next = v + dt * (0.04 * v**2 + 5 * v + 140 - u + current)
+    if clip_jacobian is not None:
+        excess = slope(v, dt) - slope(v, dt, clip_jacobian)
+        v_next = v_next - excess.detach() * (v - v.detach())
     u_next = u + dt * a * (b * v - u)
     z = spike_fn(v_next - PEAK, PEAK, None)
     return z, State(v_next, u_next, z)

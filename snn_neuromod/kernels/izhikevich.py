@@ -17,6 +17,7 @@ def linearise_izhikevich(
     *,
     psi: Psi,
     detach_reset: bool,
+    clip_jacobian: float | None = None,
 ) -> Linearisation:
     """Derivatives of `dynamics.izhikevich.step`.
 
@@ -27,6 +28,7 @@ def linearise_izhikevich(
         current: Input of each step, likewise.
         psi: Pseudo-derivative of the spikes.
         detach_reset: Leave out what goes through the reset.
+        clip_jacobian: Bound of the membrane's derivative by itself.
 
     Returns:
         The derivatives at every step of the segment.
@@ -36,7 +38,7 @@ def linearise_izhikevich(
     v = before.v - (before.v - c) * z
     u = before.u + d * z
     silent = 1 - z
-    vv = 1 + dt * (0.08 * v + 5)
+    vv = izhikevich.slope(v, dt, clip_jacobian)
     uv: Coefficient = dt * a * b
     uu: Coefficient = 1 - dt * a
     lagged: dict[Edge, Coefficient] = {

@@ -51,7 +51,7 @@ _ALIF = structure(
 )
 _IZHIKEVICH = structure(
     _SIZES + "detach_reset shape",
-    "at_spike inverse_width scale",
+    "at_spike inverse_width scale clip",
     "a b c d dt current w_from before z_first v_state u_state spikes v u "
     "grad_spikes w grad_current grad_v grad_u grad_z grad_before",
 )
@@ -62,7 +62,9 @@ NEURONS = {
         "alif", _ALIF, {"psi", "reset", "refractory", "detach_reset"}, _ALIF_PARAMS, True
     ),
     "stdp_alif": _Kernel("alif", _ALIF, {"psi", "refractory", "detach_reset"}, _ALIF_PARAMS, True),
-    "izhikevich": _Kernel("izhikevich", _IZHIKEVICH, {"psi", "detach_reset"}, set(), True),
+    "izhikevich": _Kernel(
+        "izhikevich", _IZHIKEVICH, {"psi", "detach_reset", "clip_jacobian"}, set(), True
+    ),
     "leaky_integrator": _Kernel("leaky", _LEAKY, {"normalise"}, set(), False),
 }
 
@@ -168,6 +170,8 @@ def _prepare(
         tensors |= _scaled(psi, given["v_th"])
     elif kernel.name == "izhikevich":
         unit = neuron.module.PEAK
+        clip = options.get("clip_jacobian")
+        numbers["clip"] = math.inf if clip is None else clip
         numbers["inverse_width"] = 1 / (psi.width * unit)
         numbers["scale"] = psi.gamma / (unit if psi.scale == "threshold" else 1)
     else:

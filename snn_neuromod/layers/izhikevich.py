@@ -26,11 +26,14 @@ class Izhikevich(Layer):
         b: Sensitivity of recovery to the membrane.
         c: Membrane after a spike, mV.
         d: Increase of recovery by a spike, mV.
-        dt: Time step in ms, > 0. At 1 ms the derivative of the membrane is often far above 1; 0.5 is safer in training.
+        dt: Time step in ms, > 0. At 1 ms the derivative of the membrane is often far above 1; 0.5 is safer in training,
+            and `clip_jacobian` bounds it.
         v_init: Membrane before the first step, mV; recovery starts at its equilibrium b v.
         detach_reset: No gradient through the reset.
         psi: Pseudo-derivative of the spikes. Any other spike function (distance, 30, None) -> spikes runs through the
             reference scan, slower.
+        clip_jacobian: Bound, > 0, of the derivative of a neuron's membrane by itself, per neuron and step, in every
+            gradient; 1 keeps eligibility traces from growing during a spike's upstroke. None for none.
         delay: Delay of the spikes that a `Recurrent` around the layer feeds back, in steps, >= 1: one number or one per
             neuron.
         learn: Names of the parameters a, b, c, d that are learned: a number becomes one value per neuron, a 0-d tensor
@@ -61,15 +64,19 @@ class Izhikevich(Layer):
         v_init: float = -65.0,
         detach_reset: bool = False,
         psi: Psi | ThresholdFn = izhikevich.PSI,
+        clip_jacobian: float | None = None,
         delay: Delay = 1,
         learn: Collection[str] = (),
     ) -> None:
         if not dt > 0:
             raise ValueError(f"Izhikevich: dt must be > 0, got {dt}")
+        if clip_jacobian is not None and not clip_jacobian > 0:
+            raise ValueError(f"Izhikevich: clip_jacobian must be > 0 or None, got {clip_jacobian}")
         values = {"a": a, "b": b, "c": c, "d": d}
-        options = {"detach_reset": detach_reset, "psi": psi}
+        options = {"detach_reset": detach_reset, "psi": psi, "clip_jacobian": clip_jacobian}
         super().__init__(num_neurons, values, learn, options, delay=delay)
         self.dt, self.v_init, self.detach_reset, self.psi = dt, v_init, detach_reset, psi
+        self.clip_jacobian = clip_jacobian
 
     def params(self, dtype: torch.dtype | None = None) -> Params:
         a, b, c, d = (self.value(name, dtype) for name in "abcd")
@@ -81,4 +88,8 @@ class Izhikevich(Layer):
         return State(v, v * self.value("b", v.dtype).detach(), state.z)
 
     def step_options(self) -> dict[str, Any]:
-        return {"detach_reset": self.detach_reset, "spike_fn": self.psi}
+        return {
+            "detach_reset": self.detach_reset,
+            "clip_jacobian": self.clip_jacobian,
+            "spike_fn": self.psi,
+        }

@@ -237,3 +237,18 @@ def test_gradient_through_the_reset_is_optional() -> None:
         params, State(v, u, z), torch.zeros(1, dtype=torch.float64), detach_reset=True
     )
     assert not after.v.requires_grad
+
+
+@pytest.mark.parametrize("v", [-120.0, -65.0, -40.0, 25.0])
+def test_clipping_bounds_the_derivative_and_leaves_the_values(v: float) -> None:
+    start = torch.tensor([v], dtype=torch.float64, requires_grad=True)
+    state = State(start, torch.zeros_like(start), torch.zeros_like(start))
+    current = torch.full_like(start, 5.0)
+    _, plain = izhikevich.step(Params(dt=0.5), state, current)
+    _, clipped = izhikevich.step(Params(dt=0.5), state, current, clip_jacobian=1.2)
+    assert torch.equal(plain.v, clipped.v)
+    (full,) = torch.autograd.grad(plain.v, start)
+    (bounded,) = torch.autograd.grad(clipped.v, start)
+    expected = 1 + 0.5 * (0.08 * v + 5)
+    torch.testing.assert_close(full.item(), expected)
+    torch.testing.assert_close(bounded.item(), min(max(expected, -1.2), 1.2))

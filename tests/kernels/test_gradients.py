@@ -115,9 +115,10 @@ def test_stdp_alif(detach_reset: bool, path: dict[str, bool]) -> None:
     assert_equal_gradients(make_case("stdp_alif", options, alpha=0.8, **path))
 
 
+@pytest.mark.parametrize("clip_jacobian", [None, 0.9])
 @pytest.mark.parametrize("detach_reset", [True, False])
-def test_izhikevich(detach_reset: bool, path: dict[str, bool]) -> None:
-    options = {**IZHIKEVICH, "detach_reset": detach_reset}
+def test_izhikevich(detach_reset: bool, clip_jacobian: float | None, path: dict[str, bool]) -> None:
+    options = {**IZHIKEVICH, "detach_reset": detach_reset, "clip_jacobian": clip_jacobian}
     assert_equal_gradients(make_case("izhikevich", options, dt=torch.linspace(0.3, 0.6, 4), **path))
 
 

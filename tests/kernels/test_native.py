@@ -136,12 +136,15 @@ def test_pseudo_derivatives(shape: Any, scale: Any, refractory: int, path: str) 
         assert_equal_to_eager(live_case("izhikevich", path, options=options, shape=(20, 3, 40)))
 
 
+@pytest.mark.parametrize("clip_jacobian", [None, 0.9])
 @pytest.mark.parametrize("detach_reset", [True, False])
 @every_path
-def test_stdp_alif_and_izhikevich(detach_reset: bool, path: str) -> None:
+def test_stdp_alif_and_izhikevich(
+    detach_reset: bool, clip_jacobian: float | None, path: str
+) -> None:
     options = {**STDP, "detach_reset": detach_reset}
     assert_equal_gradients(live_case("stdp_alif", path, options=options, alpha=0.8))
-    options = {**IZHIKEVICH, "detach_reset": detach_reset}
+    options = {**IZHIKEVICH, "detach_reset": detach_reset, "clip_jacobian": clip_jacobian}
     per_neuron = {"a": torch.linspace(0.01, 0.1, 40), "dt": torch.linspace(0.3, 0.6, 40)}
     assert_equal_to_eager(
         live_case("izhikevich", path, options=options, shape=(20, 3, 40), **per_neuron)

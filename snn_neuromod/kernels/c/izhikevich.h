@@ -2,7 +2,7 @@
 typedef struct {
     int64_t num_steps, rows, num, threads;
     int64_t detach_reset, shape;
-    double at_spike, inverse_width, scale;                                     /* at_spike: NaN for the shape's own */
+    double at_spike, inverse_width, scale, clip;              /* at_spike: NaN for the shape's own; clip: or infinity */
     const REAL *a, *b, *c, *d, *dt;                                           /* (N) */
     const REAL *current, *w_from, *before, *z_first;
     REAL *v_state, *u_state, *spikes, *v, *u;
@@ -48,7 +48,7 @@ void NAME(izhikevich_forward)(const NAME(IZHIKEVICH) *p) {
 INLINE void NAME(izhikevich_backward_part)(const NAME(IZHIKEVICH) *p, Part part, const int shape) {
     const int64_t num = p->num, step = p->rows * num;
     const REAL attached = !p->detach_reset, at_spike = p->at_spike;
-    const REAL inverse_width = p->inverse_width, scale = p->scale;
+    const REAL inverse_width = p->inverse_width, scale = p->scale, clip = p->clip;
     const int given = at_spike == at_spike;
     for (int64_t t = p->num_steps - 1; t >= 0; t--) {
         for (int64_t row_of = part.row0; row_of < part.row1; row_of++) {
@@ -63,7 +63,8 @@ INLINE void NAME(izhikevich_backward_part)(const NAME(IZHIKEVICH) *p, Part part,
                 if (given) psi = distance > 0 ? at_spike : psi;
                 const REAL lambda_v = grad_v[n] + psi * scale * (grad[n] + grad_z[n]), lambda_u = grad_u[n];
                 const REAL v = v_old[n] - (v_old[n] - p->c[n]) * z, jump = p->c[n] - v_old[n];
-                const REAL vv = 1 + dt * ((REAL)0.08 * v + 5), uv = dt * p->a[n] * p->b[n], uu = 1 - dt * p->a[n];
+                const REAL slope = 1 + dt * ((REAL)0.08 * v + 5), uv = dt * p->a[n] * p->b[n], uu = 1 - dt * p->a[n];
+                const REAL vv = slope > clip ? clip : slope < -clip ? -clip : slope;
                 delta[n] = dt * lambda_v;
                 grad_v[n] = (1 - z) * (vv * lambda_v + uv * lambda_u);
                 grad_u[n] = uu * lambda_u - dt * lambda_v;
