@@ -10,7 +10,14 @@ import torch
 
 import snn_neuromod as nm
 from snn_neuromod import connectivity
-from snn_neuromod.connectivity import Blocks, DistanceDependent, Graph, Random
+from snn_neuromod.connectivity import (
+    Blocks,
+    DistanceDelays,
+    DistanceDependent,
+    Graph,
+    Random,
+    RandomDelays,
+)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -124,9 +131,56 @@ def test_a_layer_takes_them() -> None:
     assert "mask_in=32 of 512, mask_rec=48 of 256" in repr(net)
 
 
+def test_delays() -> None:
+    axonal, synaptic = RandomDelays(3, seed=1)(400), RandomDelays(3, "synapse", seed=1)(20)
+    assert axonal.shape == (400,)
+    assert synaptic.shape == (20, 20)
+    for delays in (axonal, synaptic):
+        assert torch.bincount(delays.flatten())[1:].float().div(400).sub(1 / 3).abs().max() < 0.12
+        assert set(delays.flatten().tolist()) == {1, 2, 3}
+    assert torch.equal(axonal, RandomDelays(3, seed=1)(400))
+    by_distance = DistanceDelays(speed=2.0, longest=4, space="line")(12)
+    assert by_distance[0].tolist() == [1, 1, 1, 2, 2, 3, 3, 4, 4, 4, 4, 4]
+    assert torch.equal(by_distance, by_distance.T)
+
+
+@pytest.mark.parametrize("delay", [RandomDelays(3, "synapse", seed=0), RandomDelays(3, seed=0)])
+@pytest.mark.parametrize("learning_rule", ["bptt", "eprop"])
+def test_masks_and_delays_together(delay: RandomDelays, learning_rule: Any) -> None:
+    """A delayed spike arrives through the synapses that are there, and only these learn."""
+    torch.manual_seed(0)
+    net = nm.Recurrent(
+        nm.ALIF(9, v_th=0.6),
+        2,
+        learning_rule=learning_rule,
+        mask_rec=Random(density=0.4, seed=0),
+        delay=delay(9),
+    ).double()
+    x = 1 + torch.randn(15, 2, 2, dtype=torch.float64)
+    steps = delay(9).expand(9, 9)
+    (w_in, w_rec), spikes, state = net.weights(), [torch.zeros(2, 9).double()] * 3, None
+    for x_t in x:
+        past = spikes if learning_rule == "bptt" else [z.detach() for z in spikes]
+        current = x_t @ w_in.T
+        for d in (1, 2, 3):
+            current = current + past[-d] @ (w_rec * (steps == d)).T
+        z, state = net.neuron.step(current, state)
+        spikes.append(z)
+    expected, (got, _) = torch.stack(spikes[3:]), net(x)
+    assert torch.equal(got, expected)
+    grads = [torch.autograd.grad(z[5:].sum(), net.w_rec)[0] for z in (got, expected)]
+    assert grads[0].any()
+    assert not grads[0][~net.mask_rec].any()
+    torch.testing.assert_close(*grads, rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: RandomDelays(0), "RandomDelays: longest must be a number of steps >= 1, got 0"),
+        (lambda: RandomDelays(2, "axon"), "RandomDelays: by must be neuron or synapse, got 'axon'"),  # type: ignore[arg-type]
+        (lambda: DistanceDelays(0.0, 2), "DistanceDelays: speed must be > 0 and finite, got 0.0"),
+        (lambda: DistanceDelays(1.0, 0), "DistanceDelays: longest must be a number of steps >= 1"),
         (lambda: connectivity.random(2, 2), "random: density or sparsity must be given, one of"),
         (lambda: connectivity.random(2, 2, density=0.5, sparsity=0.5), "random: density or"),
         (lambda: Random(density=1.5), r"Random: density must lie in \[0, 1\], got 1.5"),

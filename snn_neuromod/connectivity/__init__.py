@@ -1,4 +1,4 @@
-r"""Which synapses there are: masks for `Recurrent(..., mask_in=, mask_rec=)`.
+r"""Which synapses there are, and how long they take: masks and delays for `Recurrent`.
 
 A mask is a boolean matrix, row: neuron to, column: neuron or input from. The functions make one; the classes hold the
 same choices for a layer, or a configuration, that knows its sizes only later:
@@ -8,6 +8,7 @@ same choices for a layer, or a configuration, that knows its sizes only later:
 Random masks come from a seed or a generator; without either, from PyTorch's global generator.
 """
 
+from snn_neuromod.connectivity.delays import DistanceDelays, RandomDelays
 from snn_neuromod.connectivity.masks import (
     Space,
     blocks,
@@ -21,9 +22,11 @@ from snn_neuromod.connectivity.wiring import Blocks, DistanceDependent, Graph, R
 
 __all__ = [
     "Blocks",
+    "DistanceDelays",
     "DistanceDependent",
     "Graph",
     "Random",
+    "RandomDelays",
     "Space",
     "Wiring",
     "blocks",
