@@ -112,7 +112,7 @@ class SpikeClassification(pl.LightningModule):
         outputs, spikes = self(x)
         loss = self.loss(outputs, labels)
         if self.firing_rate.weight:
-            loss = loss + self.firing_rate(spikes)
+            loss = loss + self.firing_rate(spikes, layers=list(self.network.layers))
         accuracy = getattr(self, f"{stage}_accuracy")
         accuracy(self.loss.scores(outputs.detach()), labels)
         options: dict[str, Any] = {

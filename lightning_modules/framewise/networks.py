@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.networks import NetworkOutput, Neuron, Readout
-from snn_neuromod import Bidirectional, LeakyReadout, Recurrent, RecurrentStack
-from snn_neuromod.connectivity import Wiring
+from snn_neuromod import Bidirectional, LeakyReadout, Recurrent, RecurrentStack, Smoothing
+from snn_neuromod.connectivity import DelayMap, Wiring
 from snn_neuromod.layers import Layer
 from snn_neuromod.layers.parameters import positive_integer
 from snn_neuromod.layers.recurrent import LearningRule
@@ -41,9 +41,11 @@ class FramewiseNetwork(nn.Module):
             currents of tens.
         recurrent_gain: The same for the recurrent weights; None takes `gain`.
         mask_in: Which input synapses of each layer are there, such as `snn_neuromod.connectivity.Random`, called with
-            the sizes; None: all.
+            the sizes; one for all layers or one for each; None: all.
         mask_rec: The same for the recurrent synapses.
-        delay: Delay of the recurrent spikes in steps, one number or one per neuron; None: the neurons' own.
+        delay: Delay of the recurrent spikes in steps, one number, one per neuron, or what makes delays from the number
+            of neurons, such as `snn_neuromod.connectivity.RandomDelays`; None: the neurons' own.
+        smoothing: Smooths the class scores over frames; `output_delay` is taken off first.
 
     Attributes:
         stacks: The layers of each direction.
@@ -78,9 +80,10 @@ class FramewiseNetwork(nn.Module):
         readout: Readout = LeakyReadout,
         gain: float = 1.0,
         recurrent_gain: float | None = None,
-        mask_in: Wiring | None = None,
-        mask_rec: Wiring | None = None,
-        delay: int | list[int] | None = None,
+        mask_in: Wiring | list[Wiring | None] | None = None,
+        mask_rec: Wiring | list[Wiring | None] | None = None,
+        delay: int | list[int] | DelayMap | None = None,
+        smoothing: Smoothing | None = None,
     ) -> None:
         super().__init__()
         who, sizes = "FramewiseNetwork", list(sizes)
@@ -104,13 +107,27 @@ class FramewiseNetwork(nn.Module):
         self.learning_rule = learning_rule
         self.credit: Credit = credit or ("spatial" if learning_rule == "bptt" else "broadcast")
 
-        options = {"mask_in": mask_in, "mask_rec": mask_rec}
-        steps = torch.tensor(delay) if isinstance(delay, list) else delay
+        masks = list(
+            zip(
+                _each_layer(who, "mask_in", mask_in, len(sizes) - 1),
+                _each_layer(who, "mask_rec", mask_rec, len(sizes) - 1),
+                strict=True,
+            )
+        )
 
         def stack() -> RecurrentStack:
             layers = [
-                Recurrent(neuron(n), inputs, learning_rule=learning_rule, delay=steps, **options)
-                for inputs, n in itertools.pairwise(sizes)
+                Recurrent(
+                    neuron(n),
+                    inputs,
+                    learning_rule=learning_rule,
+                    mask_in=mask_in,
+                    mask_rec=mask_rec,
+                    delay=delay(n) if isinstance(delay, DelayMap) else delay,
+                )
+                for (inputs, n), (mask_in, mask_rec) in zip(
+                    itertools.pairwise(sizes), masks, strict=True
+                )
             ]
             with torch.no_grad():
                 for layer in layers:
@@ -121,6 +138,7 @@ class FramewiseNetwork(nn.Module):
         stacks = [stack(), stack()] if bidirectional else [stack()]
         self.net: nn.Module = Bidirectional(*stacks) if bidirectional else stacks[0]
         self.readout = readout(len(stacks) * sum(sizes[1:]), self.num_classes)
+        self.smoothing = smoothing
         names = [str(k) for k in range(1, len(sizes))]
         self.layer_names = names + [f"{name}_backward" for name in names if bidirectional]
 
@@ -145,7 +163,7 @@ class FramewiseNetwork(nn.Module):
 
         Args:
             x: Features, time first, (T, batch, sizes[0]); zero behind a sequence's end.
-            lengths: Frames of each sequence, (batch,), read by bidirectional networks only; None: all T.
+            lengths: Frames of each sequence, (batch,), read by bidirectional networks and by smoothing; None: all T.
 
         Returns:
             outputs: Class scores of each frame, (T, batch, num_classes), at least float32.
@@ -171,7 +189,10 @@ class FramewiseNetwork(nn.Module):
             outputs = outputs.unflatten(0, (-1, self.n_repeat)).mean(dim=1)
         widths = len(self.stacks) * self.sizes[1:]
         shown = spikes[: num_frames * self.n_repeat]
-        return NetworkOutput(outputs[self.output_delay :], list(shown.split(widths, dim=-1)))
+        outputs = outputs[self.output_delay :]
+        if self.smoothing is not None:
+            outputs, _ = self.smoothing(outputs, lengths=lengths)
+        return NetworkOutput(outputs, list(shown.split(widths, dim=-1)))
 
     def extra_repr(self) -> str:
         return f"sizes={self.sizes}, n_repeat={self.n_repeat}, output_delay={self.output_delay}"
@@ -253,6 +274,17 @@ class LstmNetwork(nn.Module):
             hidden, _ = self.lstm(x)
         outputs = self.readout(hidden)[self.output_delay :]
         return NetworkOutput(outputs.to(torch.promote_types(outputs.dtype, torch.float32)), [])
+
+
+def _each_layer(
+    who: str, name: str, mask: Wiring | list[Wiring | None] | None, number: int
+) -> list[Wiring | None]:
+    masks = list(mask) if isinstance(mask, list) else [mask] * number
+    if len(masks) != number:
+        raise ValueError(
+            f"{who}: {name} must be one for all layers or one for each of {number}, got {len(masks)}"
+        )
+    return masks
 
 
 def count_parameters(network: nn.Module) -> int:

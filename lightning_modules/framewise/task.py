@@ -11,7 +11,7 @@ from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from lightning_modules.framewise.tally import FrameTally, error_rate
-from lightning_modules.losses import FiringRate, mean_rates
+from lightning_modules.losses import L2, FiringRate, mean_rates
 from lightning_modules.networks import NetworkOutput
 from lightning_modules.optimisation import Interval, Scheduler, optimisation
 from snn_neuromod.snntorch.functional import IGNORE_INDEX, ce_framewise_loss
@@ -69,6 +69,7 @@ class FramewiseClassification(pl.LightningModule):
             `optimisation.optimisation`; None keeps the rate constant.
         scheduler_interval: Whether `scheduler` advances every "epoch" or "step"; the named ones do every step.
         firing_rate: Penalty on firing rates; called with the spikes of each layer and which of their steps count.
+        l2: Penalty on weights.
         lr_factors: Factors of the learning rate for parameters of a given name, for instance `{"w_in": 10.0}`.
         fold_to: Number of classes after folding, for `<stage>/error_folded` with TIMIT's labels; no effect on others.
 
@@ -86,17 +87,19 @@ class FramewiseClassification(pl.LightningModule):
         scheduler: Scheduler = None,
         scheduler_interval: Interval = "epoch",
         firing_rate: FiringRate = FiringRate(),
+        l2: L2 = L2(),
         lr_factors: dict[str, float] | None = None,
         fold_to: Literal[48, 39] = 39,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(
-            ignore=["network", "optimizer", "scheduler", "firing_rate"], logger=False
+            ignore=["network", "optimizer", "scheduler", "firing_rate", "l2"], logger=False
         )
         self.network: Any = network
         self.optimizer, self.scheduler = optimizer, scheduler
         self.scheduler_interval = scheduler_interval
-        self.firing_rate, self.lr_factors, self.fold_to = firing_rate, lr_factors or {}, fold_to
+        self.firing_rate, self.l2 = firing_rate, l2
+        self.lr_factors, self.fold_to = lr_factors or {}, fold_to
         self.loss = ce_framewise_loss(IGNORE_INDEX)
         self.confusion: dict[str, Tensor] = {}
         self._tallies = {
@@ -149,6 +152,8 @@ class FramewiseClassification(pl.LightningModule):
         self._tallies[stage].update(outputs, labels, loss, rates)
         if self.firing_rate.weight and spikes:
             loss = loss + self.firing_rate(spikes, inside, layers=self.network.layers)
+        if self.l2.weight:
+            loss = loss + self.l2(self.network)
         return loss
 
     def on_train_epoch_end(self) -> None:

@@ -8,7 +8,7 @@ same choices for a layer, or a configuration, that knows its sizes only later:
 Random masks come from a seed or a generator; without either, from PyTorch's global generator.
 """
 
-from snn_neuromod.connectivity.delays import DistanceDelays, RandomDelays
+from snn_neuromod.connectivity.delays import DelayMap, DistanceDelays, RandomDelays
 from snn_neuromod.connectivity.masks import (
     Space,
     blocks,
@@ -22,6 +22,7 @@ from snn_neuromod.connectivity.wiring import Blocks, DistanceDependent, Graph, R
 
 __all__ = [
     "Blocks",
+    "DelayMap",
     "DistanceDelays",
     "DistanceDependent",
     "Graph",

@@ -12,8 +12,16 @@ from torch import Tensor
 from snn_neuromod.connectivity.masks import Space, distances
 
 
+class DelayMap:
+    """What makes the delays of a layer once its number of neurons is known."""
+
+    def __call__(self, num_neurons: int) -> Tensor:
+        """Delays in steps, int64, (neuron,) by presynaptic neuron or (neuron to, neuron from) by synapse."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class RandomDelays:
+class RandomDelays(DelayMap):
     """Delays drawn uniformly, to be called with the number of neurons.
 
     Args:
@@ -40,14 +48,13 @@ class RandomDelays:
             raise ValueError(f"RandomDelays: by must be neuron or synapse, got {self.by!r}")
 
     def __call__(self, num_neurons: int) -> Tensor:
-        """Delays in steps, int64, (neuron,) or (neuron to, neuron from)."""
         shape = (num_neurons,) if self.by == "neuron" else (num_neurons, num_neurons)
         generator = None if self.seed is None else torch.Generator().manual_seed(self.seed)
         return torch.randint(1, self.longest + 1, shape, generator=generator)
 
 
 @dataclass(frozen=True)
-class DistanceDelays:
+class DistanceDelays(DelayMap):
     r"""Delays of signals that travel at a finite speed, to be called with the number of neurons.
 
     The delay is $\max(1, \lceil d / s \rceil)$ steps at a distance d, at most `longest`.
@@ -75,7 +82,6 @@ class DistanceDelays:
             raise ValueError(f"DistanceDelays: speed must be > 0 and finite, got {self.speed}")
 
     def __call__(self, num_neurons: int) -> Tensor:
-        """Delays in steps, int64, (neuron to, neuron from)."""
         distance = distances(num_neurons, num_neurons, space=self.space)
         return (distance / self.speed).ceil().long().clamp(1, self.longest)
 
