@@ -47,7 +47,7 @@ def requested() -> str:
 def use(backend: Backend) -> Iterator[None]:
     """Ask for a backend by name, in the whole process.
 
-    The backward pass asks again, so it belongs inside as well.
+    A backward pass follows its forward pass, wherever it is called.
 
     Args:
         backend: A name of the table above, or "auto".

@@ -20,6 +20,9 @@ from snn_neuromod.surrogate import Psi
 RARE = 0.15
 """Share of neurons that spike in a step below which single events are faster than a matrix product."""
 
+MARK = 16
+"""As in the C sources: steps between two kept states where the others are found again from the spikes."""
+
 _SHAPES = ("triangular", "exponential", "boxcar", "fast_sigmoid", "gaussian", "arctan")
 _PSI = {"shape", "gamma", "width", "scale", "refractory", "at_spike"}
 _SIZES = "num_steps rows num threads "
@@ -34,6 +37,7 @@ class _Kernel(NamedTuple):
         options: The neuron's options that they know.
         learned: The parameters whose gradient they know.
         recurrent: Whether they know recurrent weights.
+        every: The states that the forward pass keeps for the backward pass, and every how many steps.
     """
 
     name: str
@@ -41,6 +45,7 @@ class _Kernel(NamedTuple):
     options: set[str]
     learned: set[str]
     recurrent: bool
+    every: dict[str, int]
 
 
 _ALIF = structure(
@@ -51,21 +56,21 @@ _ALIF = structure(
 )
 _IZHIKEVICH = structure(
     _SIZES + "detach_reset shape",
-    "at_spike inverse_width scale clip",
-    "a b c d dt current w_from before z_first v_state u_state spikes v u "
+    "at_spike clip",
+    "a b c d dt scale inverse_width current w_from before z_first v_state u_state spikes v "
     "grad_spikes w grad_current grad_v grad_u grad_z grad_before",
 )
-_LEAKY = structure(_SIZES, "", "kappa share current first output y grad_output grad_current grad_y")
+_LEAKY = structure(_SIZES, "", "kappa share current first output grad_output grad_current grad_y")
 _ALIF_PARAMS = {"alpha", "rho", "beta", "v_th"}
+_ALIF_OPTIONS = {"psi", "refractory", "detach_reset"}
+_ALIF_EVERY = {"v": 1, "a": MARK, "held": MARK}
 NEURONS = {
-    "alif": _Kernel(
-        "alif", _ALIF, {"psi", "reset", "refractory", "detach_reset"}, _ALIF_PARAMS, True
-    ),
-    "stdp_alif": _Kernel("alif", _ALIF, {"psi", "refractory", "detach_reset"}, _ALIF_PARAMS, True),
+    "alif": _Kernel("alif", _ALIF, _ALIF_OPTIONS | {"reset"}, _ALIF_PARAMS, True, _ALIF_EVERY),
+    "stdp_alif": _Kernel("alif", _ALIF, _ALIF_OPTIONS, _ALIF_PARAMS, True, _ALIF_EVERY),
     "izhikevich": _Kernel(
-        "izhikevich", _IZHIKEVICH, {"psi", "detach_reset", "clip_jacobian"}, set(), True
+        "izhikevich", _IZHIKEVICH, {"psi", "detach_reset", "clip_jacobian"}, set(), True, {"v": 1}
     ),
-    "leaky_integrator": _Kernel("leaky", _LEAKY, {"normalise"}, set(), False),
+    "leaky_integrator": _Kernel("leaky", _LEAKY, {"normalise"}, set(), False, {}),
 }
 
 
@@ -169,11 +174,9 @@ def _prepare(
         numbers |= _reset(neuron) | {"while_held": psi.refractory}
         tensors |= _scaled(psi, given["v_th"])
     elif kernel.name == "izhikevich":
-        unit = neuron.module.PEAK
         clip = options.get("clip_jacobian")
         numbers["clip"] = math.inf if clip is None else clip
-        numbers["inverse_width"] = 1 / (psi.width * unit)
-        numbers["scale"] = psi.gamma / (unit if psi.scale == "threshold" else 1)
+        tensors |= _scaled(psi, torch.full_like(given["dt"], neuron.module.PEAK))
     else:
         kappa = given["kappa"]
         tensors["share"] = 1 - kappa if options["normalise"] else torch.ones_like(kappa)
@@ -203,6 +206,32 @@ def _scaled(psi: Psi, unit: Tensor) -> dict[str, Tensor]:
     return {"scale": scale, "inverse_width": 1 / (psi.width * unit)}
 
 
+def _every(neuron: Neuron) -> dict[str, int]:
+    """States kept for the backward pass, and every how many steps."""
+    every = dict(NEURONS[_name(neuron)].every)
+    if not neuron.options.get("refractory"):
+        every.pop("held", None)
+    return every
+
+
+def new_tracks(neuron: Neuron, current: Tensor) -> dict[str, Tensor]:
+    """Empty tensors for what the forward pass keeps, (T // every + 1, batch, ..., neuron)."""
+    steps = current.shape[0]
+    return {
+        name: current.new_empty(steps // every + 1, *current.shape[1:])
+        for name, every in _every(neuron).items()
+    }
+
+
+def made(neuron: Neuron, current: Tensor, tracks: Sequence[Tensor]) -> dict[str, Tensor] | None:
+    """The tracks by name if these kernels wrote them, else None."""
+    if _name(neuron) not in NEURONS:
+        return None
+    every = _every(neuron)
+    sizes = [current.shape[0] // steps + 1 for steps in every.values()]
+    return dict(zip(every, tracks, strict=True)) if sizes == [len(x) for x in tracks] else None
+
+
 def forward(
     neuron: Neuron,
     current: Tensor,
@@ -221,7 +250,7 @@ def forward(
         state: State before the first step.
         recurrent: Spikes before the first step, (1, batch, ..., neuron), and recurrent weights, or nothing.
         spikes: Spikes of every step, written here.
-        tracks: States before the first and after every step, written here except for the former.
+        tracks: From `new_tracks`, or nothing if there will be no backward pass; written here.
 
     Returns:
         State after the last step.
@@ -229,12 +258,14 @@ def forward(
     prepared = _prepare(neuron, current, params, state, recurrent)
     fields = neuron.module.State._fields
     if prepared.kernel.name == "leaky":
-        prepared.run("forward", current=current.contiguous(), output=spikes, y=tracks.get("y"))
+        prepared.run("forward", current=current.contiguous(), output=spikes)
         return [spikes[-1]]
     last = {
         name: s.clone(memory_format=torch.contiguous_format)
         for name, s in zip(fields, state, strict=True)
     }
+    if "v" in tracks:
+        tracks["v"][0] = last["v"]
     weights = {}
     if recurrent:
         past, w = recurrent
@@ -243,10 +274,10 @@ def forward(
     prepared.run(
         "forward", current=current.contiguous(), spikes=spikes, **running, **tracks, **weights
     )
-    return [
-        spikes[-1] if name == "z" else tracks[name][-1] if name in tracks else last[name]
-        for name in fields
-    ]
+    last["z"] = spikes[-1]
+    if "v" in tracks:
+        last["v"] = tracks["v"][-1]
+    return list(last.values())
 
 
 def backward(

@@ -105,6 +105,10 @@ def _sequence(
     known = decode(neuron)
     module = known.module
     spikes = torch.empty_like(current, memory_format=torch.contiguous_format)
+    if backends.choose(known, current, params, recurrent, delays, needed) == "c":
+        tracks = native.new_tracks(known, current) if keep else {}
+        last: Any = native.forward(known, current, params, state, recurrent, spikes, tracks)
+        return [spikes, *(s.clone() for s in last), *tracks.values()]
     is_fused = fused(known, params, recurrent, current.ndim)
     names = kept(known, needed, is_fused) if keep else []
     tracks = new_tracks(names, known, current, state)
@@ -112,9 +116,7 @@ def _sequence(
         if name in tracks:
             tracks[name][0] = s
     full_state = module.State(*state)
-    if backends.choose(known, current, params, recurrent, delays, needed) == "c":
-        last: Any = native.forward(known, current, params, state, recurrent, spikes, tracks)
-    elif is_fused:
+    if is_fused:
         stretch = _segment_length(current)
         last = src_forward.simulate(
             module.Params(*numbers(params)), full_state, current, spikes, tracks, stretch=stretch
@@ -141,9 +143,11 @@ def _(
 ) -> list[Tensor]:
     known = decode(neuron)
     spikes = torch.empty_like(current, memory_format=torch.contiguous_format)
-    is_fused = fused(known, params, recurrent, current.ndim)
-    names = kept(known, needed, is_fused) if keep else []
-    tracks = new_tracks(names, known, current, state)
+    if backends.choose(known, current, params, recurrent, delays, needed) == "c":
+        tracks = native.new_tracks(known, current) if keep else {}
+    else:
+        names = kept(known, needed, fused(known, params, recurrent, current.ndim)) if keep else []
+        tracks = new_tracks(names, known, current, state)
     return [spikes, *(torch.empty_like(s) for s in state), *tracks.values()]
 
 
@@ -245,9 +249,8 @@ def _sequence_backward(
 ) -> list[Tensor]:
     known = decode(neuron)
     module, ndim = known.module, spikes.ndim
-    names = kept(known, needed, fused(known, params, recurrent, ndim))
-    if backends.choose(known, current, params, recurrent, delays, needed) == "c":
-        kept_states = dict(zip(names, tracks, strict=True))
+    made = native.made(known, current, tracks)
+    if made is not None:  # the backward pass follows its forward pass
         return native.backward(
             known,
             grad_spikes,
@@ -257,10 +260,11 @@ def _sequence_backward(
             state,
             recurrent,
             spikes,
-            kept_states,
+            made,
             through_time,
             needed,
         )
+    names = kept(known, needed, fused(known, params, recurrent, ndim))
     trajectory = Trajectory(module.State, dict(zip(names, tracks, strict=True)), spikes, state)
     fields = module.State._fields
     carry: Adjoints = {f: g for f, g in zip(fields, grad_state, strict=True) if g is not None}

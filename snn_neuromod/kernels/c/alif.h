@@ -3,56 +3,56 @@
  *   v[t] = alpha kept[t-1] v[t-1] + I[t] - subtracts v_th z[t-1],  kept = 1 - empties z - [stdp and held = 1]
  *   a[t] = rho a[t-1] + z[t-1]
  *   z[t] = H(v[t] - v_th - beta a[t]) unless held[t] > 0
+ *
+ * Of a and held only every MARK-th step is stored; the backward pass finds the others again from the spikes.
  */
 typedef struct {
     int64_t num_steps, rows, num, threads;
     int64_t subtracts, empties, stdp, refractory; /* form of the reset; refractory steps */
     int64_t detach_reset, shape;
     double at_spike, while_held; /* psi over its scale there; at_spike is NaN for the shape's own */
-    const REAL *alpha, *rho, *beta, *v_th, *scale, *inverse_width;            /* (N) */
-    const REAL *current, *w_from, *before;                                    /* (T, rows, N), (from, to), (rows, N) */
-    const REAL *z_first;                                                      /* state before the first step, (rows, N) */
-    REAL *v_state, *a_state, *held_state;                                     /* first state in, last state out */
-    REAL *spikes, *v, *a, *held;                                              /* (T, rows, N), states (T + 1, rows, N) */
-    const REAL *grad_spikes, *w;                                              /* (T, rows, N), (to, from padded) */
-    REAL *grad_current, *grad_v, *grad_a, *grad_z, *grad_before;              /* (T, rows, N), others (rows, N) */
-    REAL *grad_alpha, *grad_rho, *grad_beta, *grad_v_th;                      /* (rows, N) */
+    const REAL *alpha, *rho, *beta, *v_th, *scale, *inverse_width;      /* (N) */
+    const REAL *current, *w_from, *before, *z_first;                    /* (T, rows, N), (from, to), (rows, N) twice */
+    REAL *v_state, *a_state, *held_state;                               /* first state in, last state out */
+    REAL *spikes, *v, *a, *held;                                        /* (T, rows, N), (T + 1, rows, N), marks */
+    const REAL *grad_spikes, *w;                                        /* (T, rows, N), (to, from padded) */
+    REAL *grad_current, *grad_v, *grad_a, *grad_z, *grad_before;        /* (T, rows, N), others (rows, N) */
+    REAL *grad_alpha, *grad_rho, *grad_beta, *grad_v_th;                /* (rows, N) */
 } NAME(ALIF);
 
+INLINE REAL NAME(count_down)(REAL held, REAL z, REAL refractory) {
+    const REAL left = held > 1 ? held - 1 : 0;
+    return z > 0 ? refractory : left;
+}
+
 INLINE void NAME(alif_forward_part)(const NAME(ALIF) *p, Part part, const int refractory) {
-    const int64_t num = p->num, step = p->rows * num;
+    const int64_t num = p->num, step = p->rows * num, wide = (part.col1 - part.col0) * sizeof(REAL);
     const REAL subtracts = p->subtracts, empties = p->empties, stdp = p->stdp, steps_held = p->refractory;
     REAL *const sum = malloc(num * (sizeof(REAL) + sizeof(int32_t)));
     for (int64_t t = 0; t < p->num_steps; t++) {
         for (int64_t b = part.row0; b < part.row1; b++) {
-            const int64_t row = b * num, now = t * step + row;
+            const int64_t row = b * num, now = t * step + row, mark = t / MARK * step + row + part.col0;
             const REAL *const current = p->current + now, *const z_old = t ? p->spikes + now - step : p->z_first + row;
             const REAL *const v_old = p->v ? p->v + now : p->v_state + row;
-            const REAL *const a_old = p->v ? p->a + now : p->a_state + row;
-            const REAL *const held_old = p->held ? p->held + now : p->held_state + row;
             REAL *const v_new = p->v ? p->v + now + step : p->v_state + row;
-            REAL *const a_new = p->v ? p->a + now + step : p->a_state + row;
-            REAL *const held_new = p->held ? p->held + now + step : p->held_state + row;
-            REAL *const z_new = p->spikes + now;
+            REAL *const a = p->a_state + row, *const held = p->held_state + row, *const z_new = p->spikes + now;
+            if (p->a && t % MARK == 0) memcpy(p->a + mark, a + part.col0, wide);
+            if (p->held && t % MARK == 0) memcpy(p->held + mark, held + part.col0, wide);
             if (p->w_from) {
                 NAME(add_events)(sum, p->w_from, t ? z_old : p->before + row, num, (int32_t *)(sum + num));
                 SIMD for (int64_t n = 0; n < num; n++) sum[n] += current[n];
             }
             const REAL *const drive = p->w_from ? sum : current;
             SIMD for (int64_t n = part.col0; n < part.col1; n++) {
-                const REAL z = z_old[n], ended = stdp && held_old[n] == 1 ? 1 : 0;
+                const REAL z = z_old[n], ended = stdp && held[n] == 1 ? 1 : 0;
                 const REAL kept = 1 - empties * z - ended;
                 const REAL v = p->alpha[n] * kept * v_old[n] + drive[n] - subtracts * p->v_th[n] * z;
-                const REAL a = p->rho[n] * a_old[n] + z;
-                REAL held = 0;
-                if (refractory) {
-                    held = held_old[n] > 1 ? held_old[n] - 1 : 0;
-                    held = z > 0 ? steps_held : held;
-                    held_new[n] = held;
-                }
+                const REAL a_new = p->rho[n] * a[n] + z;
+                const REAL held_new = refractory ? NAME(count_down)(held[n], z, steps_held) : 0;
+                if (refractory) held[n] = held_new;
                 v_new[n] = v;
-                a_new[n] = a;
-                z_new[n] = (v - (p->v_th[n] + p->beta[n] * a) > 0) & !(held > 0) ? 1 : 0;
+                a[n] = a_new;
+                z_new[n] = (v - (p->v_th[n] + p->beta[n] * a_new) > 0) & !(held_new > 0) ? 1 : 0;
             }
         }
     }
@@ -64,74 +64,113 @@ CLONES static void NAME(alif_forward_task)(const NAME(ALIF) *p, Part part) {
     else NAME(alif_forward_part)(p, part, 0);
 }
 
-void NAME(alif_forward)(const NAME(ALIF) *p) { TASKS(p, p->w_from != NULL, NAME(alif_forward_task)(p, part)); }
+void NAME(alif_forward)(const NAME(ALIF) *p) {
+    expect(p->spikes, p->num_steps * p->rows * p->num * sizeof(REAL));
+    if (p->v) expect(p->v, p->num_steps * p->rows * p->num * sizeof(REAL));
+    TASKS(p, p->w_from != NULL, NAME(alif_forward_task)(p, part));
+}
 
-/* What the neurons' own parameters receive at one step; q = psi lambda^z. */
-INLINE void NAME(alif_parameters)(
-    const NAME(ALIF) *p, Part part, int64_t row, int64_t now, const REAL *q, const REAL *lambda_a) {
-    const int64_t step = p->rows * p->num;
-    const REAL *const v_old = p->v + now, *const a_old = p->a + now, *const a_new = p->a + now + step;
-    const REAL *const held_old = p->held ? p->held + now : p->held_state + row;
-    const REAL *const z_old = now >= step ? p->spikes + now - step : p->z_first + row;
-    const REAL *const lambda_v = p->grad_current + now;
+/* One row at one step of the backward pass: states before (old) and after (new) the step. */
+typedef struct {
+    const REAL *v_old, *a_old, *held_old, *z_old, *v_new, *a_new, *held_new;
+    int64_t row, now, col0, num; /* where the row is in (rows, N) and in (T, rows, N); its neurons */
+} NAME(Row);
+
+INLINE void NAME(alif_backward_row)(const NAME(ALIF) *p, NAME(Row) r, REAL *restrict q, REAL *restrict lambda_a) {
+    const REAL subtracts = p->subtracts, empties = p->empties, stdp = p->stdp, attached = !p->detach_reset;
+    const REAL while_held = p->while_held;
+    const REAL *const alpha = p->alpha + r.col0, *const rho = p->rho + r.col0, *const beta = p->beta + r.col0;
+    const REAL *const v_th = p->v_th + r.col0, *const scale = p->scale + r.col0, *const grad = p->grad_spikes + r.now;
+    REAL *const grad_v = p->grad_v + r.row, *const grad_a = p->grad_a + r.row, *const grad_z = p->grad_z + r.row;
+    REAL *const lambda_v = p->grad_current + r.now;
+    SIMD for (int64_t n = 0; n < r.num; n++) q[n] = r.v_new[n] - (v_th[n] + beta[n] * r.a_new[n]);
+    NAME(psi_of)(q, p->inverse_width + r.col0, r.num, p->at_spike, p->shape);
+    if (p->refractory)
+        SIMD for (int64_t n = 0; n < r.num; n++) q[n] = r.held_new[n] > 0 ? while_held : q[n];
+    SIMD for (int64_t n = 0; n < r.num; n++) {
+        const REAL psi = q[n] * scale[n], q_n = psi * (grad[n] + grad_z[n]);
+        const REAL lambda_v_n = grad_v[n] + q_n, lambda_a_n = grad_a[n] - beta[n] * q_n;
+        const REAL kept = 1 - empties * r.z_old[n] - (stdp && r.held_old[n] == 1 ? 1 : 0);
+        const REAL by_reset = attached * (subtracts * v_th[n] + empties * alpha[n] * r.v_old[n]);
+        lambda_v[n] = lambda_v_n;
+        grad_v[n] = alpha[n] * kept * lambda_v_n;
+        grad_a[n] = rho[n] * lambda_a_n;
+        grad_z[n] = lambda_a_n - by_reset * lambda_v_n;
+        q[n] = q_n;
+        lambda_a[n] = lambda_a_n;
+    }
+}
+
+/* What the neurons' own parameters receive; q = psi lambda^z. */
+INLINE void NAME(alif_parameters)(const NAME(ALIF) *p, NAME(Row) r, const REAL *q, const REAL *lambda_a) {
     const REAL subtracts = p->subtracts, empties = p->empties, stdp = p->stdp;
-    for (int64_t n = part.col0; n < part.col1; n++) {
-        const REAL kept = 1 - empties * z_old[n] - (stdp && held_old[n] == 1 ? 1 : 0);
-        if (p->grad_alpha) p->grad_alpha[row + n] += kept * v_old[n] * lambda_v[n];
-        if (p->grad_rho) p->grad_rho[row + n] += a_old[n] * lambda_a[n];
-        if (p->grad_beta) p->grad_beta[row + n] -= q[n] * a_new[n];
-        if (p->grad_v_th) p->grad_v_th[row + n] -= q[n] + subtracts * z_old[n] * lambda_v[n];
+    const REAL *const lambda_v = p->grad_current + r.now;
+    if (p->grad_alpha)
+        SIMD for (int64_t n = 0; n < r.num; n++) {
+            const REAL kept = 1 - empties * r.z_old[n] - (stdp && r.held_old[n] == 1 ? 1 : 0);
+            p->grad_alpha[r.row + n] += kept * r.v_old[n] * lambda_v[n];
+        }
+    if (p->grad_rho)
+        SIMD for (int64_t n = 0; n < r.num; n++) p->grad_rho[r.row + n] += r.a_old[n] * lambda_a[n];
+    if (p->grad_beta)
+        SIMD for (int64_t n = 0; n < r.num; n++) p->grad_beta[r.row + n] -= q[n] * r.a_new[n];
+    if (p->grad_v_th)
+        SIMD for (int64_t n = 0; n < r.num; n++)
+            p->grad_v_th[r.row + n] -= q[n] + subtracts * r.z_old[n] * lambda_v[n];
+}
+
+/* a and held before and after each of the steps of the stretch from step `start`, (steps + 1, part). */
+INLINE void NAME(alif_again)(const NAME(ALIF) *p, Part part, int64_t start, int64_t steps, REAL *a, REAL *held) {
+    const int64_t num = p->num, step = p->rows * num, wide = part.col1 - part.col0, own = (part.row1 - part.row0) * wide;
+    const REAL refractory = p->refractory;
+    for (int64_t b = part.row0; b < part.row1; b++) {
+        const int64_t row = b * num + part.col0, here = (b - part.row0) * wide, mark = start / MARK * step + row;
+        memcpy(a + here, p->a + mark, wide * sizeof(REAL));
+        memcpy(held + here, p->refractory ? p->held + mark : p->held_state + row, wide * sizeof(REAL));
+        for (int64_t k = 0; k < steps; k++) {
+            const int64_t t = start + k;
+            const REAL *const z = t ? p->spikes + (t - 1) * step + row : p->z_first + row;
+            const REAL *const a_old = a + k * own + here, *const held_old = held + k * own + here;
+            REAL *const a_new = a + (k + 1) * own + here, *const held_new = held + (k + 1) * own + here;
+            SIMD for (int64_t n = 0; n < wide; n++) a_new[n] = p->rho[part.col0 + n] * a_old[n] + z[n];
+            if (p->refractory)
+                SIMD for (int64_t n = 0; n < wide; n++) held_new[n] = NAME(count_down)(held_old[n], z[n], refractory);
+            else if (p->stdp) memcpy(held_new, held_old, wide * sizeof(REAL));
+        }
     }
 }
 
 /* grad_v, grad_a and grad_z hold what later steps add to the adjoints: in the end, the gradient of the first state. */
-INLINE void NAME(alif_backward_part)(const NAME(ALIF) *p, Part part, const int refractory, const int shape) {
-    const int64_t num = p->num, step = p->rows * num;
-    const REAL subtracts = p->subtracts, empties = p->empties, stdp = p->stdp, attached = !p->detach_reset;
-    const REAL at_spike = p->at_spike, while_held = p->while_held;
-    const int given = at_spike == at_spike, learned = p->grad_alpha || p->grad_rho || p->grad_beta || p->grad_v_th;
-    REAL *const q = malloc(2 * num * sizeof(REAL)), *const lambda_a = q + num;
-    for (int64_t t = p->num_steps - 1; t >= 0; t--) {
-        for (int64_t b = part.row0; b < part.row1; b++) {
-            const int64_t row = b * num, now = t * step + row;
-            const REAL *const v_new = p->v + now + step, *const a_new = p->a + now + step;
-            const REAL *const held_new = refractory ? p->held + now + step : p->held_state + row;
-            const REAL *const v_old = p->v + now, *const z_old = t ? p->spikes + now - step : p->z_first + row;
-            const REAL *const held_old = refractory ? p->held + now : p->held_state + row;
-            const REAL *const grad = p->grad_spikes + now;
-            REAL *const grad_v = p->grad_v + row, *const grad_a = p->grad_a + row, *const grad_z = p->grad_z + row;
-            REAL *const lambda_v = p->grad_current + now;
-            SIMD for (int64_t n = part.col0; n < part.col1; n++) {
-                const REAL distance = v_new[n] - (p->v_th[n] + p->beta[n] * a_new[n]);
-                REAL psi = NAME(profile)(distance * p->inverse_width[n], shape);
-                if (given) psi = distance > 0 ? at_spike : psi;
-                if (refractory) psi = held_new[n] > 0 ? while_held : psi;
-                const REAL q_n = psi * p->scale[n] * (grad[n] + grad_z[n]);
-                const REAL lambda_v_n = grad_v[n] + q_n, lambda_a_n = grad_a[n] - p->beta[n] * q_n;
-                const REAL kept = 1 - empties * z_old[n] - (stdp && held_old[n] == 1 ? 1 : 0);
-                const REAL by_reset = attached * (subtracts * p->v_th[n] + empties * p->alpha[n] * v_old[n]);
-                lambda_v[n] = lambda_v_n;
-                grad_v[n] = p->alpha[n] * kept * lambda_v_n;
-                grad_a[n] = p->rho[n] * lambda_a_n;
-                grad_z[n] = lambda_a_n - by_reset * lambda_v_n;
-                q[n] = q_n;
-                lambda_a[n] = lambda_a_n;
+CLONES static void NAME(alif_backward_task)(const NAME(ALIF) *p, Part part) {
+    const int64_t num = p->num, step = p->rows * num, wide = part.col1 - part.col0, own = (part.row1 - part.row0) * wide;
+    const int learned = p->grad_alpha || p->grad_rho || p->grad_beta || p->grad_v_th;
+    REAL *const a = malloc((2 * (MARK + 1) * own + 2 * wide) * sizeof(REAL)), *const held = a + (MARK + 1) * own;
+    REAL *const q = held + (MARK + 1) * own, *const lambda_a = q + wide;
+    for (int64_t start = (p->num_steps - 1) / MARK * MARK; start >= 0; start -= MARK) {
+        const int64_t stop = smaller(start + MARK, p->num_steps);
+        NAME(alif_again)(p, part, start, stop - start, a, held);
+        for (int64_t t = stop - 1; t >= start; t--) {
+            for (int64_t b = part.row0; b < part.row1; b++) {
+                const int64_t row = b * num + part.col0, now = t * step + row;
+                const int64_t here = (t - start) * own + (b - part.row0) * wide;
+                const NAME(Row) r = {
+                    p->v + now, a + here, held + here, t ? p->spikes + now - step : p->z_first + row,
+                    p->v + now + step, a + here + own, held + here + own, row, now, part.col0, wide};
+                NAME(alif_backward_row)(p, r, q, lambda_a);
+                if (learned) NAME(alif_parameters)(p, r, q, lambda_a);
             }
-            if (learned) NAME(alif_parameters)(p, part, row, now, q, lambda_a);
-        }
-        if (p->w) {
-            const int64_t first = part.row0 * num;
-            NAME(add_transposed)(
-                (t ? p->grad_z : p->grad_before) + first, p->grad_current + t * step + first, p->w,
-                part.row1 - part.row0, num);
+            if (p->w) {
+                const int64_t first = part.row0 * num;
+                NAME(add_transposed)(
+                    (t ? p->grad_z : p->grad_before) + first, p->grad_current + t * step + first, p->w,
+                    part.row1 - part.row0, num);
+            }
         }
     }
-    free(q);
+    free(a);
 }
 
-CLONES static void NAME(alif_backward_task)(const NAME(ALIF) *p, Part part) {
-    if (p->held) WITH_SHAPE(p->shape, NAME(alif_backward_part), p, part, 1)
-    else WITH_SHAPE(p->shape, NAME(alif_backward_part), p, part, 0)
+void NAME(alif_backward)(const NAME(ALIF) *p) {
+    expect(p->grad_current, p->num_steps * p->rows * p->num * sizeof(REAL));
+    TASKS(p, p->w != NULL, NAME(alif_backward_task)(p, part));
 }
-
-void NAME(alif_backward)(const NAME(ALIF) *p) { TASKS(p, p->w != NULL, NAME(alif_backward_task)(p, part)); }

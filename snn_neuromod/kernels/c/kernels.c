@@ -5,6 +5,10 @@
  * whatever the number of threads, so results do not depend on it. The forward pass rounds as the eager one does
  * (-ffp-contract=off) except in the recurrent input, which is summed in another order.
  */
+#if defined(__linux__)
+#define _DEFAULT_SOURCE /* madvise */
+#include <sys/mman.h>
+#endif
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -19,24 +23,25 @@
 #define SIMD _Pragma("omp simd")
 #define CHUNK 1024 /* neurons of a task: its arrays stay in cache while time passes */
 #define BLOCK 4    /* rows that share one pass over the weights */
+#define MARK 16    /* steps between two states that are stored, where the others are cheap to find again */
 
 enum { TRIANGULAR, EXPONENTIAL, BOXCAR, FAST_SIGMOID, GAUSSIAN, ARCTAN };
-
-/* Calls f with a constant shape, so that the branch is outside the loops. */
-#define WITH_SHAPE(shape, f, ...)                                  \
-    switch (shape) {                                               \
-    case TRIANGULAR: f(__VA_ARGS__, TRIANGULAR); break;            \
-    case EXPONENTIAL: f(__VA_ARGS__, EXPONENTIAL); break;          \
-    case BOXCAR: f(__VA_ARGS__, BOXCAR); break;                    \
-    case FAST_SIGMOID: f(__VA_ARGS__, FAST_SIGMOID); break;        \
-    case GAUSSIAN: f(__VA_ARGS__, GAUSSIAN); break;                \
-    default: f(__VA_ARGS__, ARCTAN);                               \
-    }
 
 /* Part of the neurons: rows row0 to row1, of each the neurons col0 to col1. */
 typedef struct {
     int64_t row0, row1, col0, col1;
 } Part;
+
+/* Says that fresh memory is about to be filled: large pages spare most of the page faults. */
+static void expect(void *memory, int64_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    const uintptr_t page = 1 << 21, start = ((uintptr_t)memory + page - 1) & ~(page - 1);
+    const uintptr_t stop = ((uintptr_t)memory + bytes) & ~(page - 1);
+    if (stop > start) madvise((void *)start, stop - start, MADV_HUGEPAGE);
+#else
+    (void)memory, (void)bytes;
+#endif
+}
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 

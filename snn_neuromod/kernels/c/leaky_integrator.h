@@ -3,7 +3,7 @@ typedef struct {
     int64_t num_steps, rows, num, threads;
     const REAL *kappa, *share;                         /* (N) */
     const REAL *current, *first;                       /* (T, rows, N), (rows, N) */
-    REAL *output, *y;                                  /* (T, rows, N), (T + 1, rows, N) */
+    REAL *output;                                      /* (T, rows, N) */
     const REAL *grad_output;
     REAL *grad_current, *grad_y;                       /* (T, rows, N), (rows, N) */
 } NAME(LEAKY);
@@ -14,14 +14,17 @@ CLONES static void NAME(leaky_forward_task)(const NAME(LEAKY) *p, Part part) {
         for (int64_t b = part.row0; b < part.row1; b++) {
             const int64_t row = b * num, now = t * step + row;
             const REAL *const current = p->current + now, *const old = t ? p->output + now - step : p->first + row;
-            REAL *const output = p->output + now, *const y = p->y ? p->y + now + step : output;
+            REAL *const output = p->output + now;
             SIMD for (int64_t n = part.col0; n < part.col1; n++)
-                y[n] = output[n] = p->kappa[n] * old[n] + p->share[n] * current[n];
+                output[n] = p->kappa[n] * old[n] + p->share[n] * current[n];
         }
     }
 }
 
-void NAME(leaky_forward)(const NAME(LEAKY) *p) { TASKS(p, 0, NAME(leaky_forward_task)(p, part)); }
+void NAME(leaky_forward)(const NAME(LEAKY) *p) {
+    expect(p->output, p->num_steps * p->rows * p->num * sizeof(REAL));
+    TASKS(p, 0, NAME(leaky_forward_task)(p, part));
+}
 
 /* grad_y holds what later steps add: in the end, the gradient of the first state. */
 CLONES static void NAME(leaky_backward_task)(const NAME(LEAKY) *p, Part part) {
@@ -40,4 +43,7 @@ CLONES static void NAME(leaky_backward_task)(const NAME(LEAKY) *p, Part part) {
     }
 }
 
-void NAME(leaky_backward)(const NAME(LEAKY) *p) { TASKS(p, 0, NAME(leaky_backward_task)(p, part)); }
+void NAME(leaky_backward)(const NAME(LEAKY) *p) {
+    expect(p->grad_current, p->num_steps * p->rows * p->num * sizeof(REAL));
+    TASKS(p, 0, NAME(leaky_backward_task)(p, part));
+}

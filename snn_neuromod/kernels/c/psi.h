@@ -10,3 +10,19 @@ INLINE REAL NAME(profile)(REAL x, const int shape) {
     default: return 1 / (1 + x * x);
     }
 }
+
+/* Turns distances d into psi(d) over its scale; at_spike, if not NaN, is the value at a spike. */
+INLINE void NAME(psi_of)(REAL *d, const REAL *inverse_width, int64_t num, REAL at_spike, int64_t shape) {
+    const int given = at_spike == at_spike;
+#define LOOP(kind)                                                      \
+    case kind:                                                          \
+        SIMD for (int64_t n = 0; n < num; n++) {                        \
+            const REAL psi = NAME(profile)(d[n] * inverse_width[n], kind); \
+            d[n] = given && d[n] > 0 ? at_spike : psi;                  \
+        }                                                               \
+        break;
+    switch (shape) {
+        LOOP(TRIANGULAR) LOOP(EXPONENTIAL) LOOP(BOXCAR) LOOP(FAST_SIGMOID) LOOP(GAUSSIAN) LOOP(ARCTAN)
+    }
+#undef LOOP
+}

@@ -1,12 +1,28 @@
 /* Products with the recurrent weights. */
 
+/* Writes the indices of all numbers but 0 to `list`, which holds `num`, and returns how many there are. */
+INLINE int64_t NAME(events)(const REAL *z, int64_t num, int32_t *list) {
+    int64_t count = 0;
+    for (int64_t i = 0; i < num; i += 8) {
+        const int64_t wide = smaller(8, num - i);
+        if (wide == 8) { /* spikes are rare: skip eight silent neurons at once */
+            uint64_t bits[sizeof(REAL)], any = 0;
+            memcpy(bits, z + i, sizeof bits);
+            for (int k = 0; k < (int)sizeof(REAL); k++) any |= bits[k];
+            if (!any) continue;
+        }
+        for (int64_t k = i; k < i + wide; k++) {
+            list[count] = (int32_t)k;
+            count += z[k] != 0;
+        }
+    }
+    return count;
+}
+
 /* out[n] = sum over i of z[i] w_from[i][n]: only the rows of neurons that spiked. `list` holds N numbers. */
 INLINE void NAME(add_events)(REAL *restrict out, const REAL *w_from, const REAL *z, int64_t num, int32_t *list) {
-    int64_t count = 0, k = 0;
-    for (int64_t i = 0; i < num; i++) {
-        list[count] = (int32_t)i;
-        count += z[i] != 0;
-    }
+    const int64_t count = NAME(events)(z, num, list);
+    int64_t k = 0;
     memset(out, 0, num * sizeof(REAL));
     for (; k + 4 <= count; k += 4) {
         const REAL *restrict w0 = w_from + list[k] * num, *restrict w1 = w_from + list[k + 1] * num;
@@ -64,15 +80,17 @@ CLONES static void NAME(weight_gradient_part)(
     REAL *grad, const REAL *delta, const REAL *before, const REAL *spikes, int64_t rows, int64_t per_step, int64_t num,
     int64_t from0, int64_t from1) {
     const int64_t own = from1 - from0;
-    uint8_t *found = malloc(own * (EVENTS + 1)), *counts = found + own * EVENTS;
+    int32_t *list = malloc(own * (sizeof(int32_t) + EVENTS + 1));
+    uint8_t *found = (uint8_t *)(list + own), *counts = found + own * EVENTS;
     memset(grad + from0 * num, 0, own * num * sizeof(REAL));
     for (int64_t first = 0; first < rows; first += EVENTS) {
         memset(counts, 0, own);
         for (int64_t r = first; r < smaller(first + EVENTS, rows); r++) {
             const REAL *z = NAME(sent)(before, spikes, r, per_step, num) + from0;
-            for (int64_t i = 0; i < own; i++) {
-                found[i * EVENTS + counts[i]] = (uint8_t)(r - first);
-                counts[i] += z[i] != 0;
+            const int64_t count = NAME(events)(z, own, list);
+            for (int64_t k = 0; k < count; k++) {
+                const int64_t i = list[k];
+                found[i * EVENTS + counts[i]++] = (uint8_t)(r - first);
             }
         }
         for (int64_t i = 0; i < own; i++) {
@@ -87,7 +105,7 @@ CLONES static void NAME(weight_gradient_part)(
             }
         }
     }
-    free(found);
+    free(list);
 }
 
 /* Gradient (neuron from, neuron to) of the recurrent weights; only spikes cost anything. */
