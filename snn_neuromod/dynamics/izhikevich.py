@@ -13,9 +13,15 @@ $v$, $u$ in mV, $\Delta t$ in ms, $a$ in 1/ms, $c$ in mV, $d$ in mV; $I$ in unit
 neuron to about 20 Hz. The reset acts at the start of the step that follows the spike. Both updates read $v'$ and $u'$
 (forward Euler).
 
+The derivative $J = \partial v_t / \partial v' = 1 + \Delta t\, (0.08\, v' + 5)$ is 6 at 0 mV and 8.4 just below the
+peak with $\Delta t$ = 1 ms: gradients and eligibility traces grow by that factor in each step of an upstroke. A smaller
+$\Delta t$ lessens it; `clip_jacobian` = c bounds it to [-c, c], per neuron and step, in the derivative only. Every form
+of the learning rules sees the same clipped J, so that they still agree exactly.
+
 Deviations from the source: the constants a, b, c, d are free (there 0.02, 0.2, -65, 2), so that the neuron types of
 Izhikevich (2003) can be had; $H(0) = 0$, so the neuron spikes above 30 mV (there at or above). Izhikevich's own script
-takes two half steps for $v$; here `dt` may be made smaller instead.
+takes two half steps for $v$; here `dt` may be made smaller instead. Clipping J is an addition; clipping eligibility
+traces per synapse instead would give another direction.
 
 References:
     E. M. Izhikevich, "Simple model of spiking neurons", IEEE Trans. Neural Networks 14 (2003), 1569-1572.

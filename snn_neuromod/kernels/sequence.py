@@ -1,8 +1,8 @@
 """Whole sequences as one operator with a hand-written backward pass, in plain PyTorch.
 
 The forward pass is the neuron's own `step` in a loop, or for the SRC family `kernels.src_forward`; the backward pass
-works on segments small enough to stay in cache: the closed-form derivatives of the segment's steps, then the reverse
-sweep of `kernels.adjoint`.
+works on segments small enough to stay in cache: the derivatives of the segment's steps, in closed form or for other
+neurons by automatic differentiation of the step alone, then the reverse sweep of `kernels.adjoint`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from snn_neuromod.kernels.delays import (
     weight_gradients,
 )
 from snn_neuromod.kernels.linearisation import Coefficient
-from snn_neuromod.kernels.neurons import Neuron, decode, encode
+from snn_neuromod.kernels.neurons import Described, Neuron, decode, encode
 from snn_neuromod.kernels.trajectory import Trajectory, between, fused, kept, new_tracks, numbers
 
-__all__ = ["encode", "run"]
+__all__ = ["Described", "encode", "run"]
 
 SEGMENT_ELEMENTS = 1 << 18
 """Neurons times steps of a segment: its arrays stay in cache, and the interpreter's share of the time stays small."""
@@ -47,7 +47,7 @@ def run(
     """Run a layer of neurons over a sequence, differentiably.
 
     Args:
-        neuron: From `encode`.
+        neuron: From `encode`, or the key of a `Described`.
         current: Input, (T, batch, ..., neuron), T >= 1.
         params: Parameters in the order of the neuron's `Params`; each broadcastable to (batch, ..., neuron), or with a
             leading axis of T or 1 steps and as many axes as `current`.
@@ -162,7 +162,7 @@ def _simulate(
     tracks: dict[str, Tensor],
 ) -> Any:
     """Any neuron, step by step; writes `spikes` and `tracks`, returns the last state."""
-    single = numbers(params)
+    single = numbers(params, neuron)
     transposed = [(group.weights.T, group) for group in groups]
     for t, current_t in enumerate(current.unbind(0)):
         for w, group in transposed:
@@ -181,6 +181,7 @@ def _simulate(
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     ctx.neuron, current, params, state, recurrent, ctx.delays, sources, *rest = inputs
     ctx.through_time, _, ctx.needed = rest
+    ctx.known = decode(ctx.neuron)  # keeps a neuron known by its step alive
     ctx.counts = (len(params), len(state), len(recurrent), len(sources))
     ctx.set_materialize_grads(False)
     tracks = output[1 + len(state) :]
@@ -274,7 +275,7 @@ def _sequence_backward(
     grad_current = torch.empty_like(spikes)
     grads = {f: torch.zeros_like(p) for f, p in zip(module.Params._fields, params, strict=True)}
     wanted = [name for name, need in zip(grads, needed, strict=True) if need]
-    single = numbers(params)
+    single = numbers(params, known)
     length = _segment_length(current)
     for stop in range(spikes.shape[0], 0, -length):
         start = max(0, stop - length)

@@ -22,6 +22,8 @@ def fused(neuron: Neuron, params: list[Tensor], recurrent: list[Tensor], ndim: i
 
 def kept(neuron: Neuron, needed: list[bool], fused: bool) -> list[str]:
     """Names of the tracks that the backward pass reads; the spikes it has."""
+    if neuron.described:
+        return list(neuron.module.State._fields)
     unread = {"z"} if neuron.options.get("refractory") else {"z", "held"}
     states = [name for name in neuron.module.State._fields if name not in unread]
     if not fused:
@@ -76,8 +78,13 @@ class Trajectory(NamedTuple):
         }
 
 
-def numbers(params: list[Tensor]) -> list[Coefficient]:
-    """Parameters with single numbers as numbers, which are faster, where that costs no transfer."""
+def numbers(params: list[Tensor], neuron: Neuron | None = None) -> list[Coefficient]:
+    """Parameters with single numbers as numbers, which are faster, where that costs no transfer.
+
+    A step that is not the package's own gets the tensors: it may call their methods.
+    """
+    if neuron is not None and neuron.described:
+        return [*params]
     return [p.item() if p.ndim == 0 and p.device.type == "cpu" else p for p in params]
 
 

@@ -3,6 +3,7 @@
 from snn_neuromod.layers.alif import ALIF, STDPALIF
 from snn_neuromod.layers.base import Layer
 from snn_neuromod.layers.bidirectional import Bidirectional
+from snn_neuromod.layers.custom import Custom
 from snn_neuromod.layers.izhikevich import Izhikevich
 from snn_neuromod.layers.parameters import Groups, LogNormal, Normal, Uniform
 from snn_neuromod.layers.readout import LeakyIntegrator, LeakyReadout, PopulationReadout
@@ -18,6 +19,7 @@ __all__ = [
     "SRC",
     "STDPALIF",
     "Bidirectional",
+    "Custom",
     "Groups",
     "Izhikevich",
     "Layer",

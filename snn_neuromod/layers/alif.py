@@ -75,8 +75,8 @@ class ALIF(_ALIFFamily):
         refractory: Steps after a spike at which the neuron cannot fire, >= 0.
         reset: "subtract" takes v_th off the membrane one step after a spike, "zero" empties it, "none" leaves it.
         detach_reset: No gradient through the reset.
-        psi: Pseudo-derivative of the spikes. Any other spike function (distance, v_th, held) -> spikes runs through the
-            reference scan, slower.
+        psi: Pseudo-derivative of the spikes. Or any other spike function (distance, v_th, held) -> spikes, slower: its
+            derivative comes from automatic differentiation.
         delay: Delay of the spikes that a `Recurrent` around the layer feeds back, in steps, >= 1: one number or one per
             neuron.
         learn: Names of the parameters above (tau_mem, tau_adapt, beta, v_th) that are learned: a number becomes one
@@ -132,8 +132,9 @@ class STDPALIF(_ALIFFamily):
         dt: Time step in ms, > 0.
         refractory: Refractory period in steps, >= 1; strict.
         detach_reset: No gradient through the reset.
-        psi: Pseudo-derivative of the spikes; default -gamma while refractory, not scaled by the threshold. Any other
-            spike function (distance, v_th, held) -> spikes runs through the reference scan, slower.
+        psi: Pseudo-derivative of the spikes; default -gamma while refractory, not scaled by the threshold. Or any other
+            spike function (distance, v_th, held) -> spikes, slower: its derivative comes from automatic
+            differentiation.
         delay: Delay of the spikes that a `Recurrent` around the layer feeds back, in steps, >= 1: one number or one per
             neuron.
         learn: Names of the parameters above (tau_mem, tau_adapt, beta, v_th) that are learned.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from snn_neuromod import dynamics
 from snn_neuromod.kernels import sequence
 from snn_neuromod.kernels.delays import Delays
+from snn_neuromod.kernels.neurons import Described
 from snn_neuromod.layers.delays import Delay, checked_delay
 from snn_neuromod.layers.parameters import Range, Value, positive_integer, register
 from snn_neuromod.surrogate import Psi
@@ -27,10 +28,12 @@ class Layer(nn.Module):
         num_neurons: Number of neurons, the last axis of the input; None for inputs of any shape.
         values: Parameters by name.
         learn: Names of the parameters that are learned.
-        options: Options of the neuron's closed-form derivatives, see `kernels`.
+        options: Options of the neuron's closed-form derivatives, see `kernels`; with a `psi` that is no `Psi` those of
+            its step, whose derivatives then come from automatic differentiation.
         ranges: Ranges of this layer that differ from those of its class.
         delay: Delay of the spikes that a `Recurrent` around the layer feeds back, in steps, >= 1: one number or one per
             neuron.
+        described: The neuron, if it is known by its step alone.
 
     Raises:
         ValueError: If a parameter or the delay is outside its range or of a wrong shape, or `learn` names an unknown
@@ -49,6 +52,7 @@ class Layer(nn.Module):
         *,
         ranges: Mapping[str, Range] | None = None,
         delay: Delay = 1,
+        described: Described | None = None,
     ) -> None:
         super().__init__()
         self._ranges = {**self.ranges, **(ranges or {})}
@@ -74,13 +78,20 @@ class Layer(nn.Module):
                 learn=name in learn,
             )
         self.learned = tuple(name for name in values if name in learn)
-        scanned = "psi" in options and not isinstance(options["psi"], Psi)
-        self._encoded = None if scanned else sequence.encode(self.dynamics_name, **options)
+        self._known = described or self._describe(options)
 
     @property
     def dynamics(self) -> Any:
         """The neuron's module in `snn_neuromod.dynamics`."""
         return getattr(dynamics, self.dynamics_name)
+
+    def _describe(self, options: Mapping[str, Any]) -> str | Described:
+        """The neuron as the operators know it: by name where its derivatives are known in closed form."""
+        psi = options.get("psi")
+        if psi is None or isinstance(psi, Psi):
+            return sequence.encode(self.dynamics_name, **options)
+        others = {name: value for name, value in options.items() if name != "psi"}
+        return Described(self.dynamics, {**others, "spike_fn": psi})
 
     def params(self, dtype: torch.dtype | None = None) -> Any:
         """Parameters of the neuron's equations, each in its range.
@@ -180,15 +191,8 @@ class Layer(nn.Module):
         single = _single(current)
         state = self._state(state, single[0])
         params = self.params(single.dtype)._replace(**overrides)
-        if self._encoded is None:  # a spike function without a closed-form derivative
-            delays = recurrence.pop("delays", None)
-            if delays is not None:
-                recurrence["delay"] = delays.delay
-            spikes, state = dynamics.scan(
-                self.dynamics.step, params, state, single, **recurrence, **self.step_options()
-            )
-            return spikes.to(current.dtype), state
-        spikes, new = sequence.run(self._encoded, single, params, state, **recurrence)
+        encoded = self._known if isinstance(self._known, str) else self._known.key
+        spikes, new = sequence.run(encoded, single, params, state, **recurrence)
         return spikes.to(current.dtype), type(state)(*new)
 
     def forward_recurrent(

@@ -30,8 +30,8 @@ class Izhikevich(Layer):
             and `clip_jacobian` bounds it.
         v_init: Membrane before the first step, mV; recovery starts at its equilibrium b v.
         detach_reset: No gradient through the reset.
-        psi: Pseudo-derivative of the spikes. Any other spike function (distance, 30, None) -> spikes runs through the
-            reference scan, slower.
+        psi: Pseudo-derivative of the spikes. Or any other spike function (distance, 30, None) -> spikes, slower: its
+            derivative comes from automatic differentiation.
         clip_jacobian: Bound, > 0, of the derivative of a neuron's membrane by itself, per neuron and step, in every
             gradient; 1 keeps eligibility traces from growing during a spike's upstroke. None for none.
         delay: Delay of the spikes that a `Recurrent` around the layer feeds back, in steps, >= 1: one number or one per

@@ -46,9 +46,11 @@ class Case(NamedTuple):
             **recurrent,
         }
 
-    def operator(self) -> tuple[Tensor, list[Tensor]]:
+    def operator(self, *, generic: bool = False) -> tuple[Tensor, list[Tensor]]:
+        """The operator with the closed-form derivatives, or with those found from the step."""
+        described = sequence.Described(self.module, self.step_options)
         return sequence.run(
-            sequence.encode(self.neuron, **self.options),
+            described.key if generic else sequence.encode(self.neuron, **self.options),
             self.current,
             self.params,
             self.state,
@@ -58,13 +60,18 @@ class Case(NamedTuple):
             through_time=self.through_time,
         )
 
-    def reference(self) -> tuple[Tensor, list[Tensor]]:
+    @property
+    def step_options(self) -> dict[str, Any]:
         options = dict(self.options)
         if "psi" in options:
             options["spike_fn"] = options.pop("psi")
         if "straight_through" in options:
             straight = options.pop("straight_through")
             options["spike_fn"] = surrogate.straight_through_relu if straight else torch.relu
+        return options
+
+    def reference(self) -> tuple[Tensor, list[Tensor]]:
+        options = self.step_options
         state, out = self.module.State(*self.state), []
         for t, current in enumerate(self.current.unbind(0)):
             if self.w_rec is not None:
@@ -141,9 +148,11 @@ def make_case(
     )
 
 
-def gradients(case: Case, *, fast: bool) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
+def gradients(
+    case: Case, *, fast: bool, generic: bool = False
+) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
     """Spikes, last state, and the gradient of a random function of both by every leaf."""
-    spikes, state = case.operator() if fast else case.reference()
+    spikes, state = case.operator(generic=generic) if fast else case.reference()
     generator = torch.Generator().manual_seed(7)
     loss = sum(
         (x * torch.randn(x.shape, generator=generator, dtype=DTYPE).to(x.dtype)).sum()
@@ -163,19 +172,21 @@ def gradients(case: Case, *, fast: bool) -> tuple[Tensor, list[Tensor], dict[str
 
 
 def assert_equal_gradients(case: Case, *, tolerance: float = 1e-10) -> dict[str, Tensor]:
-    """Operator equals reference in spikes, state and every gradient, on a live network."""
+    """Operator, in closed form and generic, equals reference in spikes, state and gradients, on a live network."""
     spikes, state, expected = gradients(case, fast=False)
-    fast_spikes, fast_state, found = gradients(case, fast=True)
     threshold = 0.5 if case.neuron in SRC_FAMILY else 0
     assert (spikes > threshold).any(), "silent network"
     assert (spikes <= threshold).any(), "network fires at every step"
-    for name, a, b in [
-        ("spikes", spikes, fast_spikes),
-        *zip(case.module.State._fields, state, fast_state, strict=True),
-        *((f"gradient of {name}", expected[name], found[name]) for name in expected),
-    ]:
-        assert a.shape == b.shape, name
-        error = (a - b).abs().max() / a.abs().max().clamp(min=1e-300)
-        assert error < tolerance, f"{name}: relative error {error:.1e}"
+    segments = case.current[0].numel() < sequence.SEGMENT_ELEMENTS
+    for generic in (True, False) if segments else (False,):
+        fast_spikes, fast_state, found = gradients(case, fast=True, generic=generic)
+        for name, a, b in [
+            ("spikes", spikes, fast_spikes),
+            *zip(case.module.State._fields, state, fast_state, strict=True),
+            *((f"gradient of {name}", expected[name], found[name]) for name in expected),
+        ]:
+            assert a.shape == b.shape, name
+            error = (a - b).abs().max() / a.abs().max().clamp(min=1e-300)
+            assert error < tolerance, f"{name}: relative error {error:.1e}, generic: {generic}"
     assert expected["current"].abs().max() > 0
     return found

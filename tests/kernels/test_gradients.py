@@ -109,6 +109,54 @@ def test_pseudo_derivatives(psi: surrogate.Psi, path: dict[str, bool]) -> None:
     assert_equal_gradients(make_case("alif", {**ALIF, "psi": psi, "refractory": 2}, **path))
 
 
+PSIS = [
+    surrogate.Psi(shape=shape, scale=scale, refractory=refractory, at_spike=at_spike, width=width)
+    for shape, scale, refractory, at_spike, width in [
+        ("triangular", "none", 0.0, None, 1.0),
+        ("triangular", "threshold", -1.0, -1.0, 2.0),
+        ("exponential", "none", 1.0, 1.0, 1.0),
+        ("boxcar", "threshold", -1.0, None, 3.0),
+        ("fast_sigmoid", "none", 1.0, 0.0, 0.5),
+        ("gaussian", "threshold", 0.0, 0.0, 1.0),
+        ("arctan", "none", -1.0, 0.5, 1.0),
+    ]
+]
+
+
+@pytest.mark.parametrize("psi", PSIS, ids=lambda psi: psi.shape)
+@pytest.mark.parametrize(
+    ("neuron", "options"), [("stdp_alif", STDP), ("izhikevich", IZHIKEVICH)], ids=["stdp", "izh"]
+)
+def test_pseudo_derivatives_of_every_neuron(
+    neuron: str, options: dict[str, Any], psi: surrogate.Psi, path: dict[str, bool]
+) -> None:
+    params = {"dt": 0.5} if neuron == "izhikevich" else {"alpha": 0.8}
+    assert_equal_gradients(make_case(neuron, {**options, "psi": psi}, **params, **path))
+
+
+@pytest.mark.parametrize(
+    ("neuron", "options"),
+    [("alif", {**ALIF, "refractory": 2}), ("stdp_alif", STDP), ("izhikevich", IZHIKEVICH)],
+)
+def test_each_value_of_psi_gives_a_gradient_of_its_own(
+    neuron: str, options: dict[str, Any]
+) -> None:
+    """While refractory 0, -gamma and +gamma, and at the spike; Izhikevich neurons are never refractory."""
+    changes = [{}, {"at_spike": 0.0}, {"at_spike": -1.0}, {"at_spike": 0.7}, {"gamma": 0.2}]
+    changes += [{"scale": "threshold"}, {"scale": "none"}]
+    params = {} if neuron == "izhikevich" else {"v_th": 0.8}
+    if neuron != "izhikevich":
+        changes += [{"refractory": 1.0}, {"refractory": -1.0}]
+    found = set()
+    for change in changes:
+        psi = surrogate.Psi(**{"scale": "none", "width": 1.5, **change})
+        case = make_case(
+            neuron, {**options, "psi": psi}, recurrent=True, through_time=False, **params
+        )
+        found.add(gradients(case, fast=True)[2]["w_rec"].abs().sum().item())
+    assert len(found) == len(changes) - 1  # the scale "none" stands there twice
+
+
 @pytest.mark.parametrize("detach_reset", [True, False])
 def test_stdp_alif(detach_reset: bool, path: dict[str, bool]) -> None:
     options = {**STDP, "detach_reset": detach_reset}
@@ -153,6 +201,56 @@ def test_delays(
     )
     grads = assert_equal_gradients(case)
     assert grads["w_rec"].abs().min() > 0
+
+
+class _ClippedGrowth(torch.autograd.Function):
+    """v + dt (0.04 v^2 + 5 v + rest), whose derivative by v is clipped."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, v: torch.Tensor, rest: torch.Tensor, dt: torch.Tensor, clip: float
+    ) -> Any:
+        ctx.save_for_backward(v, rest, dt)
+        ctx.clip = clip
+        return v + dt * (0.04 * v**2 + 5 * v + rest)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
+        v, rest, dt = ctx.saved_tensors
+        slope = torch.clip(1 + dt * (0.08 * v + 5), -ctx.clip, ctx.clip)
+        by_dt = grad * (0.04 * v**2 + 5 * v + rest)
+        return grad * slope, grad * dt, by_dt.sum_to_size(dt.shape), None
+
+
+def _clipped_step(params: Any, state: Any, current: torch.Tensor, **options: Any) -> Any:
+    a, b, c, d, dt = params
+    z = state.z.detach() if options["detach_reset"] else state.z
+    v, u = state.v - (state.v - c) * z, state.u + d * z
+    v_next = _ClippedGrowth.apply(v, 140 - u + current, dt, options["clip_jacobian"])
+    z = options["spike_fn"](v_next - 30.0, 30.0, None)
+    return z, type(state)(v_next, u + dt * a * (b * v - u), z)
+
+
+@pytest.mark.parametrize("detach_reset", [True, False])
+@pytest.mark.parametrize("clip", [0.5, 1.0, 3.0])
+def test_clipped_jacobian(
+    clip: float, detach_reset: bool, path: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against autograd of a step that clips in a function of its own; and the gradient is another one."""
+    options = {**IZHIKEVICH, "detach_reset": detach_reset}
+    exact = make_case("izhikevich", options, dt=torch.linspace(0.3, 0.6, 4), **path)
+    clipped = exact._replace(options={**options, "clip_jacobian": clip})
+    found = assert_equal_gradients(clipped)
+    *_, exactly = gradients(exact, fast=True)
+    for name in ("current", "c", "d", "initial v", *(["w_rec"] if path["recurrent"] else [])):
+        assert (found[name] - exactly[name]).norm() > 1e-3 * exactly[name].norm(), name
+    assert torch.equal(clipped.operator()[0], exact.operator()[0])
+    monkeypatch.setattr(dynamics.izhikevich, "step", _clipped_step)
+    *_, oracle = gradients(clipped, fast=False)
+    for name, expected in oracle.items():
+        torch.testing.assert_close(
+            found[name], expected, rtol=1e-9, atol=1e-10 * expected.abs().max().item()
+        )
 
 
 @pytest.mark.parametrize("normalise", [True, False])

@@ -76,7 +76,7 @@ def test_segmented_run_equals_full_run(neuron: str) -> None:
     spikes, state, grads = gradients(case, fast=True)
 
     class Halves(Case):
-        def operator(self) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        def operator(self, *, generic: bool = False) -> tuple[torch.Tensor, list[torch.Tensor]]:
             first, middle = Case.operator(self._replace(current=self.current[:9]))
             second, last = Case.operator(self._replace(current=self.current[9:], state=middle))
             return torch.cat([first, second]), last

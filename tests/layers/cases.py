@@ -76,6 +76,7 @@ CASES = [
     LayerCase(nm.STDPALIF, "detached", (("detach_reset", True), ("refractory", 1)), mean=0.5),
     LayerCase(nm.Izhikevich, arguments=(("dt", 0.5),), mean=20.0, std=10.0, learnable=tuple("abcd")),
     LayerCase(nm.Izhikevich, "detached", (("detach_reset", True),), mean=20.0, std=10.0),
+    LayerCase(nm.Izhikevich, "clipped", (("clip_jacobian", 1.0), ("dt", 0.5)), mean=20.0, std=10.0),
     LayerCase(nm.LeakyIntegrator, mean=0.0, std=1.0, learnable=("tau",)),
     LayerCase(nm.LeakyIntegrator, "normalised", (("normalise", True), ("tau", 5.0)), std=3.0),
 ]  # fmt: skip

@@ -15,6 +15,8 @@ LAYERS = [
     nm.Izhikevich(3),
     nm.LeakyIntegrator(3),
     nm.Recurrent(nm.ALIF(3), 3),
+    nm.Recurrent(nm.ALIF(3, psi=nm.surrogate.smooth), 3),
+    nm.Custom(3, dynamics.alif),
     nm.LeakyReadout(3, 2),
 ]
 
