@@ -17,7 +17,7 @@ from lightning_modules.framewise.networks import (
     count_parameters,
     network_size,
 )
-from snn_neuromod import ALIF, Izhikevich, LeakyReadout, Recurrent
+from snn_neuromod import ALIF, Izhikevich, LeakyReadout, Recurrent, Smoothing
 from snn_neuromod.connectivity import Random
 
 Net = partial(FramewiseNetwork, neuron=ALIF, num_classes=4)
@@ -76,6 +76,19 @@ def test_a_padded_sequence_gives_what_it_gives_alone(n_repeat):
     assert torch.allclose(together, alone, atol=1e-6)
     wrong = net(features).outputs[:9, 2]  # reads the padding first
     assert not torch.allclose(wrong, alone, atol=1e-3)
+
+
+def test_smoothing():
+    torch.manual_seed(3)
+    plain = Net([6, 10])
+    torch.manual_seed(3)
+    smooth = Net([6, 10], smoothing=Smoothing(window=3, centred=True))
+    features, lengths = x(), torch.tensor([20, 20, 9])
+    outputs = plain(features).outputs
+    found = smooth(features, lengths).outputs
+    assert torch.allclose(found[5, 2], outputs[4:7, 2].mean(dim=0), atol=1e-6)
+    assert torch.allclose(found[8, 2], outputs[7:9, 2].mean(dim=0), atol=1e-6)  # not the padding
+    assert torch.allclose(found[8, 1], outputs[7:10, 1].mean(dim=0), atol=1e-6)
 
 
 def test_gains():

@@ -23,7 +23,7 @@ import pytorch_lightning as pl
 from lightning_modules.framewise.networks import FramewiseNetwork, LstmNetwork
 from lightning_modules.framewise.tally import FrameTally, error_rate
 from lightning_modules.losses import FiringRate, mean_rates
-from snn_neuromod import ALIF, LeakyReadout
+from snn_neuromod import ALIF, LeakyReadout, Smoothing
 from snn_neuromod.data.phones.labels import TIMIT_LABELS
 
 pytestmark = pytest.mark.filterwarnings(
@@ -111,6 +111,7 @@ def test_loss_and_rates_equal_those_of_single_utterances(options):
         network,
         partial(network, bidirectional=True, n_repeat=2),
         partial(network, learning_rule="bptt"),
+        partial(network, smoothing=Smoothing(window=5, centred=True)),
         lambda: LstmNetwork(3 * CLASSES, CLASSES, hidden=5, bidirectional=True),
     ],
 )
