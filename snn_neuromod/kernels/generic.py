@@ -44,22 +44,20 @@ def linearise(
 
     lagged: dict[Edge, Coefficient] = {}
     within: dict[Edge, Coefficient] = {}
-    for k, y in enumerate(names):
-        by_current, *by_state = _gradients(results, k, (current, *before))
-        if y == "z" or by_current.any():  # spikes and input stay in one block of the sweep
-            within[(y, "I")] = by_current
-        for x, derivative in zip(before._fields, by_state, strict=True):
-            if derivative.any():
-                lagged[(y, x)] = derivative
+    for y, row in zip(names, _jacobian(results, (current, *before)), strict=True):
+        if y == "z" and row[0] is None:  # spikes and input stay in one block of the sweep
+            row[0] = torch.zeros_like(current)
+        if row[0] is not None:
+            within[(y, "I")] = row[0]
+        lagged |= {(y, x): d for x, d in zip(before._fields, row[1:], strict=True) if d is not None}
 
     @cache
     def by_param() -> Mapping[str, dict[str, Coefficient]]:
         expanded = tuple(p.expand(current.shape) for p in params)
         columns: dict[str, dict[str, Coefficient]] = {name: {} for name in params._fields}
-        for k, y in enumerate(names):
-            gradients = _gradients(results_by_params, k, expanded)
-            for name, derivative in zip(params._fields, gradients, strict=True):
-                if derivative.any():
+        for y, row in zip(names, _jacobian(results_by_params, expanded), strict=True):
+            for name, derivative in zip(params._fields, row, strict=True):
+                if derivative is not None:
                     columns[name][y] = derivative
         return columns
 
@@ -74,10 +72,40 @@ def _column(
     return by_param()[name]
 
 
-def _gradients(
-    results: Callable[..., tuple[Tensor, ...]], k: int, inputs: tuple[Tensor, ...]
-) -> tuple[Tensor, ...]:
-    """Derivative of result k by each input, elementwise."""
-    value, backward, *_ = torch.func.vjp(lambda *tensors: results(*tensors)[k], *inputs)
-    gradients: tuple[Tensor, ...] = backward(torch.ones_like(value))
-    return gradients
+def _jacobian(
+    results: Callable[..., tuple[Tensor, ...]], inputs: tuple[Tensor, ...]
+) -> list[list[Tensor | None]]:
+    """Derivative of each result by each input, elementwise; None where it is zero.
+
+    One forward pass, and one reverse pass for each result over its own part of the graph. Inside `torch.func.vjp`
+    automatic differentiation works in an operator's kernel too, where autograd itself is switched off.
+    """
+    places: list[list[int | None]] = []
+
+    def differentiate(*tensors: Tensor) -> tuple[Tensor, list[Tensor]]:
+        found: list[Tensor] = []
+        rows: dict[int, list[int | None]] = {}
+        values = results(*tensors)
+        for value in values:
+            if id(value) not in rows:  # spikes are often a state as well
+                rows[id(value)] = _collect(value, tensors, found)
+            places.append(rows[id(value)])
+        return values[0], found
+
+    outcome: Any = torch.func.vjp(differentiate, *inputs, has_aux=True)
+    *_, found = outcome
+    kept = [derivative if derivative.any() else None for derivative in found]
+    return [[None if k is None else kept[k] for k in row] for row in places]
+
+
+def _collect(value: Tensor, inputs: tuple[Tensor, ...], found: list[Tensor]) -> list[int | None]:
+    """Append the derivatives of a value to `found` and tell where they are."""
+    if not value.requires_grad:
+        return [None] * len(inputs)
+    ones = torch.ones_like(value)
+    gradients = torch.autograd.grad(value, inputs, ones, retain_graph=True, allow_unused=True)
+    row: list[int | None] = []
+    for gradient in gradients:
+        row.append(None if gradient is None else len(found))
+        found += [] if gradient is None else [gradient]
+    return row

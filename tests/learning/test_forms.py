@@ -9,6 +9,7 @@ import torch
 
 import snn_neuromod as nm
 from snn_neuromod.learning.eprop import rule, traces
+from tests.layers.test_custom import Resonator
 from tests.learning.cases import (
     STEPS,
     Problem,
@@ -67,6 +68,23 @@ OPTION_CASES = [
     *(
         Problem(nm.ALIF, f"psi {shape}", {"tau_mem": 8.0, "psi": nm.Psi(shape=shape, width=0.7)})
         for shape in ("exponential", "boxcar", "fast_sigmoid", "gaussian", "arctan")
+    ),
+    *(
+        Problem(nm.ALIF, f"psi refractory {held}",
+                {"tau_mem": 8.0, "refractory": 2, "psi": nm.Psi(refractory=held)})
+        for held in (-1.0, 1.0)
+    ),
+    *(
+        Problem(nm.Izhikevich, f"dt {dt} clipped at {clip} psi at spike {spike}",
+                {"dt": dt, "clip_jacobian": clip, "learn": ("a", "c"),
+                 "psi": nm.Psi(shape="exponential", scale="none", at_spike=spike)},
+                drive=8 / dt, spread=3.0)
+        for dt, clip, spike in [(0.5, 1.0, None), (0.5, 3.0, -1.0), (0.25, None, 0.0), (1.0, 1.0, 0.5)]
+    ),
+    *(
+        Problem(nm.Custom, f"a step of the user's {label} delay",
+                {"dynamics": Resonator, "learn": ["omega", "damping"]}, layer={"delay": delay})
+        for label, delay in [("one step", 1), ("axonal", DELAYS["axonal"])]
     ),
     Problem(nm.ALIF, "own spike function", {"tau_mem": 8.0, "psi": nm.surrogate.smooth}, 1.0),
     Problem(nm.ALIF, "parameters per neuron",
