@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from snn_neuromod import dynamics, surrogate
-from snn_neuromod.kernels import sequence
+from snn_neuromod.kernels import backends, sequence
 from snn_neuromod.kernels.delays import grouped
 
 DTYPE = torch.float64
@@ -172,14 +172,20 @@ def gradients(
 
 
 def assert_equal_gradients(case: Case, *, tolerance: float = 1e-10) -> dict[str, Tensor]:
-    """Operator, in closed form and generic, equals reference in spikes, state and gradients, on a live network."""
+    """Operator equals reference in spikes, state and gradients, on a live network.
+
+    Generic, in closed form, and as the kernels that serve by themselves; under "c" only as the C kernels.
+    """
     spikes, state, expected = gradients(case, fast=False)
     threshold = 0.5 if case.neuron in SRC_FAMILY else 0
     assert (spikes > threshold).any(), "silent network"
     assert (spikes <= threshold).any(), "network fires at every step"
     segments = case.current[0].numel() < sequence.SEGMENT_ELEMENTS
-    for generic in (True, False) if segments else (False,):
-        fast_spikes, fast_state, found = gradients(case, fast=True, generic=generic)
+    forms = [(True, "auto")] if segments else []
+    forms += [(False, "eager"), (False, "auto")]
+    for generic, backend in [(False, "c")] if backends.requested() == "c" else forms:
+        with backends.use(backend):
+            fast_spikes, fast_state, found = gradients(case, fast=True, generic=generic)
         for name, a, b in [
             ("spikes", spikes, fast_spikes),
             *zip(case.module.State._fields, state, fast_state, strict=True),
@@ -187,6 +193,8 @@ def assert_equal_gradients(case: Case, *, tolerance: float = 1e-10) -> dict[str,
         ]:
             assert a.shape == b.shape, name
             error = (a - b).abs().max() / a.abs().max().clamp(min=1e-300)
-            assert error < tolerance, f"{name}: relative error {error:.1e}, generic: {generic}"
+            assert error < tolerance, (
+                f"{name}: relative error {error:.1e}, {backend}, generic: {generic}"
+            )
     assert expected["current"].abs().max() > 0
     return found

@@ -278,9 +278,7 @@ def test_exponential_is_accurate() -> None:
     """The kernels' own exponential, seen through the pseudo-derivative of one step."""
     v = torch.linspace(-900, 30, 20001)
     psi = surrogate.Psi(shape="exponential", scale="none", gamma=1.0)
-    layer = nm.Izhikevich(None, psi=psi, dt=1.0)
     params = [torch.tensor(x) for x in (0.0, 0.0, 0.0, 0.0, 1.0)]
-    del layer
     current = torch.zeros(1, len(v)).requires_grad_()
     encoded = sequence.encode("izhikevich", psi=psi, detach_reset=True)
     state = [v, torch.zeros_like(v), torch.zeros_like(v)]
@@ -331,3 +329,69 @@ def test_unknown_options_and_delays_are_not_served() -> None:
     assert "does not know bursting" in str(native.unable(other, *args, [], [1], needed))
     recurrent = [torch.zeros(2, 3, 4).double(), torch.eye(4).double()]
     assert "more than one step" in str(native.unable(known, *args, recurrent, [2], needed))
+
+
+@every_neuron
+def test_the_backward_pass_follows_its_forward_pass(neuron: str) -> None:
+    case = live_case(neuron)
+    expected = all_gradients(case, "c")[1]["current"]
+    for first, then in (("c", "eager"), ("eager", "c")):
+        with nm.kernels.use(first):
+            spikes, state = case.operator()
+        generator = torch.Generator().manual_seed(7)
+        loss = sum(
+            (x * torch.randn(x.shape, generator=generator, dtype=x.dtype)).sum()
+            for x in (spikes, *state)
+        )
+        with nm.kernels.use(then):
+            (found,) = torch.autograd.grad(loss, case.current)
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("neuron", "sizes"),
+    [("alif", [34, 3]), ("stdp_alif", [34, 3, 3]), ("izhikevich", [34]), ("leaky_integrator", [])],
+)
+def test_what_is_kept_for_the_backward_pass(neuron: str, sizes: list[int]) -> None:
+    case = live_case(neuron, shape=(33, 2, 5))
+    encoded = sequence.encode(neuron, **case.options)
+    args = (encoded, case.current, case.params, case.state, [], [1], [], True)
+    needed = [False] * len(case.params)
+    with torch.no_grad():
+        out = torch.ops.snn_neuromod.sequence(*args, True, needed)
+        bare = torch.ops.snn_neuromod.sequence(*args, False, needed)
+    assert [len(track) for track in out[1 + len(case.state) :]] == sizes
+    assert len(bare) == 1 + len(case.state)
+    assert all(torch.equal(a, b) for a, b in zip(bare, out, strict=False))
+
+
+@every_neuron
+@every_path
+def test_opcheck(neuron: str, path: str) -> None:
+    path = "feedforward" if neuron == "leaky_integrator" else path
+    case = live_case(neuron, path, shape=(18, 2, 4))
+    encoded = sequence.encode(neuron, **case.options)
+    weights = [] if case.w_rec is None else [case.spikes[None].detach(), case.w_rec]
+    weights = [w.detach().requires_grad_() for w in weights]
+    needed = [p.requires_grad for p in case.params]
+    through_time = PATHS[path][1]
+    args = (encoded, case.current, case.params, case.state, weights, [1], [], through_time)
+    torch.library.opcheck(torch.ops.snn_neuromod.sequence.default, (*args, True, needed))
+
+
+def test_compiles_into_one_graph_for_each_backend() -> None:
+    case = live_case("alif", "recurrent", options={**ALIF, "refractory": 2})
+    encoded = sequence.encode("alif", **case.options)
+
+    def loss(current: torch.Tensor) -> torch.Tensor:
+        spikes, _ = sequence.run(
+            encoded, 2 * current, case.params, case.state, w_rec=case.w_rec, spikes=case.spikes
+        )
+        return (spikes * current).sum()
+
+    expected = torch.autograd.grad(loss(case.current), case.current)
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
+    for backend in ("c", "eager", "c"):
+        with nm.kernels.use(backend):
+            found = torch.autograd.grad(compiled(case.current), case.current)
+        torch.testing.assert_close(found, expected)
