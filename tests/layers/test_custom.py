@@ -75,6 +75,26 @@ class Resonator:
         return spikes, cls.State(z, v, state.idle.detach(), spikes)
 
 
+class Pacemaker:
+    """Spikes do not depend on the input at all, the other state does."""
+
+    class Params(NamedTuple):
+        rho: Any = 0.9
+
+    class State(NamedTuple):
+        m: Tensor
+        v: Tensor
+
+    @classmethod
+    def initial_state(cls, current: Tensor) -> Any:
+        return cls.State(torch.ones_like(current), torch.zeros_like(current))
+
+    @classmethod
+    def step(cls, params: Any, state: Any, current: Tensor) -> Any:
+        m = params.rho * state.m
+        return m, cls.State(m, 0.5 * state.v + current)
+
+
 class Coupled(Resonator):
     @classmethod
     def step(cls, params: Any, state: Any, current: Tensor) -> Any:
@@ -124,6 +144,19 @@ def test_gradients_are_those_of_the_scan(learning_rule: str, delay: Any) -> None
     want = (*want[:2], want[2].fill_diagonal_(0.0), *want[3:])
     for a, b in zip((spikes, *state.neuron, *got), (expected, *last, *want), strict=True):
         assert b.abs().max() > 0 or b is last.idle
+        assert_close(a, b, rtol=1e-10, atol=1e-10 * b.abs().max().item())
+
+
+@pytest.mark.parametrize("delay", [1, [1, 4, 2, 2, 30, 1]])
+def test_spikes_that_do_not_depend_on_the_input(delay: Any) -> None:
+    """Through the recurrent weights alone the last state knows of the parameter."""
+    net = nm.Recurrent(nm.Custom(NEURONS, Pacemaker, learn="rho"), INPUTS, delay=delay).double()
+    x, found = sequence(), []
+    for _, state in ((None, net(x)[1].neuron), reference(net, x)):
+        found.append(torch.autograd.grad(state.v.square().sum(), (net.w_rec, net.neuron.rho)))
+    found[1][0].fill_diagonal_(0.0)
+    for a, b in zip(*found, strict=True):
+        assert b.any()
         assert_close(a, b, rtol=1e-10, atol=1e-10 * b.abs().max().item())
 
 
