@@ -20,11 +20,13 @@ class Workload(NamedTuple):
         title: What runs.
         reference: Forward and backward through the reference scan; returns the gradient of the input.
         layer: The same through the layer.
+        oracle: What the layer must agree with where the reference computes something else; None: the reference.
     """
 
     title: str
     reference: Callable[[], Tensor]
     layer: Callable[[], Tensor]
+    oracle: Callable[[], Tensor] | None = None
 
 
 def _compare(title: str, layer: Layer, current: Tensor, w_rec: Tensor | None = None) -> Workload:
@@ -89,9 +91,9 @@ class Comparison(NamedTuple):
     num_steps: int
 
 
-WORKLOADS: dict[str, list[Comparison]] = {
+COMPARISONS: dict[str, list[Comparison]] = {
     "W1": [Comparison(partial(_src, detach_recurrence=detach), 200) for detach in (True, False)],
     "W3": [Comparison(_recurrent_alif, 200)],
     "W6": [Comparison(_izhikevich, 1000)],
 }
-"""Name of a workload -> its comparisons."""
+"""Layers against the reference scan, by the name of the workload."""

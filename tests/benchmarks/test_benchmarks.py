@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from snn_neuromod.benchmarks.__main__ import CHECK_STEPS, check, measure
-from snn_neuromod.benchmarks.workloads import WORKLOADS, Workload
+from snn_neuromod.benchmarks import memory
+from snn_neuromod.benchmarks.__main__ import CHECK_STEPS, WORKLOADS, check, measure
+from snn_neuromod.benchmarks.workloads import Workload
 
 COMPARISONS = [comparison for comparisons in WORKLOADS.values() for comparison in comparisons]
 
@@ -24,3 +25,21 @@ def test_measure_times_each_repeat_of_both():
     workload = Workload("trivial", lambda: torch.ones(1), lambda: torch.ones(1))
     reference, layer = measure(workload, repeats=3)
     assert len(reference) == len(layer) == 3
+
+
+def test_the_oracle_stands_in_for_a_reference_that_computes_something_else():
+    right, wrong = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+    check(Workload("", lambda: wrong, lambda: right, oracle=lambda: right))
+    with pytest.raises(RuntimeError, match="gradients must agree"):
+        check(Workload("", lambda: right, lambda: right, oracle=lambda: wrong))
+
+
+def test_memory_is_measured_in_a_process_of_its_own():
+    short, long = (memory.measure(memory.Size(100, 8, steps))[0] for steps in (100, 400))
+    assert short > 0
+    assert long < 1.2 * short + 5  # of a small run, and what the process itself takes varies
+
+
+def test_a_failing_run_is_an_error():
+    with pytest.raises(RuntimeError, match=r"benchmarks.memory: .* must run, got"):
+        memory.measure(memory.Size(neurons=0))
