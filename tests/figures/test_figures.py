@@ -1,0 +1,79 @@
+"""The figures are made, from the command line and one by one, and show what they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from snn_neuromod.figures import FIGURES, eprop_traces
+from snn_neuromod.figures.__main__ import main
+
+pytest.importorskip("matplotlib")
+SPEECH = Path(__file__).parents[2] / ".." / "shared" / "data" / "ru_speech_small"
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eprop_traces, "UPDATES", 2)
+    monkeypatch.setattr(eprop_traces, "SENTENCE", 40)
+    monkeypatch.setattr(eprop_traces, "NEURONS", 20)
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_the_command_writes_a_figure(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([name, "--out", str(tmp_path / "figures")])
+    paths = [Path(line) for line in capsys.readouterr().out.split()]
+    assert [path.name for path in paths] == [f"{name}.png", f"{name}.svg"]
+    assert paths[0].read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in paths[1].read_text(encoding="utf-8")
+
+
+def test_unknown_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["frobnicate", "--out", str(tmp_path)])
+    assert "names must be among eprop_traces" in capsys.readouterr().err
+
+
+def test_traces_belong_together() -> None:
+    before = torch.get_rng_state()
+    found = eprop_traces.compute(seed=1)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert found.time.shape == found.v.shape == found.learning_signal.shape == (600,)
+    assert found.e.shape == (600, 3)
+    assert 0 < found.spikes.mean() < 0.4
+    assert ((found.v > found.threshold) >= found.spikes.astype(bool)).all()
+    # the filtered trace and the adaptation's are leaky sums of the trace
+    kappa, rho = np.exp(-1 / 20), np.exp(-1 / 200)
+    np.testing.assert_allclose(
+        found.filtered[1:], kappa * found.filtered[:-1] + found.e[1:], rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_allclose(
+        found.eps_a[1:], rho * found.eps_a[:-1] + found.e[:-1], rtol=1e-4, atol=1e-5
+    )
+    assert np.abs(found.e).max() > 0
+    assert np.abs(found.learning_signal).max() > 0
+    again: Any = eprop_traces.compute(seed=1)
+    np.testing.assert_array_equal(again.e, found.e)
+
+
+def test_every_axis_is_labelled() -> None:
+    figure = eprop_traces.draw(eprop_traces.compute())
+    assert all(ax.get_ylabel() for ax in figure.axes)
+    assert figure.axes[-1].get_xlabel() == "time (ms)"
+
+
+@pytest.mark.skipif(not SPEECH.exists(), reason="the speech corpus is not there")
+def test_a_real_sentence() -> None:
+    pytest.importorskip("kaldi_native_fbank")
+    found = eprop_traces.compute(SPEECH)
+    assert found.inputs.shape == (40 * eprop_traces.REPEATS, 39)
+    assert found.segments[0][0] == 0
+    assert found.segments[-1][1] == 400
+    assert found.time[-1] == 398
+    assert found.segments[0][2] == "pau"
