@@ -86,6 +86,8 @@ OPTION_CASES = [
                 {"dynamics": Resonator, "learn": ["omega", "damping"]}, layer={"delay": delay})
         for label, delay in [("one step", 1), ("axonal", DELAYS["axonal"])]
     ),
+    Problem(nm.Izhikevich, "clipped", {"dt": 1.0, "clip_jacobian": 1.5, "learn": tuple("abcd")},
+            drive=8.0, spread=3.0),
     Problem(nm.ALIF, "own spike function", {"tau_mem": 8.0, "psi": nm.surrogate.smooth}, 1.0),
     Problem(nm.ALIF, "parameters per neuron",
             {"tau_mem": [2.0, 4, 8, 16, 30], "tau_adapt": [20.0, 50, 9, 9, 9], "refractory": 1}),
