@@ -29,6 +29,6 @@ def test_the_examples_run() -> None:
 
 def test_the_configurations_exist() -> None:
     found = re.findall(r"`(phones/\w+)`", PAGE.read_text(encoding="utf-8"))
-    assert len(found) == 9
+    assert len(found) == 11
     for name in found:
         assert (PAGE.parents[1] / "configs" / f"{name}.yaml").is_file(), name
