@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any, NamedTuple
 
 import pytest
 import torch
+from torch import Tensor
 
 import snn_neuromod as nm
 from snn_neuromod.learning.eprop import rule, traces
@@ -31,6 +33,28 @@ DELAYS = {
     "axonal": torch.tensor([1, 4, 2, 1, 4]),
     "synaptic": 1 + (4 * CHANCE).long(),
 }
+
+
+class Quadratic:
+    """A neuron of one's own, whose spike is not a function of the state that it leaves behind."""
+
+    class Params(NamedTuple):
+        alpha: float = 0.8
+        v_th: float = 1.0
+
+    class State(NamedTuple):
+        v: Tensor
+
+    @classmethod
+    def initial_state(cls, current: Tensor) -> State:
+        return cls.State(torch.zeros_like(current))
+
+    @classmethod
+    def step(cls, params: Any, state: State, current: Tensor) -> tuple[Tensor, State]:
+        v = params.alpha * state.v + 0.1 * state.v**2 + current
+        z = nm.Psi()(v - params.v_th, params.v_th)
+        return z, cls.State(v - v * z)
+
 
 NEURON_CASES = [
     *(
@@ -88,6 +112,7 @@ OPTION_CASES = [
     ),
     Problem(nm.Izhikevich, "clipped", {"dt": 1.0, "clip_jacobian": 1.5, "learn": tuple("abcd")},
             drive=8.0, spread=3.0),
+    Problem(nm.Custom, "quadratic", {"dynamics": Quadratic, "learn": ("alpha", "v_th")}),
     Problem(nm.ALIF, "own spike function", {"tau_mem": 8.0, "psi": nm.surrogate.smooth}, 1.0),
     Problem(nm.ALIF, "parameters per neuron",
             {"tau_mem": [2.0, 4, 8, 16, 30], "tau_adapt": [20.0, 50, 9, 9, 9], "refractory": 1}),
