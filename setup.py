@@ -54,7 +54,6 @@ setup(
         "lightning_modules.configs",
     ],
     package_dir={"lightning_modules.configs": "configs"},
-    package_data={"snn_neuromod.kernels": ["c/*.c", "c/*.h"]},
     ext_modules=[
         Extension(
             "snn_neuromod.kernels._c",

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import snn_neuromod
+from snn_neuromod.kernels import library
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -61,6 +62,9 @@ def test_wheel_holds_all_code_and_configs(dist: Path) -> None:
     expected |= {f"lightning_modules/{name}" for name in files(ROOT / "configs", "*.yaml")}
     assert "lightning_modules/configs/quickstart.yaml" in expected
     assert expected <= names
+    assert "snn_neuromod/kernels/c/kernels.c" in names
+    if library.load()[0] is not None:  # this machine can build the kernels
+        assert any(name.startswith("snn_neuromod/kernels/_c.") for name in names)
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == set(PACKAGES)
 
 
@@ -76,7 +80,8 @@ def test_sdist_holds_tests_docs_and_configs(dist: Path) -> None:
         "CHANGELOG.md",
     }
     trees = files(ROOT / "configs", "*.yaml") | files(ROOT / "tests", "*.py") | {"docs/conf.py"}
-    assert single | trees | {"CITATION.cff"} <= names
+    kernels = files(ROOT / "snn_neuromod" / "kernels" / "c", "*.[ch]")
+    assert single | trees | kernels | {"CITATION.cff"} <= names
 
 
 def test_installed_wheel_finds_its_configs(dist: Path, tmp_path: Path) -> None:

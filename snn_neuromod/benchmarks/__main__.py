@@ -11,10 +11,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from snn_neuromod.benchmarks import eprop, memory
+from snn_neuromod.benchmarks import backends, eprop, memory
 from snn_neuromod.benchmarks.workloads import COMPARISONS, Workload
 
-WORKLOADS = dict(sorted({**COMPARISONS, "W4": eprop.COMPARISONS}.items()))
+WORKLOADS = dict(
+    sorted({**COMPARISONS, "C": backends.COMPARISONS, "W4": eprop.COMPARISONS}.items())
+)
 """Comparisons of speed by the name of the workload."""
 
 MEMORY = "W5"
