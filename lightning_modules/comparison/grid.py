@@ -1,0 +1,135 @@
+"""Which runs the comparison of neurons and learning rules on phones consists of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+__all__ = [
+    "CORPORA",
+    "FEEDBACKS",
+    "NEURONS",
+    "STAGES",
+    "Run",
+    "arguments",
+    "full_runs",
+    "search_runs",
+    "wide_runs",
+]
+
+STAGES = ("search", "wide", "full")
+NEURONS = ("alif", "stdp_alif_minus", "stdp_alif_zero", "stdp_alif_plus", "izhikevich")
+FEEDBACKS = ("symmetric", "random", "adaptive")
+CORPORA = {"russian_small": 51, "synthetic": 61, "russian": 51}
+"""Number of classes of each corpus."""
+
+LEARNING_RATES = (0.003, 0.01, 0.03, 0.1)
+LAYERS = {1: (96,), 2: (48, 48), 3: (32, 32, 32)}
+FULL_NEURONS = 384
+SEARCH_SEED = 100
+
+
+class Run(NamedTuple):
+    """One training run.
+
+    Attributes:
+        stage: One of `STAGES`.
+        corpus: One of `CORPORA`.
+        neuron: One of `NEURONS`, or "lstm".
+        layers: Number of layers.
+        rule: One of `FEEDBACKS` for e-prop, or "bptt".
+        lr: Learning rate.
+        seed: Seed of weights, order and cuts.
+    """
+
+    stage: str
+    corpus: str
+    neuron: str
+    layers: int
+    rule: str
+    lr: float
+    seed: int
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Neurons of each layer; their sum does not depend on the number of layers."""
+        if self.stage == "full":
+            return (FULL_NEURONS // self.layers,) * self.layers
+        return LAYERS[self.layers]
+
+
+def search_runs() -> list[Run]:
+    """The search of the learning rate: one layer, one seed, on the small Russian corpus."""
+    kinds = [(neuron, rule) for neuron in NEURONS for rule in ("symmetric", "bptt")]
+    return [
+        Run("search", "russian_small", neuron, 1, rule, lr, SEARCH_SEED)
+        for neuron, rule in [*kinds, ("lstm", "bptt")]
+        for lr in LEARNING_RATES
+    ]
+
+
+def wide_runs(rates: Mapping[tuple[str, str], float], seeds: Iterable[int]) -> list[Run]:
+    """The wide grid: neurons, layers, rules and seeds on the two small corpora, one seed after the other.
+
+    Args:
+        rates: Learning rate by neuron and rule, where the rule is "symmetric" (taken for all e-prop) or "bptt".
+        seeds: Seeds.
+
+    Returns:
+        The runs.
+    """
+    found = []
+    for seed in seeds:
+        for corpus in ("russian_small", "synthetic"):
+            for layers in LAYERS:
+                for neuron in NEURONS:
+                    for rule in (*FEEDBACKS, "bptt"):
+                        rate = rates[neuron, "bptt" if rule == "bptt" else "symmetric"]
+                        found.append(Run("wide", corpus, neuron, layers, rule, rate, seed))
+            found.append(Run("wide", corpus, "lstm", 1, "bptt", rates["lstm", "bptt"], seed))
+    return found
+
+
+def full_runs(best: Iterable[Run], seeds: Iterable[int]) -> list[Run]:
+    """The best settings again, larger and on the complete Russian corpus.
+
+    Args:
+        best: Runs of the wide grid.
+        seeds: Seeds.
+
+    Returns:
+        The runs.
+    """
+    best = list(best)
+    return [
+        run._replace(stage="full", corpus="russian", seed=seed) for seed in seeds for run in best
+    ]
+
+
+def arguments(run: Run, *, roots: Mapping[str, str] | None = None) -> list[str]:
+    """The command line of a run.
+
+    Args:
+        run: The run.
+        roots: Folders of corpora that are not made here, by the name of the corpus.
+
+    Returns:
+        Arguments of `snn-neuromod`, the subcommand first.
+    """
+    model, network = "--model.init_args", "--model.init_args.network.init_args"
+    args = ["fit", "-c", f"phones/comparison/{run.neuron}"]
+    if run.stage == "full":
+        args += ["-c", "phones/comparison/full"]
+    args += ["-c", f"phones/comparison/{run.corpus}"]
+    if run.corpus in (roots or {}):
+        args += ["--data.init_args.corpus.init_args.root", (roots or {})[run.corpus]]
+    sizes = "[" + ", ".join(str(size) for size in (39, *run.sizes)) + "]"
+    if run.neuron == "lstm":
+        args += [f"{network}.parameters_of", sizes]
+    else:
+        args += [f"{network}.sizes", sizes]
+        args += [f"{network}.learning_rule", "bptt" if run.rule == "bptt" else "eprop"]
+        feedback = "symmetric" if run.rule == "bptt" else run.rule
+        args += [f"{network}.readout.init_args.feedback", feedback]
+    args += [f"{model}.optimizer.init_args.lr", f"{run.lr:g}"]
+    return [*args, "--seed_everything", str(run.seed)]

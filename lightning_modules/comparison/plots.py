@@ -1,0 +1,154 @@
+"""Plots of the comparison: error and cross-entropy against the epoch, with bands over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning_modules.comparison.grid import FEEDBACKS, LAYERS, NEURONS, Run
+from lightning_modules.comparison.log import Logged
+
+__all__ = ["write_plots"]
+
+_TITLES = {
+    "alif": "ALIF",
+    "stdp_alif_minus": r"STDP-ALIF, $-\gamma$",
+    "stdp_alif_zero": "STDP-ALIF, 0",
+    "stdp_alif_plus": r"STDP-ALIF, $+\gamma$",
+    "izhikevich": "Izhikevich",
+    "lstm": "LSTM",
+}
+# Okabe and Ito's palette, one colour for a neuron everywhere.
+_COLOURS = {
+    "alif": "#0072B2",
+    "stdp_alif_minus": "#D55E00",
+    "stdp_alif_zero": "#E69F00",
+    "stdp_alif_plus": "#CC79A7",
+    "izhikevich": "#009E73",
+    "lstm": "#000000",
+}
+_METRICS = {
+    "val_error": "Validation frame error (%)",
+    "val_loss": "Validation cross-entropy (nats)",
+}
+_CORPORA = {
+    "russian_small": "Russian, small",
+    "synthetic": "Synthetic English",
+    "russian": "Russian, complete",
+}
+_DASHES = ("-", "--", ":", "-.")
+
+Line = tuple[str, str, str, Callable[[Run], bool]]
+"""Label, colour, dashes, and which runs."""
+
+
+def write_plots(logged: Logged, out: Path) -> None:
+    """Draw what the log has runs for, each plot as PNG and SVG.
+
+    Args:
+        logged: The log.
+        out: Folder.
+    """
+    for corpus, stage in (("russian_small", "wide"), ("synthetic", "wide"), ("russian", "full")):
+        runs = {r: rows for r, rows in logged.items() if r.corpus == corpus and r.stage == stage}
+        if not runs:
+            continue
+        title = _CORPORA[corpus]
+        if stage == "full":
+            everyone = {
+                title: [_line(run) for run in dict.fromkeys(r._replace(seed=0) for r in runs)]
+            }
+            _save(_draw(runs, everyone), out / "full")
+            continue
+        _save(_draw(runs, {title: _neuron_lines()}), out / f"neurons_{corpus}")
+        per_layers = {
+            _TITLES[neuron]: [
+                (f"{layers} layer" + "s" * (layers > 1), _COLOURS[neuron], _DASHES[k],
+                 _same(neuron, layers, "symmetric"))
+                for k, layers in enumerate(LAYERS)
+            ]
+            for neuron in NEURONS
+        }  # fmt: skip
+        _save(_draw(runs, per_layers), out / f"layers_{corpus}")
+        per_rule = {
+            _TITLES[neuron]: [
+                ("BPTT" if rule == "bptt" else f"e-prop, {rule}", _COLOURS[neuron], _DASHES[k],
+                 _same(neuron, 1, rule))
+                for k, rule in enumerate((*FEEDBACKS, "bptt"))
+            ]
+            for neuron in NEURONS
+        }  # fmt: skip
+        _save(_draw(runs, per_rule), out / f"rules_{corpus}")
+
+
+def _neuron_lines() -> list[Line]:
+    lines: list[Line] = [
+        (_TITLES[neuron], _COLOURS[neuron], "-",
+         _same(neuron, 1, "symmetric"))
+        for neuron in NEURONS
+    ]  # fmt: skip
+    lines.append(
+        ("ALIF, BPTT", _COLOURS["alif"], "--",
+         _same("alif", 1, "bptt"))
+    )  # fmt: skip
+    lines.append(("LSTM", _COLOURS["lstm"], "--", lambda r: r.neuron == "lstm"))
+    return lines
+
+
+def _same(neuron: str, layers: int, rule: str) -> Callable[[Run], bool]:
+    return lambda run: (run.neuron, run.layers, run.rule) == (neuron, layers, rule)
+
+
+def _line(run: Run) -> Line:
+    rule = "BPTT" if run.rule == "bptt" else f"{run.rule} e-prop"
+    label = (
+        "LSTM" if run.neuron == "lstm" else f"{_TITLES[run.neuron]}, {rule}, {run.layers} layer(s)"
+    )
+    dashes = "--" if run.rule == "bptt" else "-"
+    return label, _COLOURS[run.neuron], dashes, lambda r: r._replace(seed=0) == run
+
+
+def _draw(logged: Logged, panels: Mapping[str, Sequence[Line]]) -> Any:
+    """One column for each panel, one row for each metric."""
+    from matplotlib.figure import Figure
+
+    wide = 2 if len(panels) == 1 else len(panels)
+    high = 1 if len(panels) == 1 else len(_METRICS)
+    figure = Figure(
+        figsize=(4.2 * wide if high == 1 else 3.1 * wide, 3.6 * high), layout="constrained"
+    )
+    axes = figure.subplots(high, wide, squeeze=False, sharey="row" if high > 1 else False)
+    for column, (title, lines) in enumerate(panels.items()):
+        for row, (metric, name) in enumerate(_METRICS.items()):
+            ax = axes[0, row] if high == 1 else axes[row, column]
+            _curves(ax, logged, lines, metric)
+            ax.set_title(title if high == 1 or row == 0 else "")
+            ax.set_xlabel("Epoch")
+            if high == 1 or column == 0:
+                ax.set_ylabel(name)
+            if row == 0:
+                ax.legend(fontsize="x-small", frameon=False)
+    return figure
+
+
+def _curves(ax: Any, logged: Logged, lines: Sequence[Line], metric: str) -> None:
+    scale = 100 if metric.endswith("error") else 1
+    for label, colour, dashes, keep in lines:
+        curves = [
+            [scale * row[metric] for row in rows] for run, rows in logged.items() if keep(run)
+        ]
+        if not curves:
+            continue
+        by_epoch = list(zip(*curves, strict=False))
+        epochs = range(1, len(by_epoch) + 1)
+        mean = [sum(values) / len(values) for values in by_epoch]
+        ax.plot(epochs, mean, color=colour, linestyle=dashes, label=label)
+        low, top = [min(values) for values in by_epoch], [max(values) for values in by_epoch]
+        ax.fill_between(epochs, low, top, color=colour, alpha=0.2, linewidth=0)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _save(figure: Any, path: Path) -> None:
+    figure.savefig(path.with_suffix(".png"), dpi=150)
+    figure.savefig(path.with_suffix(".svg"))
