@@ -16,6 +16,7 @@ _CALLABLE = re.compile(
 )
 _DUMPED = re.compile(r"\. Got value: (Namespace\(.*)?$")
 _CLASS = re.compile(r"<class '(?:[\w.]*\.)?(\w+)'>")
+_CHECK = re.compile(r"(?:\w+|[^\n]*[\w)]\.\w+): \w")
 _NESTED = re.compile(r"NestedArg\(key='[^']*', val=(.*)\)$")
 
 
@@ -69,7 +70,7 @@ def is_user_error(error: BaseException) -> bool:
     """Whether an error that a run raised is the user's to mend, so that no traceback is needed.
 
     These are missing files and packages, wrong settings of the trainer, weights that do not fit, and the checks of this
-    package, whose messages begin with the name of what complains.
+    package, whose messages begin with the name of what complains or with the file that is wrong.
     """
     from lightning_fabric.utilities.exceptions import MisconfigurationException
 
@@ -84,4 +85,4 @@ def is_user_error(error: BaseException) -> bool:
     text = str(error)
     if isinstance(error, RuntimeError):
         return text.startswith("Error(s) in loading state_dict")
-    return isinstance(error, ValueError | TypeError) and bool(re.match(r"\w+: \w", text))
+    return isinstance(error, ValueError | TypeError) and bool(_CHECK.match(text))

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
-import soundfile
 import torch
 import yaml
+
+if any(
+    importlib.util.find_spec(name) is None
+    for name in ("pytorch_lightning", "matplotlib", "soundfile", "kaldi_native_fbank")
+):
+    pytest.skip(
+        "pytorch_lightning, matplotlib or the audio packages are missing", allow_module_level=True
+    )
+import soundfile
 
 from lightning_modules.cli_arguments import prepare
 from lightning_modules.comparison import grid, report

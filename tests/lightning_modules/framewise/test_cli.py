@@ -207,3 +207,19 @@ def test_an_interrupted_run_resumes_bit_by_bit(corpus, tmp_path):
     assert resumed["global_step"] == whole["global_step"]
     for name, value in whole["state_dict"].items():
         assert torch.equal(value, resumed["state_dict"][name]), name
+
+
+def test_a_wrong_label_file_is_named_without_a_traceback(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SNN_NEUROMOD_CACHE", str(tmp_path / "cache"))
+    for split in ("train", "test"):
+        for k in range(2):
+            write_utterance(tmp_path / "corpus" / split, f"u{k}", 6, k)
+    wrong = tmp_path / "corpus" / "train" / "u0.phn"
+    wrong.write_text("0 1200 aa\n1200 2400 nothing\n")
+    args = ["fit", "-c", "phones/alif_eprop", "-c", "phones/russian_small"]
+    args += ["--data.corpus.root", str(tmp_path / "corpus")]
+    with pytest.raises(SystemExit) as stop:
+        main([*args, "--trainer.default_root_dir", str(tmp_path / "runs")])
+    assert stop.value.code == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith(f"snn-neuromod: error: {wrong}: label 'nothing' is not in the label set")
