@@ -7,16 +7,28 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightning_modules.comparison.grid import STAGES, full_runs, search_runs, wide_runs
+from lightning_modules.comparison.grid import (
+    STAGES,
+    full_runs,
+    search_runs,
+    tune_runs,
+    wide_runs,
+)
 from lightning_modules.comparison.log import Log
-from lightning_modules.comparison.report import best_settings, learning_rates, write_report
+from lightning_modules.comparison.report import (
+    best_settings,
+    learning_rates,
+    tuned_settings,
+    write_report,
+)
 from lightning_modules.comparison.runner import RunFailedError, run_all
 
 _HELP = """Neurons, learning rules and numbers of layers compared on framewise phone classification.
 
 Stages: "search" finds each neuron's learning rate on the small Russian corpus, "wide" runs the grid on the small
-Russian and a synthetic corpus, "full" the best settings on the complete Russian corpus. Every finished run is a few
-rows in OUT/epochs.csv and is not run again; tables and plots are rebuilt from that file after every stage."""
+Russian and a synthetic corpus, "tune" tries the learning rates of the best settings again on the complete Russian
+corpus, "full" runs them there. Every finished run is a few rows in OUT/epochs.csv and is not run again; tables and
+plots are rebuilt from that file after every stage."""
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -64,8 +76,10 @@ def main(args: Sequence[str] | None = None) -> None:
                 runs = search_runs()
             elif stage == "wide":
                 runs = wide_runs(learning_rates(log.read()), range(options.seeds))
+            elif stage == "tune":
+                runs = tune_runs(best_settings(log.read()))
             else:
-                runs = full_runs(best_settings(log.read()), range(options.full_seeds))
+                runs = full_runs(tuned_settings(log.read()), range(options.full_seeds))
             run_all(runs, log, workers=options.workers, roots=roots)
             write_report(log.read(), options.out)
         if not options.stages:
@@ -87,7 +101,7 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
             parser.error(f"--{name.replace('_', '-')} must be at least 1")
     if {"search", "wide"} & set(options.stages) and options.russian_small is None:
         parser.error("--russian-small must name the folder of the small Russian corpus")
-    if "full" in options.stages and options.russian is None:
+    if {"tune", "full"} & set(options.stages) and options.russian is None:
         parser.error("--russian must name the folder of the complete Russian corpus")
 
 

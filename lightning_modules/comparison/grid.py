@@ -14,10 +14,11 @@ __all__ = [
     "arguments",
     "full_runs",
     "search_runs",
+    "tune_runs",
     "wide_runs",
 ]
 
-STAGES = ("search", "wide", "full")
+STAGES = ("search", "wide", "tune", "full")
 NEURONS = ("alif", "stdp_alif_minus", "stdp_alif_zero", "stdp_alif_plus", "izhikevich")
 FEEDBACKS = ("symmetric", "random", "adaptive")
 CORPORA = {"russian_small": 51, "synthetic": 61, "russian": 51}
@@ -25,7 +26,8 @@ CORPORA = {"russian_small": 51, "synthetic": 61, "russian": 51}
 
 LEARNING_RATES = (0.003, 0.01, 0.03, 0.1)
 LAYERS = {1: (96,), 2: (48, 48), 3: (32, 32, 32)}
-FULL_NEURONS = 384
+LARGE_NEURONS = 384
+TUNE_FACTORS = (1.0, 0.3)
 SEARCH_SEED = 100
 
 
@@ -53,8 +55,8 @@ class Run(NamedTuple):
     @property
     def sizes(self) -> tuple[int, ...]:
         """Neurons of each layer; their sum does not depend on the number of layers."""
-        if self.stage == "full":
-            return (FULL_NEURONS // self.layers,) * self.layers
+        if self.stage in ("tune", "full"):
+            return (LARGE_NEURONS // self.layers,) * self.layers
         return LAYERS[self.layers]
 
 
@@ -90,20 +92,34 @@ def wide_runs(rates: Mapping[tuple[str, str], float], seeds: Iterable[int]) -> l
     return found
 
 
-def full_runs(best: Iterable[Run], seeds: Iterable[int]) -> list[Run]:
-    """The best settings again, larger and on the complete Russian corpus.
+def tune_runs(best: Iterable[Run]) -> list[Run]:
+    """The learning rates of the best settings, larger and on the complete Russian corpus, tried again with one seed.
 
     Args:
         best: Runs of the wide grid.
+
+    Returns:
+        The runs.
+    """
+    return [
+        run._replace(stage="tune", corpus="russian", seed=SEARCH_SEED, lr=factor * run.lr)
+        for run in best
+        for factor in TUNE_FACTORS
+    ]
+
+
+def full_runs(tuned: Iterable[Run], seeds: Iterable[int]) -> list[Run]:
+    """The best settings on the complete Russian corpus.
+
+    Args:
+        tuned: Runs of the stage "tune".
         seeds: Seeds.
 
     Returns:
         The runs.
     """
-    best = list(best)
-    return [
-        run._replace(stage="full", corpus="russian", seed=seed) for seed in seeds for run in best
-    ]
+    tuned = list(tuned)
+    return [run._replace(stage="full", seed=seed) for seed in seeds for run in tuned]
 
 
 def arguments(run: Run, *, roots: Mapping[str, str] | None = None) -> list[str]:
@@ -118,8 +134,8 @@ def arguments(run: Run, *, roots: Mapping[str, str] | None = None) -> list[str]:
     """
     model, network = "--model.init_args", "--model.init_args.network.init_args"
     args = ["fit", "-c", f"phones/comparison/{run.neuron}"]
-    if run.stage == "full":
-        args += ["-c", "phones/comparison/full"]
+    if run.stage in ("tune", "full"):
+        args += ["-c", "phones/comparison/large"]
     args += ["-c", f"phones/comparison/{run.corpus}"]
     if run.corpus in (roots or {}):
         args += ["--data.init_args.corpus.init_args.root", (roots or {})[run.corpus]]

@@ -10,7 +10,7 @@ from lightning_modules.comparison.grid import CORPORA, FEEDBACKS, LAYERS, NEURON
 from lightning_modules.comparison.log import Logged
 from lightning_modules.comparison.plots import write_plots
 
-__all__ = ["best_settings", "learning_rates", "write_report"]
+__all__ = ["best_settings", "learning_rates", "tuned_settings", "write_report"]
 
 RULES = (*FEEDBACKS, "bptt")
 _STAGE_TITLES = {"wide": "small networks", "full": "the best settings, 384 neurons"}
@@ -70,6 +70,30 @@ def best_settings(logged: Logged) -> list[Run]:
     return [*found, found[0]._replace(rule="bptt", lr=lr)]
 
 
+def tuned_settings(logged: Logged) -> list[Run]:
+    """The best settings with the learning rate of the lowest validation error on the complete Russian corpus.
+
+    Args:
+        logged: The log, with the stage "tune" in it.
+
+    Returns:
+        One run for each setting.
+
+    Raises:
+        ValueError: If there is no such stage in the log.
+    """
+    best: dict[Run, tuple[float, Run]] = {}
+    for run, rows in logged.items():
+        if run.stage == "tune":
+            key, found = run._replace(lr=0.0), (rows[-1]["val_error"], run)
+            best[key] = min(best.get(key, found), found)
+    if not best:
+        raise ValueError(
+            "tuned_settings: the log must hold the stage tune, got none of it; run it first"
+        )
+    return [run for _, run in best.values()]
+
+
 def write_report(logged: Logged, out: Path) -> None:
     """Write `tables.md` and the plots.
 
@@ -78,7 +102,10 @@ def write_report(logged: Logged, out: Path) -> None:
         out: Folder.
     """
     out.mkdir(parents=True, exist_ok=True)
-    parts = [_search_table(logged)]
+    parts = [
+        _rates_table(logged, "search", "Learning rates, small Russian corpus"),
+        _rates_table(logged, "tune", "Learning rates, complete Russian corpus, 384 neurons"),
+    ]
     for corpus in CORPORA:
         for stage, title in _STAGE_TITLES.items():
             chosen = {
@@ -96,26 +123,31 @@ def write_report(logged: Logged, out: Path) -> None:
     print(f"{len(logged)} runs: {out / 'tables.md'} and plots beside it", flush=True)
 
 
-def _search_table(logged: Logged) -> str:
-    runs = [run for run in logged if run.stage == "search"]
-    if not runs:
+def _rates_table(logged: Logged, stage: str, title: str) -> str:
+    """Validation error of one seed by learning rate, the lowest in bold."""
+    found = {run: rows[-1]["val_error"] for run, rows in logged.items() if run.stage == stage}
+    if not found:
         return ""
-    rates = sorted({run.lr for run in runs})
+    rates = sorted({run.lr for run in found})
     lines = [
-        "### Learning rates: validation frame error, one seed",
+        f"### {title}: validation frame error, one seed",
         "",
-        "| neuron | rule | " + " | ".join(f"{lr:g}" for lr in rates) + " |",
-        "|---" * (2 + len(rates)) + "|",
+        "| neuron | layers | rule | " + " | ".join(f"{lr:g}" for lr in rates) + " |",
+        "|---" * (3 + len(rates)) + "|",
     ]
-    chosen = learning_rates(logged)
-    for neuron, rule in dict.fromkeys((run.neuron, run.rule) for run in runs):
-        cells = []
-        for lr in rates:
-            run = Run("search", "russian_small", neuron, 1, rule, lr, runs[0].seed)
-            text = f"{logged[run][-1]['val_error']:.1%}" if run in logged else ""
-            cells.append(f"**{text}**" if chosen[neuron, rule] == lr else text)
-        lines.append(f"| {neuron} | {rule} | " + " | ".join(cells) + " |")
+    for setting in dict.fromkeys(run._replace(lr=0.0) for run in found):
+        errors = {run.lr: error for run, error in found.items() if run._replace(lr=0.0) == setting}
+        lowest = min(errors.values())
+        cells = [_marked(errors.get(lr), lowest) for lr in rates]
+        head = f"| {setting.neuron} | {setting.layers} | {setting.rule} | "
+        lines.append(head + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _marked(error: float | None, lowest: float) -> str:
+    if error is None:
+        return ""
+    return f"**{error:.1%}**" if error == lowest else f"{error:.1%}"
 
 
 def _error_table(logged: Logged, title: str) -> str:
@@ -123,19 +155,19 @@ def _error_table(logged: Logged, title: str) -> str:
     lines = [
         title,
         "",
-        "| neuron | layers | rule | seeds | frame error | cross-entropy | rate, Hz | minutes |",
+        "| neuron | layers | rule | learning rate | seeds | frame error | cross-entropy | spikes, Hz | minutes |",
+        "|---" * 9 + "|",
     ]
-    lines.append("|---" * 8 + "|")
     order = (*NEURONS, "lstm")
     keys = sorted(
-        {(run.neuron, run.layers, run.rule) for run in logged},
+        {(run.neuron, run.layers, run.rule, run.lr) for run in logged},
         key=lambda key: (order.index(key[0]), key[1], RULES.index(key[2])),
     )
-    for neuron, layers, rule in keys:
+    for neuron, layers, rule, lr in keys:
         rows = [
             rows[-1]
             for run, rows in logged.items()
-            if (run.neuron, run.layers, run.rule) == (neuron, layers, rule)
+            if (run.neuron, run.layers, run.rule, run.lr) == (neuron, layers, rule, lr)
         ]
         error = _spread([100 * row["test_error"] for row in rows], "{:.1f}", " %")
         loss = _spread([row["test_loss"] for row in rows], "{:.3f}", "")
@@ -143,7 +175,7 @@ def _error_table(logged: Logged, title: str) -> str:
         rate = f"{statistics.fmean(rates):.0f}" if rates else ""
         minutes = f"{statistics.fmean(row['seconds'] for row in rows) / 60:.1f}"
         lines.append(
-            f"| {neuron} | {layers} | {rule} | {len(rows)} | {error} | {loss} | {rate} | {minutes} |"
+            f"| {neuron} | {layers} | {rule} | {lr:g} | {len(rows)} | {error} | {loss} | {rate} | {minutes} |"
         )
     return "\n".join(lines)
 

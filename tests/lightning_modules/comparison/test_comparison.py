@@ -189,13 +189,18 @@ def test_choices_and_tables(tmp_path: Path) -> None:
         ("lstm", 1, "bptt"),
         ("alif", 2, "bptt"),
     ]
-    for run in grid.full_runs(chosen, range(3)):
+    for run in grid.tune_runs(chosen):
+        logged[run] = _rows(0.2 if run.lr == 0.01 * grid.TUNE_FACTORS[1] else 0.3)
+    tuned = report.tuned_settings(logged)
+    assert len(tuned) == len(chosen)
+    assert {run.lr for run in tuned} == {0.01 * grid.TUNE_FACTORS[1]}
+    for run in grid.full_runs(tuned, range(3)):
         assert run.corpus == "russian"
-        assert sum(run.sizes) == grid.FULL_NEURONS
+        assert sum(run.sizes) == grid.LARGE_NEURONS
         logged[run] = _rows(0.2)
     report.write_report(logged, tmp_path)
     text = (tmp_path / "tables.md").read_text(encoding="utf-8")
-    assert "| alif | 2 | random | 2 | 20.5 ± 0.7 % | 0.410 ± 0.014 | 50 | 1.0 |" in text
+    assert "| alif | 2 | random | 0.01 | 2 | 20.5 ± 0.7 % | 0.410 ± 0.014 | 50 | 1.0 |" in text
     assert "| symmetric e-prop - BPTT, alif, 1 layer | +5.0 (+5.0 to +5.0) | +5.0" in text
     for name in ("neurons_russian_small", "layers_synthetic", "rules_synthetic", "full"):
         assert (tmp_path / f"{name}.png").stat().st_size > 10_000
@@ -212,8 +217,9 @@ def test_stages_need_what_goes_before(tmp_path: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["narrow"], "STAGE must be among search, wide, full, got narrow"),
+        (["narrow"], "STAGE must be among search, wide, tune, full, got narrow"),
         (["search"], "--russian-small must name the folder"),
+        (["tune"], "--russian must name the folder"),
         (["full"], "--russian must name the folder"),
         (["wide", "--seeds", "0"], "--seeds must be at least 1"),
     ],
