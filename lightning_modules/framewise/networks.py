@@ -1,4 +1,4 @@
-"""Networks that give class scores for each frame of a sequence: recurrent spiking ones, and an LSTM to compare with."""
+"""Recurrent spiking networks that give class scores for each frame of a sequence."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from snn_neuromod.layers.parameters import positive_integer
 from snn_neuromod.layers.recurrent import LearningRule
 from snn_neuromod.layers.stack import Credit
 
-__all__ = ["FramewiseNetwork", "LstmNetwork", "count_parameters", "network_size"]
+__all__ = ["FramewiseNetwork"]
 
 
 class FramewiseNetwork(nn.Module):
@@ -172,7 +172,7 @@ class FramewiseNetwork(nn.Module):
         Raises:
             ValueError: If `x` has another shape.
         """
-        _check("FramewiseNetwork", x, self.sizes[0])
+        check_features("FramewiseNetwork", x, self.sizes[0])
         num_frames = len(x)
         if not torch.is_autocast_enabled(x.device.type):
             x = x.to(next(self.parameters()).dtype)
@@ -198,84 +198,6 @@ class FramewiseNetwork(nn.Module):
         return f"sizes={self.sizes}, n_repeat={self.n_repeat}, output_delay={self.output_delay}"
 
 
-class LstmNetwork(nn.Module):
-    """An LSTM with a linear readout, the yardstick for `FramewiseNetwork`.
-
-    Args:
-        num_inputs: Number of features.
-        num_classes: Number of classes.
-        parameters_of: A `FramewiseNetwork`, or its `sizes`; the LSTM gets that number of hidden units with which its
-            number of parameters comes closest (`count_parameters`), within 2 % from about 100 neurons on.
-        hidden: Number of hidden units per direction, instead of `parameters_of`.
-        bidirectional: Whether a second LSTM reads the frames backwards.
-        output_delay: As in `FramewiseNetwork`.
-
-    Attributes:
-        hidden: Hidden units per direction.
-
-    Raises:
-        ValueError: If an argument is outside its range, or not exactly one of `parameters_of` and `hidden` is given.
-
-    Examples:
-        >>> net = LstmNetwork(39, 61, parameters_of=[39, 100])
-        >>> net.hidden, count_parameters(net), network_size([39, 100], 61)
-        (48, 20077, 19961)
-        >>> net(torch.randn(30, 2, 39)).outputs.shape
-        torch.Size([30, 2, 61])
-    """
-
-    def __init__(
-        self,
-        num_inputs: int,
-        num_classes: int,
-        *,
-        parameters_of: Sequence[int] | FramewiseNetwork | None = None,
-        hidden: int | None = None,
-        bidirectional: bool = False,
-        output_delay: int = 0,
-    ) -> None:
-        super().__init__()
-        who = "LstmNetwork"
-        if (parameters_of is None) == (hidden is None):
-            raise ValueError(
-                f"{who}: exactly one of parameters_of and hidden must be given, got {parameters_of}, {hidden}"
-            )
-        num_inputs = positive_integer(who, "num_inputs", num_inputs)
-        self.num_classes = positive_integer(who, "num_classes", num_classes)
-        if not output_delay >= 0 or (bidirectional and output_delay):
-            raise ValueError(
-                f"{who}: output_delay must be >= 0, and 0 with bidirectional, got {output_delay}"
-            )
-        if hidden is None:
-            if isinstance(parameters_of, FramewiseNetwork):
-                wanted = count_parameters(parameters_of)
-            else:
-                wanted = network_size(parameters_of or [], num_classes, bidirectional=bidirectional)
-            hidden = _hidden(wanted, num_inputs, num_classes, 2 if bidirectional else 1)
-        self.hidden = positive_integer(who, "hidden", hidden)
-        self.sizes, self.output_delay, self.bidirectional = (
-            [num_inputs, hidden], output_delay, bidirectional,
-        )  # fmt: skip
-        self.lstm = nn.LSTM(num_inputs, hidden, bidirectional=bidirectional)
-        self.readout = nn.Linear((1 + bidirectional) * hidden, num_classes)
-        self.layer_names: list[str] = []
-
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> NetworkOutput:
-        """Run over a batch of sequences; arguments and result as for `FramewiseNetwork`, without spikes."""
-        _check("LstmNetwork", x, self.sizes[0])
-        if not torch.is_autocast_enabled(x.device.type):
-            x = x.to(self.readout.weight.dtype)
-        if self.output_delay:
-            x = torch.cat([x, x.new_zeros(self.output_delay, *x.shape[1:])])
-        if self.bidirectional and lengths is not None:
-            packed = nn.utils.rnn.pack_padded_sequence(x, lengths.cpu(), enforce_sorted=False)
-            hidden, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], total_length=len(x))
-        else:
-            hidden, _ = self.lstm(x)
-        outputs = self.readout(hidden)[self.output_delay :]
-        return NetworkOutput(outputs.to(torch.promote_types(outputs.dtype, torch.float32)), [])
-
-
 def _each_layer(
     who: str, name: str, mask: Wiring | list[Wiring | None] | None, number: int
 ) -> list[Wiring | None]:
@@ -287,68 +209,8 @@ def _each_layer(
     return masks
 
 
-def count_parameters(network: nn.Module) -> int:
-    """Number of trained numbers of a network that its answer depends on.
-
-    Weights that are held at zero (self-connections, absent synapses) do not count, nor do feedback weights.
-
-    Example:
-        >>> count_parameters(nn.Linear(3, 2))
-        8
-    """
-    number = 0
-    for module in network.modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            if not parameter.requires_grad or name == "b_feedback":
-                continue
-            mask = getattr(module, name.replace("w_", "mask_"), None)
-            if isinstance(module, Recurrent) and isinstance(mask, Tensor):
-                number += int(mask.sum())
-            else:
-                number += parameter.numel()
-                if isinstance(module, Recurrent) and name == "w_rec":
-                    number -= len(parameter)
-    return number
-
-
-def network_size(sizes: Sequence[int], num_classes: int, *, bidirectional: bool = False) -> int:
-    """Number of weights and biases of a `FramewiseNetwork` whose neurons learn no parameters of their own.
-
-    Args:
-        sizes: Number of features, then of the neurons of each layer.
-        num_classes: Number of classes.
-        bidirectional: Whether there are two directions.
-
-    Returns:
-        The same as `count_parameters` of the network.
-
-    Raises:
-        ValueError: If there is no layer.
-    """
-    sizes = list(sizes)
-    if len(sizes) < 2:
-        raise ValueError(
-            f"network_size: sizes must be the number of features and of neurons in each layer, got {sizes}"
-        )
-    directions = 2 if bidirectional else 1
-    inner = sum(n * (inputs + n - 1) for inputs, n in itertools.pairwise(sizes))
-    return directions * inner + num_classes * (directions * sum(sizes[1:]) + 1)
-
-
-def _hidden(wanted: int, num_inputs: int, num_classes: int, directions: int) -> int:
-    """Hidden units with which an LSTM and its readout have nearest to `wanted` parameters."""
-
-    def size(hidden: int) -> int:
-        inner = 4 * hidden * (num_inputs + hidden + 2)
-        return directions * inner + num_classes * (directions * hidden + 1)
-
-    hidden = 1
-    while size(hidden + 1) <= wanted:
-        hidden += 1
-    return min(hidden, hidden + 1, key=lambda h: abs(size(h) - wanted))
-
-
-def _check(who: str, x: Tensor, num_inputs: int) -> None:
+def check_features(who: str, x: Tensor, num_inputs: int) -> None:
+    """Refuse an input that is no sequence of frames with `num_inputs` features."""
     if x.ndim != 3 or x.shape[-1] != num_inputs or not len(x):
         raise ValueError(
             f"{who}: x must have shape (T, batch, {num_inputs}) with at least one frame, got {tuple(x.shape)}; "

@@ -1,4 +1,4 @@
-"""Framewise networks: repeats, delay of the output, two directions, and the LSTM of equal size."""
+"""Framewise networks: repeats, delay of the output, two directions."""
 
 from __future__ import annotations
 
@@ -11,13 +11,8 @@ import torch
 if importlib.util.find_spec("pytorch_lightning") is None:
     pytest.skip("pytorch_lightning is not installed", allow_module_level=True)
 
-from lightning_modules.framewise.networks import (
-    FramewiseNetwork,
-    LstmNetwork,
-    count_parameters,
-    network_size,
-)
-from snn_neuromod import ALIF, Izhikevich, LeakyReadout, Recurrent, Smoothing
+from lightning_modules.framewise.networks import FramewiseNetwork
+from snn_neuromod import ALIF, Izhikevich, Smoothing
 from snn_neuromod.connectivity import Random
 
 Net = partial(FramewiseNetwork, neuron=ALIF, num_classes=4)
@@ -120,39 +115,6 @@ def test_credit(rule, credit, expected):
     assert net.stacks[0].layers[1].w_in.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("sizes", [[39, 100], [39, 70, 60], [39, 400], [39, 60, 50, 40]])
-def test_an_lstm_has_as_many_parameters(sizes, bidirectional):
-    net = FramewiseNetwork(sizes, neuron=ALIF, num_classes=51, bidirectional=bidirectional)
-    wanted = count_parameters(net)
-    assert wanted == network_size(sizes, 51, bidirectional=bidirectional)
-    both = [
-        LstmNetwork(39, 51, parameters_of=given, bidirectional=bidirectional)
-        for given in (sizes, net)
-    ]
-    assert both[0].hidden == both[1].hidden
-    assert count_parameters(both[0]) == sum(p.numel() for p in both[0].parameters())
-    assert abs(count_parameters(both[0]) / wanted - 1) < 0.02
-
-
-def test_what_counts_as_a_parameter():
-    def size(neuron=ALIF, feedback="symmetric"):
-        readout = partial(LeakyReadout, feedback=feedback)
-        return count_parameters(
-            FramewiseNetwork([6, 10], neuron=neuron, num_classes=4, readout=readout)
-        )
-
-    assert size() == 6 * 10 + 10 * 9 + 4 * 10 + 4
-    assert size(feedback="adaptive") == size(feedback="random") == size()
-    assert size(partial(ALIF, learn=["beta"])) == size() + 10
-    net = Recurrent(ALIF(10), 6)
-    net.w_in.requires_grad_(False)
-    assert count_parameters(net) == 90
-    sparse = Net([6, 10, 8], mask_in=Random(density=0.5), mask_rec=Random(density=0.2))
-    expected = (30 + 18) + (40 + 11)  # of 10 * 9 and 8 * 7, without the diagonal
-    assert count_parameters(sparse) == expected + 4 * 18 + 4
-
-
 def test_wiring_and_delays():
     net = Net([6, 10, 8], mask_rec=Random(density=0.2), delay=3, bidirectional=True)
     assert len(net.layers) == 4
@@ -162,18 +124,6 @@ def test_wiring_and_delays():
     assert not torch.equal(net.layers[0].mask_rec, net.layers[2].mask_rec)
     single = Net([6, 3], delay=[1, 2, 3]).layers[0]
     assert single.delay.tolist() == [1, 2, 3]
-
-
-def test_lstm_on_padded_sequences():
-    net, features = LstmNetwork(6, 4, hidden=5, bidirectional=True), x()
-    together = net(features, torch.tensor([20, 20, 9])).outputs[:9, 2]
-    assert torch.allclose(together, net(features[:9, 2:]).outputs[:, 0], atol=1e-6)
-    late = LstmNetwork(6, 4, hidden=5, output_delay=2)
-    moved = features.clone()
-    moved[12] += 5
-    difference = (late(moved).outputs - late(features).outputs).abs().amax(dim=(1, 2))
-    assert (difference[:10] == 0).all()
-    assert (difference[10:13] > 0).all()
 
 
 WRONG = [
@@ -187,11 +137,6 @@ WRONG = [
     (lambda: Net([6, 5], output_delay=1, bidirectional=True), "output_delay must be 0 with"),
     (lambda: Net([6, 5])(torch.randn(9, 2, 7)), "x must have shape"),
     (lambda: Net([6, 5])(torch.randn(0, 2, 6)), "at least one frame"),
-    (lambda: LstmNetwork(6, 4), "exactly one of"),
-    (lambda: LstmNetwork(6, 4, hidden=3, parameters_of=[6, 5]), "exactly one of"),
-    (lambda: LstmNetwork(6, 4, parameters_of=[6]), "sizes must be"),
-    (lambda: LstmNetwork(6, 4, hidden=0), "hidden must be"),
-    (lambda: LstmNetwork(6, 4, hidden=3)(torch.randn(9, 6)), "x must have shape"),
 ]
 
 

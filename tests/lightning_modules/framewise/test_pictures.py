@@ -12,7 +12,8 @@ if importlib.util.find_spec("pytorch_lightning") is None:
     pytest.skip("pytorch_lightning is not installed", allow_module_level=True)
 pytest.importorskip("matplotlib")
 
-from lightning_modules.framewise.networks import FramewiseNetwork, LstmNetwork
+from lightning_modules.framewise.lstm import LstmNetwork
+from lightning_modules.framewise.networks import FramewiseNetwork
 from lightning_modules.framewise.pictures import draw_confusion, draw_sentence
 from snn_neuromod import ALIF
 

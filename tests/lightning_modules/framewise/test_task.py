@@ -20,7 +20,8 @@ from lightning_modules.framewise.task import FramewiseClassification, _groups
 # isort: on
 import pytorch_lightning as pl
 
-from lightning_modules.framewise.networks import FramewiseNetwork, LstmNetwork
+from lightning_modules.framewise.lstm import LstmNetwork
+from lightning_modules.framewise.networks import FramewiseNetwork
 from lightning_modules.framewise.tally import FrameTally, error_rate
 from lightning_modules.losses import FiringRate, mean_rates
 from snn_neuromod import ALIF, LeakyReadout, Smoothing
