@@ -1,36 +1,31 @@
 """Whole sequences as one operator with a hand-written backward pass, in plain PyTorch.
 
-The forward pass is the neuron's own `step` in a loop, or for the SRC family `kernels.src_forward`; the backward pass
-works on segments small enough to stay in cache: the derivatives of the segment's steps, in closed form or for other
-neurons by automatic differentiation of the step alone, then the reverse sweep of `kernels.adjoint`.
+The forward pass is the neuron's own `step` in a loop, or for the SRC family `kernels.src_forward`; the backward pass is
+`kernels.sequence_backward`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from snn_neuromod.kernels import backends, native, reference, src_forward
-from snn_neuromod.kernels.adjoint import Adjoints, sweep
-from snn_neuromod.kernels.delays import (
-    Delays,
-    Synapses,
-    past_gradient,
-    recurrent_input,
-    synapses,
-    weight_gradients,
-)
-from snn_neuromod.kernels.linearisation import Coefficient
+from snn_neuromod.kernels.delays import Delays, Synapses, synapses
 from snn_neuromod.kernels.neurons import Described, Neuron, decode, encode
-from snn_neuromod.kernels.trajectory import Trajectory, between, fused, kept, new_tracks, numbers
+from snn_neuromod.kernels.sequence_backward import sequence_backward
+from snn_neuromod.kernels.trajectory import (
+    between,
+    fused,
+    kept,
+    new_tracks,
+    numbers,
+    segment_length,
+)
 
 __all__ = ["Described", "encode", "run"]
-
-SEGMENT_ELEMENTS = 1 << 18
-"""Neurons times steps of a segment: its arrays stay in cache, and the interpreter's share of the time stays small."""
 
 
 def run(
@@ -117,7 +112,7 @@ def _sequence(
             tracks[name][0] = s
     full_state = module.State(*state)
     if is_fused:
-        stretch = _segment_length(current)
+        stretch = segment_length(current)
         last = src_forward.simulate(
             module.Params(*numbers(params)), full_state, current, spikes, tracks, stretch=stretch
         )
@@ -196,7 +191,7 @@ def _backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
     recurrent, saved = saved[:num_recurrent], saved[num_recurrent:]
     sources, (spikes, *tracks) = saved[:num_sources], saved[num_sources:]
     grad_spikes = torch.zeros_like(spikes) if grads[0] is None else grads[0]
-    out = torch.ops.snn_neuromod.sequence_backward(
+    out = sequence_backward(
         ctx.neuron,
         grad_spikes,
         list(grads[1 : 1 + num_state]),
@@ -232,123 +227,4 @@ def _backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
     )
 
 
-@torch.library.custom_op("snn_neuromod::sequence_backward", mutates_args=())
-def _sequence_backward(
-    neuron: str,
-    grad_spikes: Tensor,
-    grad_state: Sequence[Optional[Tensor]],  # noqa: UP045  (operator schemas know this form)
-    current: Tensor,
-    params: list[Tensor],
-    state: list[Tensor],
-    recurrent: list[Tensor],
-    delays: list[int],
-    sources: list[Tensor],
-    spikes: Tensor,
-    tracks: list[Tensor],
-    through_time: bool,
-    needed: list[bool],
-) -> list[Tensor]:
-    known = decode(neuron)
-    module, ndim = known.module, spikes.ndim
-    made = native.made(known, current, tracks)
-    if made is not None:  # the backward pass follows its forward pass
-        return native.backward(
-            known,
-            grad_spikes,
-            grad_state,
-            current,
-            params,
-            state,
-            recurrent,
-            spikes,
-            made,
-            through_time,
-            needed,
-        )
-    names = kept(known, needed, fused(known, params, recurrent, ndim))
-    trajectory = Trajectory(module.State, dict(zip(names, tracks, strict=True)), spikes, state)
-    fields = module.State._fields
-    carry: Adjoints = {f: g for f, g in zip(fields, grad_state, strict=True) if g is not None}
-    groups = synapses(recurrent[1:], delays, sources) if recurrent else []
-    through = groups if through_time else []
-    reach = max((group.delay for group in through), default=0)
-    grad_current = torch.empty_like(spikes)
-    grads = {f: torch.zeros_like(p) for f, p in zip(module.Params._fields, params, strict=True)}
-    wanted = [name for name, need in zip(grads, needed, strict=True) if need]
-    single = numbers(params, known)
-    length = _segment_length(current)
-    for stop in range(spikes.shape[0], 0, -length):
-        start = max(0, stop - length)
-        total = current[start:stop]
-        if groups and known.reads_input:
-            total = total + recurrent_input(groups, recurrent[0], spikes, start, stop)
-        lin = known.linearise(
-            module.Params(*between(single, ndim, start, stop)),
-            *trajectory.segment(start, stop),
-            total,
-            **trajectory.extra(start, stop),
-        )
-        onwards = grad_current[start : stop + reach]
-        adjoints, carry = sweep(lin, grad_spikes[start:stop], carry, onwards, recurrent=through)
-        for name in wanted:
-            target = grads[name]
-            if target.ndim == ndim and target.shape[0] > 1:
-                target = target[start:stop]
-            for variable, coefficient in lin.params[name]().items():
-                if variable in adjoints:
-                    target += _product(adjoints[variable], coefficient).sum_to_size(target.shape)
-    grad_initial = [
-        torch.zeros_like(s) if carry.get(f) is None else carry[f].expand_as(s).clone()
-        for f, s in zip(fields, state, strict=True)
-    ]
-    return [
-        grad_current,
-        *grads.values(),
-        *grad_initial,
-        *_recurrent_gradients(grad_current, spikes, recurrent, groups, through),
-    ]
-
-
-@_sequence_backward.register_fake
-def _(
-    neuron: str,
-    grad_spikes: Tensor,
-    grad_state: Sequence[Optional[Tensor]],  # noqa: UP045
-    current: Tensor,
-    params: list[Tensor],
-    state: list[Tensor],
-    recurrent: list[Tensor],
-    delays: list[int],
-    sources: list[Tensor],
-    spikes: Tensor,
-    tracks: list[Tensor],
-    through_time: bool,
-    needed: list[bool],
-) -> list[Tensor]:
-    return [torch.empty_like(tensor) for tensor in (spikes, *params, *state, *recurrent)]
-
-
-def _product(value: Tensor, coefficient: Coefficient) -> Tensor:
-    return value if isinstance(coefficient, float) and coefficient == 1.0 else value * coefficient
-
-
 _sequence.register_autograd(_backward, setup_context=_setup_context)
-
-
-def _recurrent_gradients(
-    delta: Tensor,
-    spikes: Tensor,
-    recurrent: list[Tensor],
-    groups: list[Synapses],
-    through: list[Synapses],
-) -> list[Tensor]:
-    """Gradients of the spikes before the first step and of the recurrent weights."""
-    if not recurrent:
-        return []
-    past = recurrent[0]
-    return [past_gradient(through, delta, past), *weight_gradients(groups, delta, past, spikes)]
-
-
-def _segment_length(current: Tensor) -> int:
-    per_step = max(1, current[0].numel())
-    return max(1, min(current.shape[0], SEGMENT_ELEMENTS // per_step))

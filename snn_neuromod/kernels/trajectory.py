@@ -13,6 +13,9 @@ from snn_neuromod.kernels.linearisation import Coefficient
 from snn_neuromod.kernels.neurons import Neuron
 from snn_neuromod.kernels.src import READS
 
+SEGMENT_ELEMENTS = 1 << 18
+"""Neurons times steps of a segment: its arrays stay in cache, and the interpreter's share of the time stays small."""
+
 
 def fused(neuron: Neuron, params: list[Tensor], recurrent: list[Tensor], ndim: int) -> bool:
     """Whether the forward pass of the SRC family serves."""
@@ -99,3 +102,9 @@ def between(
             p = p[0] if squeeze else p
         cut.append(p)
     return cut
+
+
+def segment_length(current: Tensor) -> int:
+    """Steps of a segment."""
+    per_step = max(1, current[0].numel())
+    return max(1, min(current.shape[0], SEGMENT_ELEMENTS // per_step))

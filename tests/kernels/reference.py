@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from snn_neuromod import dynamics, surrogate
-from snn_neuromod.kernels import backends, sequence
+from snn_neuromod.kernels import backends, sequence, trajectory
 from snn_neuromod.kernels.delays import grouped
 
 DTYPE = torch.float64
@@ -180,7 +180,7 @@ def assert_equal_gradients(case: Case, *, tolerance: float = 1e-10) -> dict[str,
     threshold = 0.5 if case.neuron in SRC_FAMILY else 0
     assert (spikes > threshold).any(), "silent network"
     assert (spikes <= threshold).any(), "network fires at every step"
-    segments = case.current[0].numel() < sequence.SEGMENT_ELEMENTS
+    segments = case.current[0].numel() < trajectory.SEGMENT_ELEMENTS
     forms = [(True, "auto")] if segments else []
     forms += [(False, "eager"), (False, "auto")]
     for generic, backend in [(False, "c")] if backends.requested() == "c" else forms:
