@@ -19,7 +19,7 @@ from typing import Literal, TypeAlias, get_args
 
 from torch import Tensor
 
-from snn_neuromod.kernels import native
+from snn_neuromod.kernels import native_neurons
 from snn_neuromod.kernels.neurons import Neuron
 
 __all__ = ["ENVIRONMENT", "Backend", "choose", "info", "requested", "use"]
@@ -95,7 +95,7 @@ def choose(
     """
     if _requested in ("eager", "reference"):
         return "eager"
-    reason = native.unable(neuron, current, params, recurrent, delays, needed)
+    reason = native_neurons.unable(neuron, current, params, recurrent, delays, needed)
     if reason is None:
         return "c"
     if _requested == "c":
@@ -112,4 +112,8 @@ def info() -> dict[str, str]:
         `requested`: the backend asked for; `c`: whether its library was found and how it was built, or why not;
         `neurons`: the neurons it knows.
     """
-    return {"requested": _requested, "c": native.status(), "neurons": ", ".join(native.NEURONS)}
+    return {
+        "requested": _requested,
+        "c": native_neurons.status(),
+        "neurons": ", ".join(native_neurons.NEURONS),
+    }

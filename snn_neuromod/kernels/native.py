@@ -13,120 +13,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from snn_neuromod.kernels.library import Structure, call, load, structure
+from snn_neuromod.kernels.library import call, load
+from snn_neuromod.kernels.native_neurons import NEURONS, Kernel, name_of
 from snn_neuromod.kernels.neurons import Neuron
 from snn_neuromod.surrogate import Psi
 
 RARE = 0.15
 """Share of neurons that spike in a step below which single events are faster than a matrix product."""
 
-MARK = 16
-"""As in the C sources: steps between two kept states where the others are found again from the spikes."""
-
 _SHAPES = ("triangular", "exponential", "boxcar", "fast_sigmoid", "gaussian", "arctan")
-_PSI = {"shape", "gamma", "width", "scale", "refractory", "at_spike"}
-_SIZES = "num_steps rows num threads "
-
-
-class _Kernel(NamedTuple):
-    """A neuron's kernels.
-
-    Attributes:
-        name: First part of the functions' names.
-        arguments: Their arguments.
-        options: The neuron's options that they know.
-        learned: The parameters whose gradient they know.
-        recurrent: Whether they know recurrent weights.
-        every: The states that the forward pass keeps for the backward pass, and every how many steps.
-    """
-
-    name: str
-    arguments: type[Structure]
-    options: set[str]
-    learned: set[str]
-    recurrent: bool
-    every: dict[str, int]
-
-
-_ALIF = structure(
-    _SIZES + "subtracts empties stdp refractory detach_reset shape",
-    "at_spike while_held",
-    "alpha rho beta v_th scale inverse_width current w_from before z_first v_state a_state held_state spikes v a held "
-    "grad_spikes w grad_current grad_v grad_a grad_z grad_before grad_alpha grad_rho grad_beta grad_v_th",
-)
-_IZHIKEVICH = structure(
-    _SIZES + "detach_reset shape",
-    "at_spike clip",
-    "a b c d dt scale inverse_width current w_from before z_first v_state u_state spikes v "
-    "grad_spikes w grad_current grad_v grad_u grad_z grad_before",
-)
-_LEAKY = structure(_SIZES, "", "kappa share current first output grad_output grad_current grad_y")
-_ALIF_PARAMS = {"alpha", "rho", "beta", "v_th"}
-_ALIF_OPTIONS = {"psi", "refractory", "detach_reset"}
-_ALIF_EVERY = {"v": 1, "a": MARK, "held": MARK}
-NEURONS = {
-    "alif": _Kernel("alif", _ALIF, _ALIF_OPTIONS | {"reset"}, _ALIF_PARAMS, True, _ALIF_EVERY),
-    "stdp_alif": _Kernel("alif", _ALIF, _ALIF_OPTIONS, _ALIF_PARAMS, True, _ALIF_EVERY),
-    "izhikevich": _Kernel(
-        "izhikevich", _IZHIKEVICH, {"psi", "detach_reset", "clip_jacobian"}, set(), True, {"v": 1}
-    ),
-    "leaky_integrator": _Kernel("leaky", _LEAKY, {"normalise"}, set(), False, {}),
-}
-
-
-def status() -> str:
-    """Whether the library serves, and why not."""
-    return load()[1]
-
-
-def unable(
-    neuron: Neuron,
-    current: Tensor,
-    params: list[Tensor],
-    recurrent: list[Tensor],
-    delays: list[int],
-    needed: list[bool],
-) -> str | None:
-    """Why the kernels cannot serve a call, None if they can; arguments as of `backends.choose`."""
-    name = _name(neuron)
-    kernel = NEURONS.get(name)
-    if kernel is None:
-        return f"there is no kernel of {name}"
-    if current.device.type != "cpu" or current.dtype not in (torch.float32, torch.float64):
-        return f"the input must be float32 or float64 on the CPU, got {current.dtype} on {current.device}"
-    tensors = [*params, *recurrent]
-    if any(x.dtype != current.dtype or x.device.type != "cpu" for x in tensors):
-        return "parameters and weights must have the dtype and device of the input"
-    psi = neuron.options.get("psi")
-    unknown = set(neuron.options) - kernel.options
-    if psi is not None:
-        unknown |= set(vars(psi)) - _PSI
-    if unknown:
-        return f"the kernel of {name} does not know {', '.join(sorted(unknown))}"
-    if recurrent and not kernel.recurrent:
-        return f"the kernel of {name} does not know recurrent weights"
-    if recurrent and delays != [1]:
-        return "the kernels do not know delays of more than one step"
-    if any(p.ndim >= current.ndim for p in params):
-        return "the kernels do not know parameters per step"
-    if recurrent and any(p.ndim > 1 for p in params):
-        return "the kernels with recurrent weights do not know parameters per sample"
-    fields = neuron.module.Params._fields
-    learned = {field for field, need in zip(fields, needed, strict=True) if need}
-    if learned - kernel.learned:
-        return f"the kernel of {name} gives no gradient of {', '.join(sorted(learned - kernel.learned))}"
-    return None if load()[0] is not None else f"its library is {load()[1]}"
-
-
-def _name(neuron: Neuron) -> str:
-    return str(neuron.module.__name__).rpartition(".")[2]
 
 
 class _Call(NamedTuple):
     """One call of a kernel: sizes and tensors that forward and backward share."""
 
     neuron: Neuron
-    kernel: _Kernel
+    kernel: Kernel
     dtype: torch.dtype
     numbers: dict[str, float]
     tensors: dict[str, Tensor | None]
@@ -149,7 +51,7 @@ def _prepare(
     recurrent: Sequence[Tensor],
 ) -> _Call:
     """Sizes, options and parameters as the kernels take them."""
-    kernel, shape = NEURONS[_name(neuron)], current.shape[1:]
+    kernel, shape = NEURONS[name_of(neuron)], current.shape[1:]
     num = shape[-1]
     if not recurrent and (num < 256 or any(p.ndim > 1 for p in params)):
         values = [p.expand(shape).reshape(-1) for p in params]  # all samples as one row of neurons
@@ -192,7 +94,7 @@ def _prepare(
 
 def _reset(neuron: Neuron) -> dict[str, float]:
     """Form of the reset of an ALIF neuron, as flags of one equation."""
-    stdp, reset = _name(neuron) == "stdp_alif", neuron.options.get("reset")
+    stdp, reset = name_of(neuron) == "stdp_alif", neuron.options.get("reset")
     return {
         "stdp": stdp,
         "subtracts": reset == "subtract",
@@ -208,7 +110,7 @@ def _scaled(psi: Psi, unit: Tensor) -> dict[str, Tensor]:
 
 def _every(neuron: Neuron) -> dict[str, int]:
     """States kept for the backward pass, and every how many steps."""
-    every = dict(NEURONS[_name(neuron)].every)
+    every = dict(NEURONS[name_of(neuron)].every)
     if not neuron.options.get("refractory"):
         every.pop("held", None)
     return every
@@ -225,7 +127,7 @@ def new_tracks(neuron: Neuron, current: Tensor) -> dict[str, Tensor]:
 
 def made(neuron: Neuron, current: Tensor, tracks: Sequence[Tensor]) -> dict[str, Tensor] | None:
     """The tracks by name if these kernels wrote them, else None."""
-    if _name(neuron) not in NEURONS:
+    if name_of(neuron) not in NEURONS:
         return None
     every = _every(neuron)
     sizes = [current.shape[0] // steps + 1 for steps in every.values()]

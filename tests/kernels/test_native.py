@@ -11,7 +11,7 @@ import torch
 
 import snn_neuromod as nm
 from snn_neuromod import dynamics, surrogate
-from snn_neuromod.kernels import library, native, sequence
+from snn_neuromod.kernels import library, native, native_neurons, sequence
 from snn_neuromod.kernels.neurons import decode
 from tests.kernels.reference import Case, assert_equal_gradients, make_case
 
@@ -50,7 +50,7 @@ def live_case(neuron: str, path: str = "feedforward", **kwargs: Any) -> Case:
     if path != "feedforward":  # the recurrent input stays in the range of the current
         weights = (case.w_rec.detach() * (2 / case.w_rec.shape[0] ** 0.5)).requires_grad_()
         case = case._replace(w_rec=weights)
-    known = native.NEURONS[neuron].learned
+    known = native_neurons.NEURONS[neuron].learned
     for name, p in zip(case.module.Params._fields, case.params, strict=True):
         p.requires_grad_(name in known)
     return case
@@ -324,11 +324,11 @@ def test_unknown_options_and_delays_are_not_served() -> None:
     known = decode(sequence.encode("alif", **ALIF))
     case = live_case("alif")
     args, needed = (case.current, case.params), [False] * 4
-    assert native.unable(known, *args, [], [1], needed) is None
+    assert native_neurons.unable(known, *args, [], [1], needed) is None
     other = known._replace(options={**known.options, "bursting": True})
-    assert "does not know bursting" in str(native.unable(other, *args, [], [1], needed))
+    assert "does not know bursting" in str(native_neurons.unable(other, *args, [], [1], needed))
     recurrent = [torch.zeros(2, 3, 4).double(), torch.eye(4).double()]
-    assert "more than one step" in str(native.unable(known, *args, recurrent, [2], needed))
+    assert "more than one step" in str(native_neurons.unable(known, *args, recurrent, [2], needed))
 
 
 @every_neuron
