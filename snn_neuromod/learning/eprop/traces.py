@@ -36,6 +36,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_neuromod.learning.eprop import network
+from snn_neuromod.learning.eprop.derivatives import differentiate
 from snn_neuromod.learning.eprop.rule import Loss, learned, run
 
 
@@ -96,7 +97,7 @@ def steps(layer: nn.Module, x: Tensor) -> Iterator[Step]:
     eps_params: dict[str, dict[str, Tensor]] = {}
     for x_t in x.detach():
         s = network.by_neuron(network.sources(known, state, x_t[None], state.spikes[None][:0]))
-        spikes, neuron, by = _differentiate(known.neuron, state.neuron, (s * weights).sum(-1))
+        spikes, neuron, by = differentiate(known.neuron, state.neuron, (s * weights).sum(-1))
         traces = {
             y: _chain(row, eps, row.get("I", zeros).unsqueeze(-1) * s)
             for y, row in by.states.items()
@@ -110,45 +111,6 @@ def steps(layer: nn.Module, x: Tensor) -> Iterator[Step]:
         eps = traces
         state = network.following(state, neuron, spikes)
         yield Step(spikes, neuron, eps, e, e_params)
-
-
-class _Derivatives(NamedTuple):
-    """Derivatives of one step, each (batch, neuron); what is always zero is absent from `states`.
-
-    Attributes:
-        states: State variable or "spikes" -> state variable before the step, or input "I" -> derivative.
-        params: Learned parameter -> state variable or "spikes" -> derivative.
-    """
-
-    states: dict[str, dict[str, Tensor]]
-    params: dict[str, dict[str, Tensor]]
-
-
-def _differentiate(neuron: Any, state: Any, current: Tensor) -> tuple[Tensor, Any, _Derivatives]:
-    """Advance the neurons by one step of their equations and differentiate it."""
-    params = neuron.params(current.dtype)
-    own = {
-        name: p.detach().expand(current.shape).clone().requires_grad_()
-        for name, p in params._asdict().items()
-        if p.requires_grad
-    }
-    before = {name: s.clone().requires_grad_() for name, s in state._asdict().items()}
-    inputs = {**before, "I": current.clone().requires_grad_()}
-    with torch.enable_grad():
-        spikes, after = neuron.dynamics.step(
-            params._replace(**own), type(state)(**before), inputs["I"], **neuron.step_options()
-        )
-    found = _Derivatives({}, {name: {} for name in own})
-    for y, value in {**after._asdict(), "spikes": spikes}.items():
-        grads: Sequence[Tensor | None] = [None] * len(inputs) + [None] * len(own)
-        if value.requires_grad:
-            grads = torch.autograd.grad(
-                value.sum(), [*inputs.values(), *own.values()], retain_graph=True, allow_unused=True
-            )
-        found.states[y] = {x: g for x, g in zip(inputs, grads, strict=False) if g is not None}
-        for name, grad in zip(own, grads[len(inputs) :], strict=True):
-            found.params[name][y] = torch.zeros_like(current) if grad is None else grad
-    return spikes.detach(), type(state)(*(s.detach() for s in after)), found
 
 
 def _chain(row: Mapping[str, Tensor], before: Mapping[str, Tensor], direct: Tensor) -> Tensor:
