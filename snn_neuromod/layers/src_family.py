@@ -1,0 +1,138 @@
+"""What the layers of the SRC family have in common: gradient options, start of the membrane, modulation."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snn_neuromod.layers.base import Layer, working_dtype
+from snn_neuromod.layers.parameters import Range, Value, register
+from snn_neuromod.surrogate import straight_through_relu
+
+_GATE = Range(0.0, 1.0, open_high=True)
+_RANGES = {
+    "alpha": Range(0.0, 1.0),
+    "rho": Range(0.0, open_low=True, infinite=True),
+    "z": _GATE,
+    "z_hyp": _GATE,
+    "z_dep": _GATE,
+    "z_u": _GATE,
+}
+_ARGUMENT = {"h_s0": "modulation"}
+_BEHIND_RECURRENCE = {"z_hyp", "z_dep", "z_u"}
+
+
+class SRCFamily(Layer):
+    """What the three have in common: start of the membrane and gradient options."""
+
+    ranges = _RANGES
+
+    def __init__(
+        self,
+        num_neurons: int | None,
+        values: Mapping[str, Value],
+        learn: Collection[str],
+        start: Value,
+        detach_recurrence: bool,
+        straight_through: bool,
+        ranges: Mapping[str, Range] | None = None,
+    ) -> None:
+        unreached = sorted(_BEHIND_RECURRENCE & set(_names(learn)))
+        if detach_recurrence and unreached:
+            raise ValueError(
+                f"{type(self).__name__}: learn must not name {', '.join(unreached)} with detach_recurrence=True, "
+                f"got {tuple(_names(learn))}; they have no gradient but through the recurrence"
+            )
+        options = {"detach_recurrence": detach_recurrence, "straight_through": straight_through}
+        super().__init__(num_neurons, values, learn, options, ranges=ranges)
+        self.detach_recurrence, self.straight_through = detach_recurrence, straight_through
+        register(self, "start", start, Range(-1.0, 1.0), num_neurons=num_neurons, learn=False)
+
+    def params(self, dtype: torch.dtype | None = None) -> Any:
+        fields = self.dynamics.Params._fields
+        return self.dynamics.Params(*(self.value(_ARGUMENT.get(f, f), dtype) for f in fields))
+
+    def initial_state(self, current: Tensor) -> Any:
+        state = super().initial_state(current)
+        start = torch.zeros_like(state.h) + self.value("start", state.h.dtype)
+        return state._replace(h=start, h_s=start.clone())
+
+    def step_options(self) -> dict[str, Any]:
+        return {
+            "detach_recurrence": self.detach_recurrence,
+            "spike_fn": straight_through_relu if self.straight_through else torch.relu,
+        }
+
+
+class Modulated(SRCFamily):
+    """A layer whose modulation may also be given per step."""
+
+    def step(
+        self, current: Tensor, state: Any = None, *, modulation: Tensor | None = None
+    ) -> tuple[Tensor, Any]:
+        """Advance by one time step.
+
+        Args:
+            current: Input of this step, (batch, ..., neuron).
+            state: State after the step before; None: at rest.
+            modulation: Replaces the layer's modulation at this step; broadcastable to `current`.
+
+        Returns:
+            spikes: (batch, ..., neuron).
+            state: State after this step.
+
+        Raises:
+            ValueError: If `current` has no batch axis or another number of neurons, or `state` or `modulation` does not
+                fit it.
+            TypeError: If `current` is not of a floating-point type.
+        """
+        return self._step(current, state, self._override(modulation, current))
+
+    def forward(
+        self, current: Tensor, state: Any = None, *, modulation: Tensor | None = None
+    ) -> tuple[Tensor, Any]:
+        """Run the neurons over a sequence.
+
+        Args:
+            current: Input, time first, (T, batch, ..., neuron), T >= 1.
+            state: State after an earlier sequence; None: at rest.
+            modulation: Replaces the layer's modulation step by step; broadcastable to `current`, for instance
+                (T, batch, 1). Gradients flow into it.
+
+        Returns:
+            spikes: (T, batch, ..., neuron).
+            state: State after the last step.
+
+        Raises:
+            ValueError: If `current` has no time axis, no steps or another number of neurons, or `state` or `modulation`
+                does not fit it.
+            TypeError: If `current` is not of a floating-point type.
+        """
+        return self._forward(current, state, self._override(modulation, current))
+
+    def _override(self, modulation: Tensor | None, current: Tensor) -> dict[str, Tensor]:
+        if modulation is None:
+            return {}
+        target = tuple(current.shape)
+        padded = (1,) * (len(target) - modulation.ndim) + tuple(modulation.shape)
+        if modulation.ndim > len(target) or any(
+            m not in (1, c) for m, c in zip(padded, target, strict=True)
+        ):
+            raise ValueError(
+                f"{type(self).__name__}: modulation must broadcast to the shape {target} of current, "
+                f"got {tuple(modulation.shape)}"
+            )
+        return {"h_s0": modulation.to(working_dtype(current))}
+
+
+def _names(learn: Collection[str]) -> tuple[str, ...]:
+    return (learn,) if isinstance(learn, str) else tuple(learn)
+
+
+def with_modulation(learn: Collection[str], learn_modulation: bool) -> tuple[str, ...]:
+    """Names of all that is learned, the modulation included."""
+    names = _names(learn)
+    return (*names, "modulation") if learn_modulation and "modulation" not in names else names
