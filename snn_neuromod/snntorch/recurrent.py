@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from snn_neuromod._types import Param
-from snn_neuromod.snntorch.alif import ADAPT_DECAY, ALIF, STDPALIF
+from snn_neuromod.snntorch.alif import ALIF
+from snn_neuromod.snntorch.alif_family import ADAPT_DECAY
 from snn_neuromod.snntorch.base import Neuron
 from snn_neuromod.snntorch.izhikevich import Izhikevich
+from snn_neuromod.snntorch.stdp_alif import STDPALIF
 from snn_neuromod.snntorch.surrogate import SpikeGrad
 
 

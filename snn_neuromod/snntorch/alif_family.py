@@ -1,0 +1,75 @@
+"""What ALIF and STDP-ALIF have in common in the place of `snntorch.Leaky`."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from snn_neuromod._types import Param
+from snn_neuromod.dynamics import alif
+from snn_neuromod.snntorch.base import Neuron
+
+ADAPT_DECAY = alif.Params().rho
+
+
+class ALIFFamily(Neuron):
+    """Parameters of the two, and how their spikes are read off the state."""
+
+    beta: Tensor
+    adapt_decay: Tensor
+    adapt_strength: Tensor
+
+    def _register(self, name: str, value: Param, learn: bool, high: float | None) -> None:
+        tensor = torch.as_tensor(value).detach().clone()
+        tensor = tensor if tensor.is_floating_point() else tensor.to(torch.get_default_dtype())
+        inside = (tensor >= 0) if high is None else (tensor >= 0) & (tensor <= high)
+        if not bool(inside.all()):
+            wanted = "be >= 0" if high is None else f"lie in [0, {high:g}]"
+            raise ValueError(f"{type(self).__name__}: {name} must {wanted}, got {value}")
+        if learn:
+            self.register_parameter(name, nn.Parameter(tensor))
+        else:
+            self.register_buffer(name, tensor)
+
+    def _register_adaptation(
+        self,
+        beta: Param,
+        learn_beta: bool,
+        adapt_decay: Param,
+        learn_adapt_decay: bool,
+        adapt_strength: Param,
+        learn_adapt_strength: bool,
+    ) -> None:
+        self._register("beta", beta, learn_beta, None)
+        self._register("adapt_decay", adapt_decay, learn_adapt_decay, 1.0)
+        self._register("adapt_strength", adapt_strength, learn_adapt_strength, None)
+
+    def params(self, dtype: torch.dtype | None = None) -> alif.Params:
+        """Parameters of the equations in `snn_neuromod.dynamics.alif`.
+
+        Args:
+            dtype: Type of the result; None keeps the module's own.
+
+        Returns:
+            beta as alpha and adapt_decay as rho, both clamped to [0, 1], adapt_strength as beta, threshold as v_th.
+        """
+        params = alif.Params(
+            alpha=self.beta.clamp(0, 1),
+            rho=self.adapt_decay.clamp(0, 1),
+            beta=self.adapt_strength,
+            v_th=self.threshold,
+        )
+        return params if dtype is None else alif.Params(*(p.to(dtype) for p in params))  # type: ignore[union-attr]
+
+    def _rest(self, current: Tensor) -> list[Tensor]:
+        return [torch.zeros_like(current) for name in self.state_names if name != "spk"]
+
+    def _finish(
+        self, params: alif.Params, spikes: Tensor, state: alif.State, held: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Emitted spikes, adaptation and membrane: the options that act after the neuron's step."""
+        mem = self.state_quant(state.v) if self.state_quant else state.v
+        distance = mem - alif.threshold(params, state.a)
+        if self.state_quant:
+            spikes = self._spikes(distance, params.v_th, held)
+        return self._emit(spikes, distance), state.a, mem

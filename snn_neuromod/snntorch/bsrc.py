@@ -1,0 +1,135 @@
+"""BSRC in snnTorch's form."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from torch import Tensor
+
+from snn_neuromod import layers
+from snn_neuromod._types import Param
+from snn_neuromod.layers.parameters import Value
+from snn_neuromod.snntorch.src_family import SRCFamily
+
+
+class BSRC(SRCFamily):
+    r"""Bursting SRC in snnTorch's form; equations in `snn_neuromod.dynamics.bsrc`.
+
+    `spk, syn, h_u, h_s, h = bsrc(input_, syn, h_u, h_s, h)`: synapse, ultra-slow and slow variable, membrane. It bursts
+    without input; `bsrc(..., modulation=m)` replaces the modulation at one step.
+
+    Args:
+        num_neurons: Number of neurons; None for inputs of any shape, with parameters that all neurons share.
+        modulation: The modulation: a number, one per neuron, or a distribution to draw it from.
+        learn_modulation: Learn it.
+        alpha: Decay of the synapse per step, in [0, 1].
+        rho: Bound of the drive, > 0; inf for none.
+        r: Fast positive feedback.
+        r_s: Slow feedback.
+        r_u: Ultra-slow feedback.
+        z: Membrane update gate, in [0, 1).
+        z_hyp: Gate of the slow variable at rest, in [0, 1).
+        z_dep: Gate of the slow variable during a spike, in [0, 1).
+        z_u: Gate of the ultra-slow variable, in [0, 1).
+        b: Bias.
+        h_u0: Offset of the ultra-slow feedback.
+        start: Common value of h and h_s before the first step, in [-1, 1].
+        learn: Names of further parameters that are learned.
+        detach_recurrence: Gradient of the source, which training needs: none through h, h_s and h_u of the step before.
+        surrogate_disable: ReLU's own derivative at the output instead of the source's identity.
+        init_hidden: Keep the state in the module; the call takes none and returns the spikes alone.
+        inhibition: Only the neuron with the highest membrane emits its spike; inputs are (batch, neuron).
+        state_quant: Quantiser of the membrane, from `snntorch.functional.quant`; False for none.
+        output: With `init_hidden`, return the state as well.
+        graded_spikes_factor: Factor of the emitted spikes.
+        learn_graded_spikes_factor: Learn it.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+        TypeError: If a keyword of snnTorch's is passed that has no meaning here.
+
+    Examples:
+        >>> import torch
+        >>> neuron = BSRC(init_hidden=True)
+        >>> bool((torch.stack([neuron(torch.zeros(1, 1)) for _ in range(200)]) > 0.5).any())
+        True
+    """
+
+    state_names = ("syn", "h_u", "h_s", "h")
+    _fields = ("i", "h_u", "h_s", "h")
+
+    def __init__(
+        self,
+        *,
+        num_neurons: int | None = None,
+        modulation: Value = 0.7,
+        learn_modulation: bool = False,
+        alpha: Value = 0.5,
+        rho: Value = 3.0,
+        r: Value = 4.0,
+        r_s: Value = -7.0,
+        r_u: Value = -8.5,
+        z: Value = 0.0,
+        z_hyp: Value = 0.9,
+        z_dep: Value = 0.0,
+        z_u: Value = 0.999,
+        b: Value = 0.0,
+        h_u0: Value = 0.55,
+        start: Value = -1.0,
+        learn: Collection[str] = (),
+        detach_recurrence: bool = True,
+        surrogate_disable: bool = False,
+        init_hidden: bool = False,
+        inhibition: bool = False,
+        state_quant: Any = False,
+        output: bool = False,
+        graded_spikes_factor: Param = 1.0,
+        learn_graded_spikes_factor: bool = False,
+        **meaningless: Any,
+    ) -> None:
+        self._refuse(meaningless)
+        layer = layers.BSRC(
+            num_neurons, modulation=modulation, learn_modulation=learn_modulation, alpha=alpha, rho=rho, r=r, r_s=r_s,
+            r_u=r_u, z=z, z_hyp=z_hyp, z_dep=z_dep, z_u=z_u, b=b, h_u0=h_u0, start=start, learn=learn,
+            detach_recurrence=detach_recurrence, straight_through=not surrogate_disable,
+        )  # fmt: skip
+        super().__init__(
+            layer,
+            surrogate_disable,
+            init_hidden,
+            inhibition,
+            state_quant,
+            output,
+            graded_spikes_factor,
+            learn_graded_spikes_factor,
+        )
+
+    def forward(
+        self,
+        input_: Tensor,
+        syn: Tensor | None = None,
+        h_u: Tensor | None = None,
+        h_s: Tensor | None = None,
+        h: Tensor | None = None,
+        *,
+        modulation: Tensor | None = None,
+    ) -> Any:
+        """Advance by one time step.
+
+        Args:
+            input_: Weighted input, (batch, ..., neuron), floating point.
+            syn: Synapse after the step before; None: at rest.
+            h_u: Ultra-slow variable after the step before; None: where a burst begins.
+            h_s: Slow variable after the step before; None: at rest.
+            h: Membrane after the step before; None: at rest.
+            modulation: Replaces the neuron's modulation at this step; broadcastable to `input_`.
+
+        Returns:
+            (spk, syn, h_u, h_s, h), each of the input's shape; spk alone with `init_hidden=True` and `output=False`.
+
+        Raises:
+            TypeError: If a state is passed with `init_hidden=True`, or the input is not floating point.
+            ValueError: If a state has another shape than the input, or the modulation does not broadcast to it.
+        """
+        return self._call(input_, (syn, h_u, h_s, h), modulation=modulation)

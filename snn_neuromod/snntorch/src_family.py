@@ -1,0 +1,71 @@
+"""What SRC, mSRC and BSRC have in common in snnTorch's form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from snn_neuromod import layers
+from snn_neuromod._types import Param
+from snn_neuromod.snntorch.fixed import FixedReset
+
+_OUTPUT = "its spikes are graded, max(0, h)"
+_MEMBRANE = "its membrane is a recurrent cell"
+
+
+class SRCFamily(FixedReset):
+    """Step and state of the three, around their layer."""
+
+    layer: layers.Layer
+    _fields: ClassVar[tuple[str, ...]]
+    _meaningless: ClassVar[Mapping[str, str]] = {
+        "beta": f"{_MEMBRANE} without decay of its own; set alpha (synapse) or z (membrane gate)",
+        "learn_beta": f"{_MEMBRANE} without decay of its own; set learn=['alpha'] or learn=['z']",
+        "threshold": f"{_OUTPUT}, without a threshold; set the bias b",
+        "learn_threshold": f"{_OUTPUT}, without a threshold; set learn=['b']",
+        "spike_grad": f"{_OUTPUT}, and have a derivative; surrogate_disable=True gives ReLU's own",
+        "reset_mechanism": "its slow variable brings the membrane back, there is no reset; set r_s",
+        "reset_delay": "its slow variable brings the membrane back, there is no reset; set r_s",
+    }
+
+    def __init__(
+        self,
+        layer: layers.Layer,
+        surrogate_disable: bool,
+        init_hidden: bool,
+        inhibition: bool,
+        state_quant: Any,
+        output: bool,
+        graded_spikes_factor: Param,
+        learn_graded_spikes_factor: bool,
+    ) -> None:
+        super().__init__(
+            0.0,
+            None,
+            surrogate_disable,
+            init_hidden,
+            inhibition,
+            False,
+            "none",
+            state_quant,
+            output,
+            graded_spikes_factor,
+            learn_graded_spikes_factor,
+        )
+        self._forget_reset()
+        self.layer = layer
+
+    def _rest(self, current: Tensor) -> list[Tensor]:
+        state = self.layer.initial_state(current)
+        return [getattr(state, field) for field in self._fields]
+
+    def _advance(self, current: Tensor, states: list[Tensor], **inputs: Any) -> list[Tensor]:
+        state = self.layer.dynamics.State(**dict(zip(self._fields, states, strict=True)))
+        spikes, state = self.layer.step(current, state, **inputs)
+        if self.state_quant:
+            state = state._replace(h=self.state_quant(state.h))
+            spikes = self.layer.step_options()["spike_fn"](state.h)
+        after = [getattr(state, field) for field in self._fields]
+        return [self._emit(spikes, state.h), *after]
