@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
@@ -38,22 +38,49 @@ def reset(net: nn.Module) -> None:
             module.state = None
 
 
-def detach(net: nn.Module) -> None:
-    """Cut the state of every neuron of a network off its graph and keep its values: truncated backpropagation.
+_State = TypeVar("_State", bound="Tensor | tuple[Any, ...] | list[Any] | dict[Any, Any]")
 
-    Reaches what `reset` reaches.
+
+@overload
+def detach(net: nn.Module) -> None: ...
+@overload
+def detach(net: _State) -> _State: ...
+def detach(net: Any) -> Any:
+    """Cut the state of neurons off its graph and keep its values: truncated backpropagation.
 
     Args:
-        net: A network or a single neuron.
+        net: A network or a single neuron that keeps its state, reached as by `reset`. Or a state that a layer gave
+            back, to be passed on with the next segment.
+
+    Returns:
+        None for a network; for a state the same on no graph.
 
     Raises:
-        TypeError: If `net` is not a module.
+        TypeError: If `net` is neither a module nor a state, that is a tensor, or a tuple, list or dictionary of them.
+
+    Examples:
+        >>> import torch
+        >>> from snn_neuromod import ALIF, Recurrent, detach
+        >>> layer, state = Recurrent(ALIF(20), in_features=5), None
+        >>> for segment in torch.rand(60, 8, 5).split(20):
+        ...     spikes, state = layer(segment, state)
+        ...     spikes.sum().backward()
+        ...     state = detach(state)
     """
+    if isinstance(net, Tensor | tuple | list | dict):
+        leaves = torch.utils._pytree.tree_leaves(net)
+        wrong = [leaf for leaf in leaves if not (leaf is None or isinstance(leaf, Tensor))]
+        if wrong:
+            raise TypeError(
+                f"detach: a state must be made of tensors, got one that holds {type(wrong[0]).__name__}"
+            )
+        return _detached(net)
     for module in _modules("detach", net):
         if _keeps_state(module):
             _cut(module)
         elif _regularises(module):
             module.state = _detached(module.state)
+    return None
 
 
 def _modules(who: str, net: nn.Module) -> list[Any]:

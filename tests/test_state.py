@@ -175,10 +175,13 @@ def test_norses_regularisation_cell() -> None:
     assert cell.state is None
 
 
-@pytest.mark.parametrize("function", [nm.reset, nm.detach])
-def test_only_modules(function: Any) -> None:
+def test_only_modules_and_states() -> None:
     with pytest.raises(TypeError, match=r"net must be a torch\.nn\.Module, got list"):
-        function([ours.ALIF(0.9)])
+        nm.reset([ours.ALIF(0.9)])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a state must be made of tensors, got one that holds ALIF"):
+        nm.detach([ours.ALIF(0.9)])
+    with pytest.raises(TypeError, match=r"net must be a torch\.nn\.Module, got str"):
+        nm.detach("net")  # type: ignore[call-overload]
 
 
 def test_networks_are_freed_after_reset() -> None:
@@ -209,3 +212,17 @@ def test_forms_are_imported_when_asked_for() -> None:
     result = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "right"
+
+
+def test_a_state_passed_on_is_detached_with_its_values() -> None:
+    """Truncated backpropagation of layers that pass their state in and out."""
+    layer = nm.Recurrent(nm.ALIF(4, v_th=0.5), 3, learning_rule="eprop", delay=2)
+    x = 1 + torch.rand(10, 2, 3)
+    spikes, state = layer(x)
+    assert state.neuron.v.requires_grad
+    cut = nm.detach(state)
+    assert type(cut) is type(state)
+    assert torch.equal(cut.neuron.v, state.neuron.v)
+    assert not any(tensor.requires_grad for tensor in (*cut.neuron, cut.spikes, cut.earlier))
+    spikes.sum().backward()
+    layer(x, cut)[0].sum().backward()

@@ -52,6 +52,39 @@ def sequence_backward(
     needed: list[bool],
 ) -> list[Tensor]:
     """Gradients of input, parameters, initial state, past spikes and recurrent weights; arguments as of `sequence`."""
+    with torch.autocast(spikes.device.type, enabled=False):  # a loss sent back inside autocast
+        return _backward(
+            neuron,
+            grad_spikes,
+            grad_state,
+            current,
+            params,
+            state,
+            recurrent,
+            delays,
+            sources,
+            spikes,
+            tracks,
+            through_time,
+            needed,
+        )
+
+
+def _backward(
+    neuron: str,
+    grad_spikes: Tensor,
+    grad_state: Sequence[Tensor | None],
+    current: Tensor,
+    params: list[Tensor],
+    state: list[Tensor],
+    recurrent: list[Tensor],
+    delays: list[int],
+    sources: list[Tensor],
+    spikes: Tensor,
+    tracks: list[Tensor],
+    through_time: bool,
+    needed: list[bool],
+) -> list[Tensor]:
     known = decode(neuron)
     module, ndim = known.module, spikes.ndim
     made = native.made(known, current, tracks)

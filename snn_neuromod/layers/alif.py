@@ -84,6 +84,7 @@ class ALIF(_ALIFFamily):
 
     Raises:
         ValueError: If an argument is outside its range or of a wrong shape, or `learn` names an unknown one.
+        TypeError: If `psi` is neither a `Psi` nor a function.
 
     Examples:
         >>> import torch
@@ -141,6 +142,7 @@ class STDPALIF(_ALIFFamily):
 
     Raises:
         ValueError: If an argument is outside its range or of a wrong shape, or `learn` names an unknown one.
+        TypeError: If `psi` is neither a `Psi` nor a function.
 
     Examples:
         >>> import torch

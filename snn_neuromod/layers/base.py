@@ -38,6 +38,7 @@ class Layer(nn.Module):
     Raises:
         ValueError: If a parameter or the delay is outside its range or of a wrong shape, or `learn` names an unknown
             parameter.
+        TypeError: If `psi` is neither a `Psi` nor a function.
     """
 
     dynamics_name: ClassVar[str]
@@ -90,6 +91,10 @@ class Layer(nn.Module):
         psi = options.get("psi")
         if psi is None or isinstance(psi, Psi):
             return sequence.encode(self.dynamics_name, **options)
+        if not callable(psi):
+            raise TypeError(
+                f"{type(self).__name__}: psi must be a Psi such as Psi('triangular') or a spike function, got {psi!r}"
+            )
         others = {name: value for name, value in options.items() if name != "psi"}
         return Described(self.dynamics, {**others, "spike_fn": psi})
 

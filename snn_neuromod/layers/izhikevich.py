@@ -41,6 +41,7 @@ class Izhikevich(Layer):
 
     Raises:
         ValueError: If an argument is outside its range or of a wrong shape, or `learn` names an unknown one.
+        TypeError: If `psi` is neither a `Psi` nor a function.
 
     Examples:
         >>> import torch

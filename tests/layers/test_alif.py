@@ -115,3 +115,9 @@ def test_the_printed_form_shows_the_options() -> None:
     assert "dt=0.5" in repr(nm.Izhikevich(3, dt=0.5))
     assert "normalise=True" in repr(nm.LeakyIntegrator(3, normalise=True))
     assert "detach_recurrence=False" in repr(nm.SRC(3, detach_recurrence=False))
+
+
+@pytest.mark.parametrize("make", [nm.ALIF, nm.STDPALIF, nm.Izhikevich])
+def test_a_pseudo_derivative_by_its_name_is_an_error(make: Any) -> None:
+    with pytest.raises(TypeError, match=r"psi must be a Psi such as Psi\('triangular'\)"):
+        make(4, psi="triangular")

@@ -334,6 +334,23 @@ def test_half_precision_under_autocast() -> None:
 
 
 @rules
+@every_delay
+def test_a_loss_sent_back_inside_autocast_gives_the_same_gradient(
+    learning_rule: Any, delay: Any
+) -> None:
+    net, x = make(CASES[6], learning_rule, torch.float32, delay), sequence(dtype=torch.float32)
+    grads = []
+    for inside in (True, False):
+        with torch.autocast("cpu", torch.bfloat16):
+            spikes, _ = net(x)
+            loss = (spikes.float() * torch.linspace(-1, 1, NEURONS)).sum()
+            with torch.autocast("cpu", torch.bfloat16, enabled=inside):
+                grads.append(torch.autograd.grad(loss, [*net.parameters()]))
+    assert all(grad.any() for grad in grads[0])
+    assert_close(grads[0][1], grads[1][1], rtol=1e-6, atol=1e-6)  # w_rec, all by the operator
+
+
+@rules
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 @every_delay
 def test_it_compiles_to_one_graph(learning_rule: Any, delay: Any) -> None:

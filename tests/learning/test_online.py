@@ -157,6 +157,17 @@ def test_single_precision_is_close() -> None:
         assert (found[name] - grad).norm() < 1e-5 * grad.norm()
 
 
+def test_autocast_changes_nothing() -> None:
+    (layer, readout), x = ALIF.make(), sequence().float()
+    layer, readout = layer.float(), readout.float()
+    expected = {name: grad.clone() for name, grad in online(layer, readout, x, 5).items()}
+    with torch.autocast("cpu", torch.bfloat16):
+        found = online(layer, readout, x, 5)
+    for name, grad in expected.items():
+        assert grad.any()
+        assert_close(found[name], grad, rtol=0.02, atol=0.02 * grad.abs().max().item())
+
+
 def test_without_gradients_the_traces_go_on() -> None:
     (layer, readout), x = ALIF.make(), sequence()
     results = []
@@ -178,6 +189,8 @@ def test_errors() -> None:
         OnlineEprop(layer, torch.nn.Linear(3, 3))
     with pytest.raises(ValueError, match="layer must have credit='broadcast', got 'spatial'"):
         OnlineEprop(nm.RecurrentStack([layer], credit="spatial"), readout)
+    with pytest.raises(ValueError, match="readout must have in_features=5, the neurons of all"):
+        OnlineEprop(layer, nm.LeakyReadout(7, 2).double())
     run = OnlineEprop(layer, readout)
     with pytest.raises(ValueError, match=r"x must have shape \(T, batch, in_features\) with at"):
         run.segment(x[0])

@@ -61,7 +61,7 @@ class Recordings:
             if path.suffix.lower() == ".wav" and path.name[0] != "." and path.is_file()
         ]
         if not paths:
-            why = "it holds none" if self.root.is_dir() else "which is no folder"
+            why = "which holds none" if self.root.is_dir() else "which is no folder"
             raise FileNotFoundError(
                 f"Recordings: root must be a folder of .wav files, got {self.root}, {why}. "
                 "Correct it or copy them there"

@@ -30,7 +30,7 @@ def local_layers(who: str, layer: nn.Module, readout: nn.Module) -> list[Any]:
 
     Raises:
         TypeError: If one is of another kind.
-        ValueError: If the stack passes credit through its layers.
+        ValueError: If the stack passes credit through its layers, or the readout reads another number of neurons.
     """
     layers = list(getattr(layer, "layers", [layer]))
     for part in layers:
@@ -44,6 +44,12 @@ def local_layers(who: str, layer: nn.Module, readout: nn.Module) -> list[Any]:
         raise ValueError(
             f"{who}: layer must have credit='broadcast', got {layer.credit!r}: credit through layers is not local; "
             "take loss.backward() instead"
+        )
+    weights: Any = readout.w_out
+    neurons, read = sum(part.w_rec.shape[0] for part in layers), weights.shape[1]
+    if read != neurons:
+        raise ValueError(
+            f"{who}: readout must have in_features={neurons}, the neurons of all layers, got {read}"
         )
     return layers
 

@@ -26,6 +26,8 @@ from snn_neuromod.learning.eprop.feedback import linear_with_feedback
 class OnlineEprop:
     r"""A recurrent layer and its readout, run and learned from step by step.
 
+    Everything is computed in the precision of the weights, inside autocast too.
+
     Args:
         layer: A `Recurrent` around any neuron, or a `RecurrentStack` with `credit="broadcast"`. Its `learning_rule` is
             not read: online, the rule is e-prop.
@@ -33,7 +35,8 @@ class OnlineEprop:
 
     Raises:
         TypeError: If `layer` or `readout` is of another kind.
-        ValueError: If a stack passes credit through its layers, which local traces cannot follow.
+        ValueError: If a stack passes credit through its layers, which local traces cannot follow, or the readout reads
+            another number of neurons.
 
     Examples:
         >>> import torch
@@ -99,8 +102,8 @@ class OnlineEprop:
                 f"OnlineEprop: x must have the batch size {len(self._output.y)} of the steps before, "
                 f"got {x.shape[1]}; call reset() between sequences"
             )
-        with torch.enable_grad():
-            return self._segment(x)
+        with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
+            return self._segment(x.to(self._layers[0].w_in.dtype))
 
     def _segment(self, x: Tensor) -> tuple[Tensor, Tensor]:
         groups = network.decays(self.readout, x.dtype)
