@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,8 @@ def find_config(name: str | Path) -> Path:
         Path of the configuration file.
 
     Raises:
-        FileNotFoundError: If there is neither such a file nor such a configuration; the message
-            lists the names that exist.
+        FileNotFoundError: If there is neither such a file nor such a configuration; the message says which names come
+            close.
 
     Example:
         >>> find_config("quickstart").name
@@ -46,9 +47,11 @@ def find_config(name: str | Path) -> Path:
     known = available_configs()
     if short.as_posix() in known:
         return config_root() / f"{short.as_posix()}.yaml"
-    names = ", ".join(known)
+    close = difflib.get_close_matches(short.as_posix(), known, n=3, cutoff=0.4)
+    meant = f"did you mean {' or '.join(close)}? " if close else ""
     raise FileNotFoundError(
-        f"find_config: name must be an existing file or one of {names}, got {str(name)!r}"
+        f"find_config: name must be an existing file or a configuration, got {str(name)!r}; {meant}"
+        "snn-neuromod --help lists all"
     )
 
 

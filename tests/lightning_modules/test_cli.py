@@ -215,7 +215,7 @@ WRONG = [
     (["-c", "quickstart", "fit"], 2, "the first argument must be one of fit, validate, test"),
     (["train", "-c", "quickstart"], 2, "the first argument must be"),
     (["fit", "-c"], 2, "-c must be followed by a value"),
-    (["fit", "-c", "quikstart"], 1, "name must be an existing file or one of .*quickstart"),
+    (["fit", "-c", "quikstart"], 1, "did you mean quickstart"),
     (["fit"], 2, "required: .*data.*model"),
     (["fit", "-c", "quickstart", "--trainer.max_epoch=3"], 2, "unrecognized.*max_epoch=3"),
     (["fit", "-c", "quickstart", "--trainer.max_epochs=many"], 2, "trainer.max_epochs: .*int.*many"),
