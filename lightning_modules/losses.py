@@ -32,6 +32,7 @@ class CrossEntropy:
         ValueError: If an argument is outside its range.
 
     Examples:
+        >>> import torch
         >>> loss = CrossEntropy(decision="last")
         >>> outputs = torch.tensor([[[0.0, 9.0]], [[9.0, 0.0]]])  # (T, batch, class)
         >>> loss.scores(outputs).tolist()
@@ -94,6 +95,7 @@ def spike_counts(spikes: Tensor, *, graded: bool) -> Tensor:
         Counts, (..., neuron), floating point.
 
     Examples:
+        >>> import torch
         >>> pulse = torch.tensor([0.0, 0.4, 0.9, 1.0, 0.6, 0.0, 0.7])
         >>> spike_counts(pulse[:, None], graded=True).item()
         2.0

@@ -28,12 +28,17 @@ def checked_delay(
 
     Raises:
         ValueError: If it is not made of integers >= 1, or of another shape.
+        TypeError: If it is not made of numbers.
     """
     if isinstance(delay, Integral) and not isinstance(delay, bool):
         if delay < 1:
             raise ValueError(f"{who}: delay must be >= 1 step, got {delay}")
         return int(delay)
-    n, tensor = num_neurons, torch.as_tensor(delay)
+    n = num_neurons
+    try:
+        tensor = torch.as_tensor(delay)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{who}: delay must be integers, got {delay!r}") from error
     wanted = [()] if n is None else [(), (n,), (n, n)] if by_synapse else [(), (n,)]
     integers = not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
     if not integers or tuple(tensor.shape) not in wanted:

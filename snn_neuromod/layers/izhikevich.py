@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
@@ -71,6 +72,8 @@ class Izhikevich(Layer):
     ) -> None:
         if not dt > 0:
             raise ValueError(f"Izhikevich: dt must be > 0, got {dt}")
+        if not math.isfinite(v_init):
+            raise ValueError(f"Izhikevich: v_init must be finite, got {v_init}")
         if clip_jacobian is not None and not clip_jacobian > 0:
             raise ValueError(f"Izhikevich: clip_jacobian must be > 0 or None, got {clip_jacobian}")
         values = {"a": a, "b": b, "c": c, "d": d}

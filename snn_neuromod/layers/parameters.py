@@ -233,6 +233,7 @@ def register(
 
     Raises:
         ValueError: If the value is outside its range or does not have one element per neuron.
+        TypeError: If it is not made of numbers.
     """
     who = type(module).__name__
     if isinstance(value, Uniform | Normal | LogNormal | Groups):
@@ -243,7 +244,13 @@ def register(
         tensor = value.sample(num_neurons)
     else:
         shared = isinstance(value, Tensor)
-        tensor = torch.as_tensor(value, dtype=torch.get_default_dtype()).detach().clone()
+        try:
+            tensor = torch.as_tensor(value, dtype=torch.get_default_dtype()).detach().clone()
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(
+                f"{who}: {name} must be a number, one for each neuron, or a distribution such as Uniform(0.1, 0.3), "
+                f"got {value!r}"
+            ) from error
         if learn and tensor.ndim == 0 and num_neurons is not None and not shared:
             tensor = tensor.expand(num_neurons).clone()
     if tensor.ndim > 0 and tuple(tensor.shape) != (num_neurons,):

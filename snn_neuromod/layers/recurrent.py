@@ -54,7 +54,8 @@ class Recurrent(nn.Module):
         mask_in: Which input synapses are there, (N, in_features); None: all.
         mask_rec: Which recurrent synapses are there, (N, N); None: all. Self-connections are absent whatever it says.
         delay: Delay of the recurrent spikes in steps, >= 1: one number, (N,) by presynaptic neuron (axonal), or (N, N)
-            by synapse (row: to, column: from; the diagonal is not read). None: the neuron's own `delay`.
+            by synapse (row: to, column: from; the diagonal is not read), or what makes them from N, such as
+            `snn_neuromod.connectivity.RandomDelays`. None: the neuron's own `delay`.
 
     Attributes:
         w_in: Input weights (N, in_features), drawn from N(0, 1 / K), where K of its inputs reach the neuron.
@@ -69,7 +70,8 @@ class Recurrent(nn.Module):
         ValueError: If `in_features` is not positive, `learning_rule` is unknown, the layer has no number of neurons, or
             a mask has another shape or other values than 0 and 1, or `delay` is not made of integers >= 1 or of another
             shape.
-        TypeError: If `neuron` is not a layer of this package, or a mask neither a tensor nor callable.
+        TypeError: If `neuron` is not a layer of this package, a mask neither a tensor nor callable, or `delay` not of
+            numbers.
 
     Examples:
         >>> import torch
@@ -92,7 +94,7 @@ class Recurrent(nn.Module):
         learning_rule: LearningRule = "bptt",
         mask_in: Mask | None = None,
         mask_rec: Mask | None = None,
-        delay: Delay | None = None,
+        delay: Delay | Callable[[int], Tensor] | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(neuron, Layer):
@@ -111,6 +113,7 @@ class Recurrent(nn.Module):
         )
         self.neuron, self.in_features, self.learning_rule = neuron, in_features, learning_rule
         given = getattr(neuron, "delay", 1) if delay is None else delay
+        given = given(n) if callable(given) and not isinstance(given, Tensor) else given
         self.delays = SynapticDelays(checked_delay("Recurrent", given, n, by_synapse=True))
         self.w_in = nn.Parameter(torch.randn(n, in_features) / in_features**0.5)
         self.register_buffer("diagonal", torch.eye(n, dtype=torch.bool), persistent=False)
@@ -280,7 +283,7 @@ def _mask(
     """A mask as a boolean tensor of its own."""
     if mask is None:
         return None
-    if not isinstance(mask, Tensor) and not callable(mask):
+    if isinstance(mask, type) or not (isinstance(mask, Tensor) or callable(mask)):
         raise TypeError(
             f"Recurrent: {name} must be a tensor or a connectivity such as Random(sparsity=0.8), got {mask!r}"
         )

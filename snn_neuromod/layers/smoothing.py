@@ -96,7 +96,7 @@ class Smoothing(nn.Module):
             state: State after the last step, or None if centred.
 
         Raises:
-            ValueError: If `y` is not (T, batch, output), or a state is given to a centred filter.
+            ValueError: If `y` is not (T, batch, output) or `lengths` not (batch,), or a centred filter gets a state.
         """
         if y.ndim != 3 or y.shape[0] == 0:
             raise ValueError(
@@ -108,8 +108,14 @@ class Smoothing(nn.Module):
             )
         inside = torch.ones_like(y[..., :1])
         if lengths is not None:
+            lengths = torch.as_tensor(lengths, device=y.device)
+            if lengths.shape != y.shape[1:2]:
+                raise ValueError(
+                    f"Smoothing: lengths must have shape ({y.shape[1]},), one for each sequence, "
+                    f"got {tuple(lengths.shape)}"
+                )
             steps = torch.arange(len(y), device=y.device)[:, None, None]
-            behind = steps >= lengths.to(y.device)[:, None]
+            behind = steps >= lengths[:, None]
             inside, y = inside.masked_fill(behind, 0.0), y.masked_fill(behind, 0.0)
         average = self._centred if self.centred else self._causal
         past = (None, None) if state is None else state

@@ -121,3 +121,10 @@ def test_the_printed_form_shows_the_options() -> None:
 def test_a_pseudo_derivative_by_its_name_is_an_error(make: Any) -> None:
     with pytest.raises(TypeError, match=r"psi must be a Psi such as Psi\('triangular'\)"):
         make(4, psi="triangular")
+
+
+def test_values_that_are_no_numbers_are_errors() -> None:
+    with pytest.raises(TypeError, match="ALIF: beta must be a number, one for each neuron, or a"):
+        nm.ALIF(4, beta={"low": 0.0, "high": 0.2})
+    with pytest.raises(ValueError, match="Izhikevich: v_init must be finite, got nan"):
+        nm.Izhikevich(4, v_init=math.nan)

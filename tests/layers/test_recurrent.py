@@ -422,3 +422,12 @@ def test_a_state_that_does_not_fit() -> None:
 def test_modulation_of_a_neuron_without_one() -> None:
     with pytest.raises(TypeError, match="ALIF: modulation must be None, only MSRC and BSRC"):
         nm.Recurrent(nm.ALIF(3), 4)(torch.zeros(5, 2, 4), modulation=torch.ones(5, 2, 1))
+
+
+def test_delays_made_from_the_number_of_neurons() -> None:
+    net = nm.Recurrent(nm.ALIF(6), 4, delay=nm.connectivity.RandomDelays(5, seed=0))
+    assert torch.equal(net.delay, nm.connectivity.RandomDelays(5, seed=0)(6))
+    with pytest.raises(TypeError, match="Recurrent: delay must be integers, got 'two'"):
+        nm.Recurrent(nm.ALIF(6), 4, delay="two")
+    with pytest.raises(TypeError, match="mask_rec must be a tensor or a connectivity such as"):
+        nm.Recurrent(nm.ALIF(6), 4, mask_rec=nm.connectivity.Random)

@@ -129,3 +129,12 @@ def test_the_error_reaches_a_network_through_it() -> None:
 def test_errors(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_lengths_may_be_a_list_and_must_fit() -> None:
+    y, smoothing = torch.rand(6, 2, 3), nm.Smoothing(window=3)
+    assert torch.equal(
+        smoothing(y, lengths=[6, 2])[0], smoothing(y, lengths=torch.tensor([6, 2]))[0]
+    )
+    with pytest.raises(ValueError, match=r"lengths must have shape \(2,\), one for each seq"):
+        smoothing(y, lengths=[6])
