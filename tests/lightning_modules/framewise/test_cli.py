@@ -29,7 +29,12 @@ from lightning_modules.config_files import available_configs
 from snn_neuromod.data.phones import TimitFolder
 
 ROOT = Path(__file__).parents[3]
-OVERLAYS = ("phones/russian", "phones/russian_small")
+OVERLAYS = {
+    "phones/alif_eprop": ("phones/russian", "phones/russian_small"),
+    "phones/comparison/alif": tuple(
+        f"phones/comparison/{name}" for name in ("large", "russian", "russian_small", "synthetic")
+    ),
+}
 LABELS = ("pau", "aa", "m", "s")
 
 
@@ -72,7 +77,11 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-CONFIGS = [n for n in available_configs() if n.startswith("phones/") and n not in OVERLAYS]
+CONFIGS = [
+    name
+    for name in available_configs()
+    if name.startswith("phones/") and not any(name in names for names in OVERLAYS.values())
+]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -95,11 +104,13 @@ def test_the_default_corpus(tmp_path, capsys, monkeypatch):
     assert float(test["test/error_folded"]) < float(test["test/error"]) < 0.9
 
 
-@pytest.mark.parametrize("name", OVERLAYS)
-def test_overlays_say_so(name):
+@pytest.mark.parametrize(
+    ("under", "name"), [(under, name) for under, names in OVERLAYS.items() for name in names]
+)
+def test_overlays_say_so(under, name):
     header = (ROOT / "configs" / f"{name}.yaml").read_text(encoding="utf-8")
     assert "not a run of its own" in header
-    assert f"-c phones/alif_eprop -c {name} " in header
+    assert f"-c {under} -c {name}" in header
 
 
 @pytest.fixture(scope="module")
