@@ -56,12 +56,13 @@ def write_plots(logged: Logged, out: Path) -> None:
             continue
         title = _CORPORA[corpus]
         if stage == "full":
-            everyone = {
-                title: [_line(run) for run in dict.fromkeys(r._replace(seed=0) for r in runs)]
-            }
-            _save(_draw(runs, everyone), out / "full")
+            everyone = {"": [_line(run) for run in dict.fromkeys(r._replace(seed=0) for r in runs)]}
+            _save(_draw(runs, everyone, title), out / "full")
             continue
-        _save(_draw(runs, {title: _neuron_lines()}), out / f"neurons_{corpus}")
+        _save(
+            _draw(runs, {"": _neuron_lines()}, f"{title}, 1 layer, symmetric e-prop unless said"),
+            out / f"neurons_{corpus}",
+        )
         per_layers = {
             _TITLES[neuron]: [
                 (f"{layers} layer" + "s" * (layers > 1), _COLOURS[neuron], _DASHES[k],
@@ -70,7 +71,7 @@ def write_plots(logged: Logged, out: Path) -> None:
             ]
             for neuron in NEURONS
         }  # fmt: skip
-        _save(_draw(runs, per_layers), out / f"layers_{corpus}")
+        _save(_draw(runs, per_layers, f"{title}, symmetric e-prop"), out / f"layers_{corpus}")
         per_rule = {
             _TITLES[neuron]: [
                 ("BPTT" if rule == "bptt" else f"e-prop, {rule}", _COLOURS[neuron], _DASHES[k],
@@ -79,7 +80,7 @@ def write_plots(logged: Logged, out: Path) -> None:
             ]
             for neuron in NEURONS
         }  # fmt: skip
-        _save(_draw(runs, per_rule), out / f"rules_{corpus}")
+        _save(_draw(runs, per_rule, f"{title}, 1 layer"), out / f"rules_{corpus}")
 
 
 def _neuron_lines() -> list[Line]:
@@ -109,8 +110,8 @@ def _line(run: Run) -> Line:
     return label, _COLOURS[run.neuron], dashes, lambda r: r._replace(seed=0) == run
 
 
-def _draw(logged: Logged, panels: Mapping[str, Sequence[Line]]) -> Any:
-    """One column for each panel, one row for each metric."""
+def _draw(logged: Logged, panels: Mapping[str, Sequence[Line]], title: str) -> Any:
+    """One column for each panel, one row for each metric; a single panel has its metrics side by side."""
     from matplotlib.figure import Figure
 
     wide = 2 if len(panels) == 1 else len(panels)
@@ -119,11 +120,12 @@ def _draw(logged: Logged, panels: Mapping[str, Sequence[Line]]) -> Any:
         figsize=(4.2 * wide if high == 1 else 3.1 * wide, 3.6 * high), layout="constrained"
     )
     axes = figure.subplots(high, wide, squeeze=False, sharey="row" if high > 1 else False)
-    for column, (title, lines) in enumerate(panels.items()):
+    figure.suptitle(title)
+    for column, (panel, lines) in enumerate(panels.items()):
         for row, (metric, name) in enumerate(_METRICS.items()):
             ax = axes[0, row] if high == 1 else axes[row, column]
             _curves(ax, logged, lines, metric)
-            ax.set_title(title if high == 1 or row == 0 else "")
+            ax.set_title(panel if row == 0 or high == 1 else "")
             ax.set_xlabel("Epoch")
             if high == 1 or column == 0:
                 ax.set_ylabel(name)
