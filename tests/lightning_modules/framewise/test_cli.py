@@ -234,3 +234,16 @@ def test_a_wrong_label_file_is_named_without_a_traceback(tmp_path, monkeypatch, 
     assert stop.value.code == 1
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert last.startswith(f"snn-neuromod: error: {wrong}: label 'nothing' is not in the label set")
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("espeakng_loader") is None, reason="espeakng-loader is missing"
+)
+def test_izhikevich_neurons_stay_alive_under_bptt(tmp_path, monkeypatch):
+    """Their gradient through time, too large, once made every weight NaN and every neuron silent."""
+    monkeypatch.setenv("SNN_NEUROMOD_CACHE", str(tmp_path / "cache"))
+    main(["fit", "-c", "phones/izhikevich_bptt", "--data.corpus.minutes=2", "--trainer.max_epochs=2",
+          "--pictures.enabled=false", "--trainer.default_root_dir", str(tmp_path)])  # fmt: skip
+    run = tmp_path / "phones/izhikevich_bptt/version_0"
+    (test,) = [r for r in rows(run / "metrics.csv") if r["test/error"]]
+    assert float(test["test/rate/1"]) > 10
