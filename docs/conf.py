@@ -25,7 +25,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx-mathjax-offline",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "comparison/tables.md"]
 html_theme = "furo"
 html_title = f"{project} {release}"
 html_static_path = ["_static"]

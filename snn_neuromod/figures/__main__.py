@@ -26,7 +26,10 @@ def main(arguments: list[str] | None = None) -> None:
     except ImportError:
         parser.error("matplotlib must be installed; run pip install 'snn-neuromod[plot]'")
     for name in options.names or FIGURES:
-        figure = FIGURES[name](Options(options.data, options.seed))
+        try:
+            figure = FIGURES[name](Options(options.data, options.seed))
+        except (FileNotFoundError, ImportError) as error:
+            parser.error(str(error))
         for path in style.save(figure, options.out, name):
             print(path)
 

@@ -34,6 +34,15 @@ def test_the_command_writes_a_figure(
     assert "<svg" in paths[1].read_text(encoding="utf-8")
 
 
+def test_a_folder_without_speech(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("soundfile")
+    nowhere = tmp_path / "nowhere"
+    with pytest.raises(SystemExit) as stop:
+        main(["eprop_traces", "--out", str(tmp_path), "--data", str(nowhere)])
+    assert stop.value.code == 2
+    assert str(nowhere) in capsys.readouterr().err
+
+
 def test_unknown_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["frobnicate", "--out", str(tmp_path)])
