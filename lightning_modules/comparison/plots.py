@@ -103,9 +103,8 @@ def _same(neuron: str, layers: int, rule: str) -> Callable[[Run], bool]:
 
 def _line(run: Run) -> Line:
     rule = "BPTT" if run.rule == "bptt" else f"{run.rule} e-prop"
-    label = (
-        "LSTM" if run.neuron == "lstm" else f"{_TITLES[run.neuron]}, {rule}, {run.layers} layer(s)"
-    )
+    layers = f", {run.layers} layers" if run.layers > 1 else ""
+    label = "LSTM" if run.neuron == "lstm" else f"{_TITLES[run.neuron]}, {rule}{layers}"
     dashes = "--" if run.rule == "bptt" else "-"
     return label, _COLOURS[run.neuron], dashes, lambda r: r._replace(seed=0) == run
 
@@ -117,7 +116,8 @@ def _draw(logged: Logged, panels: Mapping[str, Sequence[Line]], title: str) -> A
     wide = 2 if len(panels) == 1 else len(panels)
     high = 1 if len(panels) == 1 else len(_METRICS)
     figure = Figure(
-        figsize=(4.2 * wide if high == 1 else 3.1 * wide, 3.6 * high), layout="constrained"
+        figsize=(4.2 * wide if high == 1 else 3.1 * wide, 4.2 if high == 1 else 7.2),
+        layout="constrained",
     )
     axes = figure.subplots(high, wide, squeeze=False, sharey="row" if high > 1 else False)
     figure.suptitle(title)
@@ -129,8 +129,11 @@ def _draw(logged: Logged, panels: Mapping[str, Sequence[Line]], title: str) -> A
             ax.set_xlabel("Epoch")
             if high == 1 or column == 0:
                 ax.set_ylabel(name)
-            if row == 0:
+            if row == 0 and high > 1:
                 ax.legend(fontsize="x-small", frameon=False)
+    if high == 1:
+        shown = axes[0, 0].get_legend_handles_labels()
+        figure.legend(*shown, loc="outside lower center", ncols=4, fontsize="small", frameon=False)
     return figure
 
 
