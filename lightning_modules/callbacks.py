@@ -1,4 +1,4 @@
-"""Callbacks of the command line: interruption that loses nothing, and progress for log files."""
+"""Callbacks of the command line: interruption that loses nothing, progress for log files, lost weights reported."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.utilities import rank_zero_warn
 
-__all__ = ["Interrupt", "LogProgress"]
+__all__ = ["Interrupt", "LogProgress", "LostWeights"]
 
 
 class Interrupt(pl.Callback):
@@ -60,6 +61,25 @@ class Interrupt(pl.Callback):
         self.interrupted = True
         self.restore()
         print("\nSaving after this batch; Ctrl-C again stops at once.", file=sys.stderr, flush=True)
+
+
+class LostWeights(pl.Callback):
+    """Warn once when weights are no longer finite: spiking neurons then fall silent, while the loss stays finite."""
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._told:
+            return
+        lost = [name for name, p in pl_module.named_parameters() if not bool(p.isfinite().all())]
+        if lost:
+            self._told = True
+            rank_zero_warn(
+                f"after epoch {trainer.current_epoch + 1} weights are not finite: {', '.join(lost)}. The gradient has "
+                "overflowed; lower the learning rate or the recurrent weights, or bound the neuron's derivative "
+                "(clip_jacobian, detach_reset)"
+            )
 
 
 class LogProgress(ProgressBar):

@@ -20,7 +20,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from lightning_modules.allocator import keep_freed_memory
-from lightning_modules.callbacks import Interrupt, LogProgress
+from lightning_modules.callbacks import Interrupt, LogProgress, LostWeights
 from lightning_modules.cli_arguments import COMMANDS, UsageError, next_version, prepare, usage
 from lightning_modules.cli_messages import is_user_error, readable
 from lightning_modules.cli_report import file_list, summary, write_predictions
@@ -112,6 +112,7 @@ class CLI(LightningCLI):
             self.folder = next_version(self.root / self.name)
             checkpoints = self.folder / "checkpoints"
             self.interrupt = Interrupt(checkpoints / "last.ckpt")
+            callbacks.append(LostWeights())
             if not config.fast_dev_run and config.enable_checkpointing is not False:
                 callbacks += [self.interrupt, *self._checkpoints(checkpoints)]
             if config.logger is None or config.logger is True:

@@ -79,3 +79,17 @@ def test_missing_matplotlib(monkeypatch):
 def test_wrong_options(options):
     with pytest.raises(ValueError, match=r"Pictures: \w+ must"):
         Pictures(**options)
+
+
+def test_lost_weights_are_reported_once(tmp_path, recwarn):
+    """From the command line: a learning rate that no weight survives."""
+    from lightning_modules.cli import main
+
+    args = ["fit", "-c", "smoke/alif_eprop", "--trainer.default_root_dir", str(tmp_path)]
+    args += ["--trainer.max_epochs", "3", "--pictures.enabled", "false"]
+    main(args)
+    assert not any("not finite" in str(warning.message) for warning in recwarn)
+    rate = ["--model.init_args.optimizer.init_args.lr", "1e38"]
+    with pytest.warns(UserWarning, match=r"after epoch \d weights are not finite: network") as told:
+        main([*args, *rate])
+    assert sum("not finite" in str(warning.message) for warning in told) == 1
