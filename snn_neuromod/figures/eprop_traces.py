@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from snn_neuromod.figures import style
+from snn_neuromod.figures.registry import Options
 from snn_neuromod.layers import ALIF, LeakyReadout, Recurrent
 from snn_neuromod.learning.eprop import traces
 
@@ -206,6 +207,11 @@ def _record(layer: Recurrent, readout: LeakyReadout, task: Task) -> Traces:
         filtered=of(record.filtered[0]),
         learning_signal=record.learning_signal[0][:, 0, 0].double().numpy(),
     )
+
+
+def eprop_traces(options: Options) -> Any:
+    """The whole figure."""
+    return draw(compute(options.data, seed=options.seed))
 
 
 def draw(found: Traces) -> Any:

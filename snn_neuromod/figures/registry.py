@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from snn_neuromod.figures import eprop_traces
 
 
 class Options(NamedTuple):
@@ -21,9 +20,22 @@ class Options(NamedTuple):
     seed: int = 0
 
 
-def _eprop_traces(options: Options) -> Any:
-    return eprop_traces.draw(eprop_traces.compute(options.data, seed=options.seed))
+# Name of a figure -> module of this package that holds a function of that name, which takes Options
+# and gives a matplotlib figure. The module is imported when the figure is asked for.
+_MODULES = {
+    "eprop_traces": "eprop_traces",
+}
 
 
-FIGURES: dict[str, Callable[[Options], Any]] = {"eprop_traces": _eprop_traces}
+def _maker(name: str, module: str) -> Callable[[Options], Any]:
+    def make(options: Options) -> Any:
+        found = importlib.import_module(f"snn_neuromod.figures.{module}")
+        return getattr(found, name)(options)
+
+    return make
+
+
+FIGURES: dict[str, Callable[[Options], Any]] = {
+    name: _maker(name, module) for name, module in _MODULES.items()
+}
 """Name of a figure -> function that makes it, a matplotlib figure."""

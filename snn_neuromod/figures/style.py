@@ -1,15 +1,62 @@
-"""What all figures look like."""
+"""What all figures look like: sizes, colours, labels."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION = (
-    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00",
-)  # fmt: skip
-"""Okabe and Ito's colours, which colour-blind readers can tell apart."""
-GREY = "#7F7F7F"
+from snn_neuromod._palette import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PALE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    YELLOW,
+)
+
+__all__ = [
+    "BLACK",
+    "BLUE",
+    "GREEN",
+    "GREY",
+    "ORANGE",
+    "PALE",
+    "PURPLE",
+    "SKY",
+    "TYPES",
+    "VERMILION",
+    "YELLOW",
+    "colour_of",
+    "grid",
+    "label",
+    "panels",
+    "save",
+]
+
+DPI = 130
+"""Of the PNG files; the widest figure is then about 1000 pixels wide."""
+
+TYPES = {
+    "type 1": GREEN,
+    "type 2": BLUE,
+    "type 2*": VERMILION,
+    "bursting": PURPLE,
+    "tonic": ORANGE,
+    "silent": PALE,
+}
+"""Colour of each type of excitability, the same in every figure."""
+
+MODULATIONS = {1.5: "type 2", 0.9: "type 1", 0.5: "type 2*"}
+"""Type of an mSRC's excitability at the three modulations that figures show."""
+
+
+def colour_of(h_s0: float) -> str:
+    """Colour of the type of excitability at a modulation of `MODULATIONS`."""
+    return TYPES[MODULATIONS[h_s0]]
 
 
 def panels(count: int, *, heights: list[float], width: float = 7.2) -> tuple[Any, list[Any]]:
@@ -28,10 +75,36 @@ def panels(count: int, *, heights: list[float], width: float = 7.2) -> tuple[Any
     figure = Figure(figsize=(width, sum(heights) + 0.6), layout="constrained")
     axes = figure.subplots(count, 1, sharex=True, height_ratios=heights)
     for ax in axes:
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.tick_params(labelsize=8)
+        _plain(ax)
     figure.align_ylabels(axes)
     return figure, list(axes)
+
+
+def grid(
+    rows: int,
+    columns: int,
+    *,
+    size: tuple[float, float] = (2.4, 2.2),
+    **options: Any,
+) -> tuple[Any, Any]:
+    """A figure of panels in rows and columns.
+
+    Args:
+        rows: Number of rows.
+        columns: Number of columns.
+        size: Mean width and height of a panel in inches.
+        **options: Passed on to matplotlib's `subplots`, such as `sharex`, `height_ratios`.
+
+    Returns:
+        The figure and its axes, (rows, columns).
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(columns * size[0], rows * size[1]), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    for ax in axes.flat:
+        _plain(ax)
+    return figure, axes
 
 
 def label(ax: Any, text: str) -> None:
@@ -48,5 +121,10 @@ def save(figure: Any, folder: Path, name: str) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.{kind}" for kind in ("png", "svg")]
     for path in paths:
-        figure.savefig(path, dpi=200)
+        figure.savefig(path, dpi=DPI)
     return paths
+
+
+def _plain(ax: Any) -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.tick_params(labelsize=8)
