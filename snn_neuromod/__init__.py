@@ -7,6 +7,7 @@ import importlib
 from typing import Any
 
 from snn_neuromod import (
+    analysis,
     connectivity,
     dynamics,
     encoders,
@@ -61,6 +62,7 @@ __all__ = [
     "RecurrentStack",
     "Smoothing",
     "Uniform",
+    "analysis",
     "connectivity",
     "detach",
     "dynamics",
