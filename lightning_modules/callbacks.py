@@ -1,4 +1,4 @@
-"""Callbacks of the command line: interruption that loses nothing, progress for log files, lost weights reported."""
+"""Callbacks: interruption that loses nothing, progress for log files, lost weights reported, modulation logged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.utilities import rank_zero_warn
 
-__all__ = ["Interrupt", "LogProgress", "LostWeights"]
+from lightning_modules.networks import modulations
+
+__all__ = ["Interrupt", "LogProgress", "LostWeights", "ModulationLog"]
 
 
 class Interrupt(pl.Callback):
@@ -80,6 +82,37 @@ class LostWeights(pl.Callback):
                 "overflowed; lower the learning rate or the recurrent weights, or bound the neuron's derivative "
                 "(clip_jacobian, detach_reset)"
             )
+
+
+class ModulationLog(pl.Callback):
+    """Log the modulation of every neuron that learns it, before the first epoch and after each.
+
+    TensorBoard gets a histogram `modulation/<k>` of each layer k, counted from 1; other loggers, such as the one of
+    `metrics.csv`, get the value of each neuron, `modulation/<k>/<neuron>`. A resumed run logs none before its first epoch.
+    """
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.current_epoch == 0 and trainer.global_step == 0:
+            self._log(trainer, pl_module, {})
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._log(trainer, pl_module, {"epoch": float(trainer.current_epoch)})
+
+    def _log(
+        self, trainer: pl.Trainer, module: pl.LightningModule, when: dict[str, float]
+    ) -> None:
+        found = modulations(module.network, learned=True)  # type: ignore[arg-type]
+        values = {
+            f"modulation/{k}/{i}": float(value)
+            for k, layer in found.items()
+            for i, value in enumerate(layer)
+        }
+        for logger in trainer.loggers if found else ():
+            if hasattr(logger.experiment, "add_histogram"):
+                for k, layer in found.items():
+                    logger.experiment.add_histogram(f"modulation/{k}", layer, trainer.global_step)
+            else:
+                logger.log_metrics({**when, **values}, step=trainer.global_step)
 
 
 class LogProgress(ProgressBar):

@@ -14,7 +14,7 @@ from snn_neuromod import BSRC, MSRC, SRC, LeakyIntegrator, Recurrent
 from snn_neuromod.layers import Layer
 from snn_neuromod.layers.recurrent import LearningRule
 
-__all__ = ["FeedForward", "NetworkOutput", "Neuron", "Readout", "SpikeSum", "SpikingLinear"]
+__all__ = ["FeedForward", "NetworkOutput", "Neuron", "Readout", "SpikeSum", "SpikingLinear", "is_graded", "modulations"]
 
 Neuron = Callable[[int], Layer]
 """Makes a layer of neurons from their number; in YAML `class_path` and `init_args` of a layer."""
@@ -257,6 +257,24 @@ class FeedForward(nn.Module):
 def is_graded(neuron: Layer) -> bool:
     """Whether a layer's spikes are pulses of finite width and height, as in the SRC family."""
     return isinstance(neuron, SRC | MSRC | BSRC)
+
+
+def modulations(network: FeedForward, *, learned: bool = False) -> dict[int, Tensor]:
+    """Modulation of each layer that has one.
+
+    Args:
+        network: The network.
+        learned: Whether to leave out layers that do not learn it.
+
+    Returns:
+        (neuron,), detached and on the CPU, by the number of the layer from 1.
+    """
+    found = {}
+    for k, neuron in enumerate(network.neurons, 1):
+        if hasattr(neuron, "modulation") and (neuron.modulation.requires_grad or not learned):
+            value = neuron.value("modulation").detach().cpu()
+            found[k] = value.expand(neuron.num_neurons or 1).clone()
+    return found
 
 
 def _initialise(layer: nn.Module, init: Init, gain: float) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightning_modules.framewise.pictures import draw_confusion, draw_sentence
 from lightning_modules.losses import spike_counts
-from lightning_modules.networks import FeedForward, is_graded
+from lightning_modules.networks import FeedForward, is_graded, modulations
 from snn_neuromod.layers import Layer
 
 __all__ = ["Pictures"]
@@ -55,7 +55,7 @@ class Pictures(pl.Callback):
             )
         self.enabled, self.every_n_epochs = enabled, every_n_epochs
         self.sample, self.num_traces = sample, num_traces
-        self._before: dict[str, Tensor] = {}
+        self._before: dict[int, Tensor] = {}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not self.enabled:
@@ -125,16 +125,6 @@ class Pictures(pl.Callback):
         return figures
 
 
-def modulations(network: FeedForward) -> dict[str, Tensor]:
-    """Modulation of each layer that has one, (neuron,), by the layer's name."""
-    found = {}
-    for k, neuron in enumerate(network.neurons, 1):
-        if hasattr(neuron, "modulation"):
-            value = neuron.value("modulation").detach().cpu()
-            found[f"layer {k}"] = value.expand(neuron.num_neurons or 1).clone()
-    return found
-
-
 @torch.no_grad()
 def draw_response(network: FeedForward, x: Tensor, label: int, *, num_traces: int = 3) -> Any:
     """Draw the response to one sample.
@@ -174,11 +164,11 @@ def draw_response(network: FeedForward, x: Tensor, label: int, *, num_traces: in
     return figure
 
 
-def draw_modulation(before: dict[str, Tensor], after: dict[str, Tensor]) -> Any:
+def draw_modulation(before: dict[int, Tensor], after: dict[int, Tensor]) -> Any:
     """Draw the distribution of the modulation in each layer, before and after training.
 
     Args:
-        before: Modulation of each layer, (neuron,).
+        before: Modulation of each layer, (neuron,), by its number.
         after: The same after training.
 
     Returns:
@@ -191,8 +181,8 @@ def draw_modulation(before: dict[str, Tensor], after: dict[str, Tensor]) -> Any:
     values = torch.cat([*before.values(), *after.values()])
     low, high = float(values.min()) - 0.05, float(values.max()) + 0.05
     bins = torch.linspace(low, high, 25).tolist()
-    for axis, (name, now) in zip(panels, after.items(), strict=True):
-        then = before.get(name, now)
+    for axis, (k, now) in zip(panels, after.items(), strict=True):
+        then = before.get(k, now)
         axis.hist(then.numpy(), bins=bins, color="#BBBBBB", label="before training")
         axis.hist(
             now.numpy(), bins=bins, histtype="step", lw=2, color=_COLOURS[0], label="after training"
@@ -205,7 +195,7 @@ def draw_modulation(before: dict[str, Tensor], after: dict[str, Tensor]) -> Any:
                     transform=axis.get_xaxis_transform(), fontsize=8,
                 )  # fmt: skip
         moved = float((now - then).abs().mean())
-        axis.set_title(f"Modulation of {name}: moved by {moved:.2f} on average", loc="left", pad=14)
+        axis.set_title(f"Modulation of layer {k}: moved by {moved:.2f} on average", loc="left", pad=14)
         axis.set_ylabel("neurons")
     panels[0].legend(frameon=False)
     panels[-1].set_xlabel(r"modulation $h_{s0}$")

@@ -14,14 +14,15 @@ from lightning_modules.comparison.grid import (
     tune_runs,
     wide_runs,
 )
-from lightning_modules.comparison.log import Log
+from lightning_modules.comparison.log import open_log
 from lightning_modules.comparison.report import (
     best_settings,
     learning_rates,
     tuned_settings,
     write_report,
 )
-from lightning_modules.comparison.runner import RunFailedError, run_all
+from lightning_modules.comparison.runner import run_all
+from lightning_modules.experiments import RunFailedError
 
 _HELP = """Neurons, learning rules and numbers of layers compared on framewise phone classification.
 
@@ -69,7 +70,7 @@ def main(args: Sequence[str] | None = None) -> None:
         for name, root in (("russian_small", options.russian_small), ("russian", options.russian))
         if root is not None
     }
-    log = Log(options.out / "epochs.csv")
+    log = open_log(options.out / "epochs.csv")
     try:
         for stage in (stage for stage in STAGES if stage in options.stages):
             if stage == "search":

@@ -22,8 +22,9 @@ from lightning_modules.cli_arguments import prepare
 from lightning_modules.comparison import grid, report
 from lightning_modules.comparison.__main__ import main
 from lightning_modules.comparison.grid import NEURONS, Run, arguments
-from lightning_modules.comparison.log import Log
-from lightning_modules.comparison.runner import RunFailedError, run_all, train
+from lightning_modules.comparison.log import open_log
+from lightning_modules.comparison.runner import run_all, train
+from lightning_modules.experiments import RunFailedError
 
 RATES = {(neuron, rule): 0.01 for neuron in (*NEURONS, "lstm") for rule in ("symmetric", "bptt")}
 TINY = [
@@ -123,7 +124,7 @@ def test_finished_runs_are_not_run_again(
     corpus: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs = [Run("wide", "russian_small", "lstm", 1, "bptt", 0.01, seed) for seed in range(2)]
-    log = Log(tmp_path / "out" / "epochs.csv")
+    log = open_log(tmp_path / "out" / "epochs.csv")
     roots = {"russian_small": corpus}
     run_all(runs[:1], log, roots=roots, overrides=TINY)
     before = log.path.read_text(encoding="utf-8")
@@ -135,7 +136,7 @@ def test_finished_runs_are_not_run_again(
 
 
 def test_what_an_interruption_left_half_written_is_run_again(tmp_path: Path) -> None:
-    log = Log(tmp_path / "epochs.csv")
+    log = open_log(tmp_path / "epochs.csv")
     first, second = (Run("wide", "synthetic", "alif", 1, "bptt", 0.01, seed) for seed in range(2))
     rows = [
         {"val_error": 0.5, "val_loss": 2.0},
@@ -155,7 +156,7 @@ def test_a_table_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "epochs.csv"
     path.write_text("a,b\n1,2\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"must start with stage,corpus"):
-        Log(path).read()
+        open_log(path).read()
 
 
 def test_a_failing_run_names_its_command(tmp_path: Path) -> None:
