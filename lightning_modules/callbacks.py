@@ -88,7 +88,8 @@ class ModulationLog(pl.Callback):
     """Log the modulation of every neuron that learns it, before the first epoch and after each.
 
     TensorBoard gets a histogram `modulation/<k>` of each layer k, counted from 1; other loggers, such as the one of
-    `metrics.csv`, get the value of each neuron, `modulation/<k>/<neuron>`. A resumed run logs none before its first epoch.
+    `metrics.csv`, get the value of each neuron, `modulation/<k>/<neuron>`. A resumed run logs none before
+    its first epoch.
     """
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -98,9 +99,7 @@ class ModulationLog(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._log(trainer, pl_module, {"epoch": float(trainer.current_epoch)})
 
-    def _log(
-        self, trainer: pl.Trainer, module: pl.LightningModule, when: dict[str, float]
-    ) -> None:
+    def _log(self, trainer: pl.Trainer, module: pl.LightningModule, when: dict[str, float]) -> None:
         found = modulations(module.network, learned=True)  # type: ignore[arg-type]
         values = {
             f"modulation/{k}/{i}": float(value)
@@ -108,11 +107,12 @@ class ModulationLog(pl.Callback):
             for i, value in enumerate(layer)
         }
         for logger in trainer.loggers if found else ():
-            if hasattr(logger.experiment, "add_histogram"):
-                for k, layer in found.items():
-                    logger.experiment.add_histogram(f"modulation/{k}", layer, trainer.global_step)
-            else:
+            histogram = getattr(getattr(logger, "experiment", None), "add_histogram", None)
+            if histogram is None:
                 logger.log_metrics({**when, **values}, step=trainer.global_step)
+                continue
+            for k, layer in found.items():
+                histogram(f"modulation/{k}", layer, trainer.global_step)
 
 
 class LogProgress(ProgressBar):

@@ -14,7 +14,16 @@ from snn_neuromod import BSRC, MSRC, SRC, LeakyIntegrator, Recurrent
 from snn_neuromod.layers import Layer
 from snn_neuromod.layers.recurrent import LearningRule
 
-__all__ = ["FeedForward", "NetworkOutput", "Neuron", "Readout", "SpikeSum", "SpikingLinear", "is_graded", "modulations"]
+__all__ = [
+    "FeedForward",
+    "NetworkOutput",
+    "Neuron",
+    "Readout",
+    "SpikeSum",
+    "SpikingLinear",
+    "is_graded",
+    "modulations",
+]
 
 Neuron = Callable[[int], Layer]
 """Makes a layer of neurons from their number; in YAML `class_path` and `init_args` of a layer."""

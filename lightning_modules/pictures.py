@@ -195,7 +195,9 @@ def draw_modulation(before: dict[int, Tensor], after: dict[int, Tensor]) -> Any:
                     transform=axis.get_xaxis_transform(), fontsize=8,
                 )  # fmt: skip
         moved = float((now - then).abs().mean())
-        axis.set_title(f"Modulation of layer {k}: moved by {moved:.2f} on average", loc="left", pad=14)
+        axis.set_title(
+            f"Modulation of layer {k}: moved by {moved:.2f} on average", loc="left", pad=14
+        )
         axis.set_ylabel("neurons")
     panels[0].legend(frameon=False)
     panels[-1].set_xlabel(r"modulation $h_{s0}$")

@@ -12,8 +12,8 @@ from lightning_modules.experiments import RunFailedError, run_all
 from lightning_modules.modulation.grid import fixed_runs, learned_runs, open_log, outcome, train
 from lightning_modules.modulation.report import write_report
 
-_HELP = """42 mSRC neurons on MNIST, rate and latency coded: all of them at one fixed modulation (1.5, 0.9, 0.5) and one z_hyp
-(0.8, 0.9, 0.95), or each at a modulation of its own, drawn at random and learned.
+_HELP = """42 mSRC neurons on MNIST, rate and latency coded: all of them at one fixed modulation (1.5, 0.9, 0.5) and one
+z_hyp (0.8, 0.9, 0.95), or each at a modulation of its own, drawn at random and learned.
 
 "run" trains what OUT/epochs.csv lacks, one network after the other, and goes on where it was stopped; "figures" draws
 figures and tables from that file alone, which "run" does at its end."""

@@ -41,9 +41,11 @@ METRICS = (
     "train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy", "spikes_1", "spikes_2",
     "seconds", *(f"h_s0_{k}_{i}" for k, size in enumerate(SIZES, 1) for i in range(size)),
 )  # fmt: skip
-"""What is logged after each epoch, and before the first as epoch 0: loss and accuracy on 55,000 training images (average over
-the epoch) and on 5,000 held out; test, spikes per neuron and test image of each layer, and seconds of the run only in its last
-row; `h_s0_<layer>_<neuron>` where the modulation is learned."""
+"""What is logged after each epoch, and before the first as epoch 0.
+
+Loss and accuracy on the 55,000 training images are means over the epoch; "val" are 5,000 training images held out.
+Only the last row of a run has test, spikes per neuron and test image of each layer, and seconds.
+`h_s0_<layer>_<neuron>` is the modulation, where it is learned."""
 
 
 class Run(NamedTuple):

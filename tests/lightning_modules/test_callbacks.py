@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -60,7 +62,7 @@ def test_modulation():
     net = FeedForward([20, 15, 10], neuron=lambda n: MSRC(n, modulation=Uniform(0.4, 1.6)))
     before = modulations(net)
     assert [len(v) for v in before.values()] == [15, 10]
-    after = {name: value + 0.25 for name, value in before.items()}
+    after = {k: value + 0.25 for k, value in before.items()}
     figure = draw_modulation(before, after)
     assert "moved by 0.25" in figure.axes[0].get_title(loc="left")
     assert figure.axes[-1].get_xlabel()
@@ -93,3 +95,44 @@ def test_lost_weights_are_reported_once(tmp_path, recwarn):
     with pytest.warns(UserWarning, match=r"after epoch \d weights are not finite: network") as told:
         main([*args, *rate])
     assert sum("not finite" in str(warning.message) for warning in told) == 1
+
+
+def test_modulation_log(tmp_path):
+    """Histograms for TensorBoard, values for the table, neither where nothing is learned."""
+    from lightning_modules.callbacks import ModulationLog
+
+    seen = []
+
+    class Table:
+        def log_metrics(self, values, step):
+            seen.append((step, values))
+
+    class Histograms:
+        def __init__(self):
+            self.experiment = self
+
+        def add_histogram(self, name, values, step):
+            seen.append((step, name, values.tolist()))
+
+    def trainer(step, epoch):
+        return SimpleNamespace(
+            loggers=[Table(), Histograms()], global_step=step, current_epoch=epoch
+        )
+
+    def module(learned):
+        made = partial(MSRC, modulation=Uniform(0.4, 1.6), learn_modulation=learned)
+        return SimpleNamespace(network=FeedForward([5, 3, 2], neuron=made, num_classes=2))
+
+    net = module(True)
+    values = {k: v.tolist() for k, v in modulations(net.network).items()}
+    log = ModulationLog()
+    log.on_train_start(trainer(0, 0), net)
+    table = {f"modulation/{k}/{i}": v for k, layer in values.items() for i, v in enumerate(layer)}
+    histograms = [(0, f"modulation/{k}", layer) for k, layer in values.items()]
+    assert seen == [(0, table), *histograms]
+    log.on_train_epoch_end(trainer(7, 1), net)
+    assert seen[3] == (7, {"epoch": 1.0, **table})
+    assert len(seen) == 6
+    log.on_train_start(trainer(7, 1), net)  # resumed
+    log.on_train_epoch_end(trainer(7, 1), module(False))
+    assert len(seen) == 6
