@@ -10,30 +10,53 @@ from snn_neuromod.analysis.bifurcation import (
     bifurcation,
     plot_bifurcation,
 )
+from snn_neuromod.analysis.bursts import Bursts, bursts
+from snn_neuromod.analysis.classification import Excitability, classify
+from snn_neuromod.analysis.fi_curve import FICurve, fi_curve, plot_fi_curve
 from snn_neuromod.analysis.fixed_points import FixedPoints, fixed_points, plot_fixed_points
+from snn_neuromod.analysis.heatmap import Heatmap, heatmap, heatmaps, plot_heatmap
+from snn_neuromod.analysis.hysteresis import Hysteresis, hysteresis, plot_hysteresis
 from snn_neuromod.analysis.neuron import Neuron, neuron
 from snn_neuromod.analysis.phase_portrait import (
     PhasePortrait,
     phase_portrait,
     plot_phase_portrait,
 )
+from snn_neuromod.analysis.simulation import with_synapse
+from snn_neuromod.analysis.spiking_delay import spiking_delay
 from snn_neuromod.analysis.trace import VoltageTrace, plot_voltage_trace, voltage_trace
 
 __all__ = [
     "Bifurcation",
     "BifurcationPoint",
     "Branch",
+    "Bursts",
+    "Excitability",
+    "FICurve",
     "FixedPoints",
+    "Heatmap",
+    "Hysteresis",
     "Neuron",
     "PhasePortrait",
     "VoltageTrace",
     "bifurcation",
+    "bursts",
+    "classify",
+    "fi_curve",
     "fixed_points",
+    "heatmap",
+    "heatmaps",
+    "hysteresis",
     "neuron",
     "phase_portrait",
     "plot_bifurcation",
+    "plot_fi_curve",
     "plot_fixed_points",
+    "plot_heatmap",
+    "plot_hysteresis",
     "plot_phase_portrait",
     "plot_voltage_trace",
+    "spiking_delay",
     "voltage_trace",
+    "with_synapse",
 ]

@@ -76,6 +76,7 @@ def neuron(
         >>> neuron(msrc).membrane, neuron(msrc).threshold
         ('h', 0.5)
     """
+    parameters = {name: _number(name, value) for name, value in parameters.items()}
     if isinstance(source, Neuron):
         found = _with_options(source, options)
     elif _is_layer(source):
@@ -183,11 +184,12 @@ def _replaced(found: Neuron, parameters: Mapping[str, Any]) -> Neuron:
     if not parameters:
         return found
     _check_names(found.params._fields, parameters)
-    values = {name: _number(name, value) for name, value in parameters.items()}
     rest = found.initial_state
     if isinstance(rest, partial):  # a rest that depends on a parameter follows it
-        rest = partial(rest, **{name: values[name] for name in rest.keywords if name in values})
-    return found._replace(params=found.params._replace(**values), initial_state=rest)
+        rest = partial(
+            rest, **{name: parameters[name] for name in rest.keywords if name in parameters}
+        )
+    return found._replace(params=found.params._replace(**parameters), initial_state=rest)
 
 
 def _number(name: str, value: Any) -> Any:

@@ -1,0 +1,287 @@
+"""One loop over the step for many neurons at once: a grid of currents and parameters is one batch."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections import namedtuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from snn_neuromod.analysis.neuron import Neuron, neuron
+
+Array = NDArray[np.float64]
+CHUNK = 16384
+"""Neurons that are stepped together: their state then stays in the processor's cache."""
+
+
+def prepared(source: Any, synapse: float | None = None, /, **parameters: Any) -> Neuron:
+    """The neuron to sweep, behind a synapse if one is asked for."""
+    found = neuron(source, **parameters)
+    return found if synapse is None else with_synapse(found, synapse)
+
+
+def with_synapse(found: Neuron, alpha: float) -> Neuron:
+    r"""The neuron behind an exponential synapse $i_t = \alpha\, i_{t-1} + I_t$, not normalised.
+
+    A neuron of the SRC family has that synapse, and its own `alpha` is set; any other reads i in the place of I. A
+    constant current I drives a neuron with $I / (1 - \alpha)$ in the long run.
+
+    Args:
+        found: The neuron.
+        alpha: Decay of the synapse per step, in [0, 1).
+
+    Returns:
+        The neuron; of one outside the SRC family the state has the synapse as its last field, `synapse`.
+
+    Raises:
+        ValueError: If `alpha` is outside [0, 1).
+
+    Examples:
+        >>> from snn_neuromod.dynamics import alif
+        >>> with_synapse(neuron(alif), 0.5).initial_state(torch.zeros(1))._fields
+        ('v', 'a', 'z', 'held', 'synapse')
+    """
+    if not 0 <= alpha < 1:
+        raise ValueError(f"with_synapse: alpha must lie in [0, 1), got {alpha}")
+    inner = type(found.initial_state(torch.zeros(1, 1, dtype=torch.float64)))
+    if "i" in inner._fields and "alpha" in found.params._fields:
+        return neuron(found, alpha=alpha)
+    make: Any = namedtuple  # its fields are known only now
+    kind = make("State", [*inner._fields, "synapse"])
+
+    def initial_state(current: Tensor) -> Any:
+        return kind(*found.initial_state(current), torch.zeros_like(current))
+
+    def step(params: Any, state: Any, current: Tensor) -> tuple[Tensor, Any]:
+        i = alpha * state.synapse + current
+        spikes, after = found.step(params, inner(*state[:-1]), i)
+        return spikes, kind(*after, i)
+
+    return found._replace(initial_state=initial_state, step=step)
+
+
+class Run(NamedTuple):
+    """What `run` counted, each of the shape of the batch.
+
+    Attributes:
+        spikes: Spikes after the discarded steps; NaN where the state left the finite numbers.
+        first: Step of the first spike, counted from 0; the number of steps where there was none.
+        state: State after the last step.
+        raster: Spikes of the steps after the discarded ones, (steps, *batch), if recorded.
+    """
+
+    spikes: Tensor
+    first: Tensor
+    state: Any
+    raster: Tensor | None
+
+
+def run(
+    found: Neuron,
+    state: Any,
+    current: Tensor,
+    num_steps: int,
+    *,
+    discard: int = 0,
+    record: bool = False,
+    until_first: bool = False,
+    tick: Callable[[int], None] = lambda steps: None,
+) -> Run:
+    """Drive neurons with a constant current.
+
+    Args:
+        found: The neurons; array parameters broadcast against `current`.
+        state: State before the first step, each of the shape of `current`.
+        current: Constant current, any shape.
+        num_steps: Steps whose spikes are counted.
+        discard: Steps before them.
+        record: Keep the raster.
+        until_first: Stop once every neuron has spiked.
+        tick: Called with the number of steps made since the last call.
+
+    Returns:
+        The counts.
+    """
+    total, threshold = discard + num_steps, found.threshold
+    spikes = torch.zeros(current.shape, dtype=torch.int32)
+    waiting = torch.zeros(current.shape, dtype=torch.int32)
+    seen = torch.zeros(current.shape, dtype=torch.bool)
+    raster = torch.empty((num_steps, *current.shape), dtype=torch.bool) if record else None
+    above = None if threshold is None else getattr(state, found.membrane) > threshold
+    for t in range(total):
+        output, state = found.step(found.params, state, current)
+        if above is None:
+            fired = output > 0
+        else:
+            before, above = above, getattr(state, found.membrane) > threshold
+            fired = above > before
+        if t >= discard:
+            spikes += fired
+            if raster is not None:
+                raster[t - discard] = fired
+        seen |= fired
+        waiting += ~seen
+        if t % 50 == 49 or t == total - 1:
+            tick(t % 50 + 1)
+            if until_first and bool(seen.all()):
+                break
+    finite = torch.isfinite(getattr(state, found.membrane))
+    counted = torch.where(finite, spikes.double(), torch.nan)
+    return Run(counted, waiting, state, raster)
+
+
+class Batch(NamedTuple):
+    """Neurons side by side, flattened.
+
+    Attributes:
+        neuron: The neurons, array parameters of shape (n,).
+        current: Current of each, (n,).
+        state: Rest, each (n,).
+        shape: Shape of the grid that was flattened.
+    """
+
+    neuron: Neuron
+    current: Tensor
+    state: Any
+    shape: tuple[int, ...]
+
+    def parts(self, size: int = CHUNK) -> Iterator[tuple[slice, Batch]]:
+        """The batch in pieces of `size` neurons at most, with the place of each."""
+        n = len(self.current)
+        for start in range(0, n, size):
+            where = slice(start, min(start + size, n))
+            params = _map(self.neuron.params, _taken(where))
+            state = type(self.state)(*(s[where] for s in self.state))
+            piece = Batch(
+                self.neuron._replace(params=params), self.current[where], state, self.shape
+            )
+            yield where, piece
+
+
+def batch(found: Neuron, currents: Array) -> Batch:
+    """Neurons with their currents, both broadcast against one another and flattened.
+
+    Args:
+        found: The neurons.
+        currents: Currents, any shape that broadcasts against the array parameters.
+
+    Returns:
+        The batch.
+
+    Raises:
+        ValueError: If the shapes do not fit.
+    """
+    shape = broadcast(found, currents.shape)
+    current = torch.tensor(currents, dtype=torch.float64).broadcast_to(shape).contiguous()
+    rest = found.initial_state(current)
+    state = type(rest)(*(s.broadcast_to(shape).flatten() for s in rest))
+    params = _map(found.params, lambda p: p.broadcast_to(shape).flatten())
+    return Batch(found._replace(params=params), current.flatten(), state, shape)
+
+
+def broadcast(found: Neuron, *shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """Common shape of the array parameters and `shapes`."""
+    arrays = {
+        name: tuple(value.shape)
+        for name, value in zip(found.params._fields, found.params, strict=True)
+        if isinstance(value, Tensor) and value.ndim
+    }
+    try:
+        return tuple(np.broadcast_shapes(*arrays.values(), *shapes))
+    except ValueError as error:
+        listed = ", ".join(f"{name} {shape}" for name, shape in arrays.items())
+        raise ValueError(
+            f"analysis: parameters must broadcast against the currents' shape {shapes}, got {listed}; "
+            "give them axes of length 1, such as values[:, None]"
+        ) from error
+
+
+def _taken(where: slice) -> Callable[[Tensor], Tensor]:
+    return lambda p: p[where]
+
+
+def _map(params: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    return type(params)(*(change(p) if isinstance(p, Tensor) and p.ndim else p for p in params))
+
+
+def grid(who: str, name: str, values: ArrayLike, *, increasing: bool = False) -> Array:
+    """Checked values of one axis, or of any shape.
+
+    Args:
+        who: Function whose argument it is.
+        name: Name of the argument.
+        values: Its value.
+        increasing: Whether it must be one axis of increasing values.
+
+    Returns:
+        The values as float64.
+
+    Raises:
+        ValueError: If they are empty or not finite, or not increasing where they must be.
+    """
+    found = np.asarray(values, dtype=np.float64)
+    if not found.size or not np.isfinite(found).all():
+        raise ValueError(f"{who}: {name} must be finite numbers, at least one, got {values!r}")
+    if increasing and (found.ndim != 1 or not (np.diff(found) > 0).all()):
+        raise ValueError(f"{who}: {name} must be one axis of increasing values, got {values!r}")
+    return found
+
+
+def check_steps(who: str, num_steps: int, discard: int = 0) -> None:
+    """Refuse numbers of steps that are none."""
+    for name, value, low in (("num_steps", num_steps, 1), ("discard", discard, 0)):
+        if int(value) != value or not value >= low:
+            raise ValueError(f"{who}: {name} must be an integer >= {low}, got {value}")
+
+
+def interrupted(who: str, done: int, total: int) -> None:
+    """Warn that a sweep was stopped by Ctrl-C; with nothing done the interruption goes on."""
+    if not done:
+        raise KeyboardInterrupt
+    warnings.warn(
+        f"{who}: interrupted after {done} of {total} parts; what was not computed is NaN",
+        stacklevel=3,
+    )
+
+
+class Progress:
+    """A bar of tqdm, or lines on standard error where it is not installed.
+
+    Args:
+        total: Number of steps to come.
+        label: What is computed.
+        enabled: Whether to show anything.
+    """
+
+    def __init__(self, total: int, label: str, enabled: bool) -> None:
+        self.total, self.label, self.enabled = total, label, enabled
+        self._done, self._shown, self._bar = 0, 0, None
+        if enabled:
+            try:
+                from tqdm import tqdm
+            except ImportError:
+                return
+            self._bar = tqdm(total=total, desc=label, unit="step", unit_scale=True)
+
+    def __enter__(self) -> Callable[[int], None]:
+        return self._tick
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def _tick(self, steps: int) -> None:
+        if self._bar is not None:
+            self._bar.update(steps)
+        elif self.enabled:
+            self._done += steps
+            tenth = 10 * self._done // self.total
+            if tenth > self._shown:
+                self._shown = tenth
+                sys.stderr.write(f"{self.label}: {10 * tenth} %\n")
