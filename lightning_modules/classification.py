@@ -52,6 +52,8 @@ class SpikeClassification(pl.LightningModule):
         ValueError: When a run starts, if the network does not fit the data or `lr_factors` names no parameter.
     """
 
+    byte_spikes = True  # its network takes spikes as the loaders give them
+
     def __init__(
         self,
         network: FeedForward,

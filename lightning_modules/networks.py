@@ -8,9 +8,9 @@ from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from snn_neuromod import BSRC, MSRC, SRC, LeakyIntegrator, Recurrent
+from snn_neuromod.kernels.spikes import SPIKE_DTYPES, spike_linear
 from snn_neuromod.layers import Layer
 from snn_neuromod.layers.recurrent import LearningRule
 
@@ -86,7 +86,7 @@ class SpikeSum(nn.Module):
 
 
 class SpikingLinear(nn.Module):
-    """Weights in front of a layer of neurons.
+    """Weights in front of a layer of neurons; they also take spikes as bytes, as `snn_neuromod.SpikeLinear` does.
 
     Args:
         neuron: The layer.
@@ -110,7 +110,8 @@ class SpikingLinear(nn.Module):
 
     def forward(self, x: Tensor, state: object = None) -> tuple[Tensor, object]:
         """Run over a sequence x (T, batch, in_features); returns spikes (T, batch, neuron) and the state."""
-        current = functional.linear(x, self.input_gain * self.weight, self.bias)
+        weight = self.weight if self.input_gain == 1 else self.input_gain * self.weight
+        current = spike_linear(x, weight, self.bias)
         out: tuple[Tensor, object] = self.neuron(current, state)
         return out
 
@@ -230,7 +231,8 @@ class FeedForward(nn.Module):
                 "let sizes start with the number of inputs of the data"
             )
         mixed = torch.is_autocast_enabled(x.device.type) and x.is_floating_point()
-        spikes = x if mixed else x.to(next(self.parameters()).dtype)
+        keep = mixed or x.dtype in SPIKE_DTYPES  # as the first layer takes it
+        spikes = x if keep else x.to(next(self.parameters()).dtype)
         record = []
         for layer in self.layers:
             spikes, _ = layer(spikes)

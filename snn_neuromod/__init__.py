@@ -35,6 +35,7 @@ from snn_neuromod.layers import (
     Recurrent,
     RecurrentStack,
     Smoothing,
+    SpikeLinear,
     Uniform,
 )
 from snn_neuromod.state import detach, reset
@@ -61,6 +62,7 @@ __all__ = [
     "Recurrent",
     "RecurrentStack",
     "Smoothing",
+    "SpikeLinear",
     "Uniform",
     "analysis",
     "connectivity",

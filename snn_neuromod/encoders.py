@@ -28,11 +28,13 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+from snn_neuromod.kernels.rate_code import LIMIT, key_of, rate_code
 
 __all__ = ["Mapping", "latency", "rate"]
 
@@ -51,7 +53,8 @@ def rate(
 ) -> Tensor:
     r"""Rate code: every pixel is a Bernoulli process of probability `p_max * x`.
 
-    Random numbers are drawn for the pixels with `x > 0` only, so dark images are cheap.
+    The noise is a function of seed, step and pixel, the same on every device; dark pixels cost nothing.
+    Probabilities are rounded to multiples of 2**-24.
 
     Args:
         x: Intensities in [0, 1], any shape, floating point. With `seeds` its first axis counts
@@ -59,9 +62,10 @@ def rate(
         num_steps: Coding steps, >= 1.
         p_max: Spike probability per step at intensity 1, in [0, 1].
         blank_steps: Silent steps before the coding steps, >= 0.
-        generator: Random generator on the device of `x`; None means torch's global one.
+        generator: Random generator on the device of `x`, from which a seed is drawn; None means
+            torch's global one.
         seeds: One integer per sample, instead of `generator`: sample `b` is then coded as if alone,
-            with `torch.Generator().manual_seed(seeds[b])`, whatever else is in the batch.
+            by `seeds[b]` modulo 2**64, whatever else is in the batch.
         dtype: Of the result, also `torch.uint8` or `torch.bool`; None means that of `x`.
 
     Returns:
@@ -78,12 +82,12 @@ def rate(
     _check("rate", x, num_steps, blank_steps, generator, seeds)
     if not 0 <= p_max <= 1:
         raise ValueError(f"rate: p_max must be a probability in [0, 1], got {p_max}")
-    spikes = _silence(x, num_steps, blank_steps, dtype)
-    p = p_max * _at_least_float32(x).flatten()
-    active = p.nonzero().squeeze(1)
-    noise = _draw(torch.rand, (num_steps,), active, x, generator, seeds)
-    fired = (noise < p[active]).to(spikes.dtype)
-    spikes[blank_steps:].index_copy_(1, active, fired)
+    p = p_max * _at_least_float32(x)
+    keys = key_of(_seeds(x, generator, seeds))
+    limit = (p * LIMIT).round().to(torch.int32).view(len(keys), -1 if p.numel() else 0)
+    spikes = rate_code(limit, keys, num_steps, blank_steps=blank_steps)
+    dtype = dtype or x.dtype
+    spikes = spikes.view(torch.bool) if dtype == torch.bool else spikes.to(dtype)
     return spikes.view(len(spikes), *x.shape)
 
 
@@ -116,7 +120,8 @@ def latency(
             spike stays inside the window.
         blank_steps: Silent steps before the coding steps, >= 0.
         generator: Random generator on the device of `x` for the jitter; None means the global one.
-        seeds: One integer per sample, instead of `generator`, as in `rate`.
+        seeds: One integer per sample, instead of `generator`: sample `b` is then coded as if alone,
+            with `torch.Generator().manual_seed(seeds[b])`, whatever else is in the batch.
         dtype: Of the result, also `torch.uint8` or `torch.bool`; None means that of `x`.
 
     Returns:
@@ -155,7 +160,7 @@ def latency(
     else:
         time = num_steps * (1 - i) / (1 - threshold)
     if jitter:
-        time = time + jitter * _draw(torch.randn, (), active, x, generator, seeds)
+        time = time + jitter * _jitter(active, x, generator, seeds)
     step = time.floor().long().clamp(0, num_steps - 1)
     spikes[blank_steps + step, active] = 1
     return spikes.view(len(spikes), *x.shape)
@@ -201,24 +206,31 @@ def _silence(x: Tensor, num_steps: int, blank_steps: int, dtype: torch.dtype | N
     return torch.zeros(shape, dtype=dtype or x.dtype, device=x.device)
 
 
-def _draw(
-    sample: Callable[..., Tensor],
-    leading: tuple[int, ...],
+def _seeds(x: Tensor, generator: torch.Generator | None, seeds: Sequence[int] | None) -> Tensor:
+    """Seeds of the samples, or one of all of `x`, as int64."""
+    if seeds is None:
+        bound = 2**63 - 1
+        return torch.randint(-bound, bound, (1,), generator=generator, device=x.device)
+    wrapped = [(int(seed) + 2**63) % 2**64 - 2**63 for seed in seeds]
+    return torch.tensor(wrapped, dtype=torch.int64, device=x.device)
+
+
+def _jitter(
     active: Tensor,
     x: Tensor,
     generator: torch.Generator | None,
     seeds: Sequence[int] | None,
 ) -> Tensor:
-    """Noise of shape `(*leading, len(active))`; with seeds, each sample's part from its own."""
+    """Standard normal noise of the active pixels; with seeds, each sample's part from its own."""
     if seeds is None:
-        return sample(*leading, len(active), generator=generator, device=x.device)
+        return torch.randn(len(active), generator=generator, device=x.device)
     if not seeds:
-        return sample(*leading, 0, device=x.device)
+        return torch.randn(0, device=x.device)
     keyed = torch.Generator(x.device)
     owner = active // (x.numel() // len(seeds)) if x.numel() else active
     counts = torch.bincount(owner, minlength=len(seeds)).tolist()
     parts = [
-        sample(*leading, count, generator=keyed.manual_seed(seed), device=x.device)
+        torch.randn(count, generator=keyed.manual_seed(seed), device=x.device)
         for count, seed in zip(counts, seeds, strict=True)
     ]
-    return torch.cat(parts, dim=-1)
+    return torch.cat(parts)

@@ -93,6 +93,8 @@ class KeyedDataModule(LightningDataModule):
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         spikes, labels = batch
         trainer = cast(Trainer, self.trainer)
+        if getattr(trainer.lightning_module, "byte_spikes", False):
+            return spikes, labels
         mixed = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
         dtype = mixed.get(str(trainer.precision), trainer.lightning_module.dtype)
         return spikes.to(dtype), labels

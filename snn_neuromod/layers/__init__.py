@@ -6,6 +6,7 @@ from snn_neuromod.layers.bidirectional import Bidirectional
 from snn_neuromod.layers.bsrc import BSRC
 from snn_neuromod.layers.custom import Custom
 from snn_neuromod.layers.izhikevich import Izhikevich
+from snn_neuromod.layers.linear import SpikeLinear
 from snn_neuromod.layers.msrc import MSRC
 from snn_neuromod.layers.parameters import Groups, LogNormal, Normal, Uniform
 from snn_neuromod.layers.readout import LeakyIntegrator, LeakyReadout, PopulationReadout
@@ -34,5 +35,6 @@ __all__ = [
     "RecurrentStack",
     "RecurrentState",
     "Smoothing",
+    "SpikeLinear",
     "Uniform",
 ]

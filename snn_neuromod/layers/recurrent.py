@@ -7,8 +7,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from snn_neuromod.kernels.spikes import SPIKE_DTYPES, spike_linear
 from snn_neuromod.layers.base import Layer
 from snn_neuromod.layers.delays import Delay, SynapticDelays, checked_delay
 from snn_neuromod.layers.parameters import positive_integer
@@ -154,7 +154,7 @@ class Recurrent(nn.Module):
 
     def initial_state(self, x: Tensor) -> RecurrentState:
         """State before the first step for the input of one step, (batch, in_features)."""
-        current = functional.linear(x, self.w_in)
+        current = spike_linear(x, self.w_in)
         neuron = self.neuron.initial_state(current)
         spikes = torch.zeros_like(neuron[0])
         more = self.delays.steps[-1] - 1
@@ -172,7 +172,7 @@ class Recurrent(nn.Module):
         """Run the layer over a sequence.
 
         Args:
-            x: Input, time first, (T, batch, in_features).
+            x: Input, time first, (T, batch, in_features): floating point, or spikes as bytes as of `SpikeLinear`.
             state: State after an earlier sequence; None: at rest.
             modulation: Replaces the modulation of an mSRC or BSRC step by step; broadcastable to (T, batch, N).
 
@@ -183,11 +183,11 @@ class Recurrent(nn.Module):
         Raises:
             ValueError: If `x` has no time axis, no steps or another number of features, or `state` or `modulation` does
                 not fit it.
-            TypeError: If `x` is not of a floating-point type, or `modulation` is given to a neuron that has none.
+            TypeError: If `x` is neither floating point nor bytes, or `modulation` is given to a neuron that has none.
         """
-        if not x.is_floating_point():
+        if not x.is_floating_point() and x.dtype not in SPIKE_DTYPES:
             raise TypeError(
-                f"Recurrent: x must be a floating-point tensor, got {x.dtype}; convert spikes with .float()"
+                f"Recurrent: x must be floating point, or spikes as uint8 or bool, got {x.dtype}; convert with .float()"
             )
         if x.ndim < 2 or x.shape[-1] != self.in_features or x.shape[0] == 0:
             raise ValueError(
@@ -195,7 +195,7 @@ class Recurrent(nn.Module):
                 f"got {tuple(x.shape)}"
             )
         w_in, w_rec = self.weights()
-        current = functional.linear(x, w_in)
+        current = spike_linear(x, w_in)
         state = self.initial_state(x[0]) if state is None else RecurrentState(*state)
         return self.run(
             current, state, w_rec, through_time=self.learning_rule == "bptt", modulation=modulation

@@ -404,7 +404,8 @@ def test_wrong_shapes(shape: tuple[int, ...]) -> None:
 
 def test_integers_are_no_input() -> None:
     with pytest.raises(
-        TypeError, match=r"Recurrent: x must be a floating-point tensor, got torch.int64"
+        TypeError,
+        match=r"Recurrent: x must be floating point, or spikes as uint8 or bool, got torch.int64",
     ):
         nm.Recurrent(nm.ALIF(3), 4)(torch.zeros(5, 2, 4, dtype=torch.int64))
 

@@ -83,6 +83,8 @@ INLINE float exp_float(float x) {
 
 INLINE double exp_double(double x) { return exp(x); }
 
+#include "bytes.h"
+
 #define REAL float
 #define CLONES CLONES_OF("arch=x86-64-v4", "arch=x86-64-v3")
 #define NAME(f) f##_float
@@ -91,6 +93,7 @@ INLINE double exp_double(double x) { return exp(x); }
 #include "alif.h"
 #include "izhikevich.h"
 #include "leaky_integrator.h"
+#include "spikes.h"
 #undef REAL
 #undef NAME
 #undef CLONES
@@ -102,6 +105,7 @@ INLINE double exp_double(double x) { return exp(x); }
 #include "alif.h"
 #include "izhikevich.h"
 #include "leaky_integrator.h"
+#include "spikes.h"
 
 /* Says which sources this library was built from. */
 uint32_t snn_source(void) { return SNN_SOURCE; }
