@@ -10,7 +10,7 @@ from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy
 
-from lightning_modules.losses import CrossEntropy, FiringRate, spike_counts
+from lightning_modules.losses import CrossEntropy, FiringRate, final_labels, spike_counts
 from lightning_modules.networks import FeedForward, NetworkOutput, is_graded
 from lightning_modules.optimisation import Interval, Scheduler, optimisation
 
@@ -33,6 +33,8 @@ class Prediction(NamedTuple):
 
 class SpikeClassification(pl.LightningModule):
     """Train a network to classify spike trains.
+
+    A label is the class of a whole sample, or there is one for every step, of which the last is tested.
 
     Logs `<stage>/loss`, `<stage>/accuracy` and `<stage>/spikes/<k>`, the spikes per neuron and sample of layer k, for
     the stages train, val and test. Gradients come from `loss.backward()` alone, so clipping, accumulation, mixed
@@ -107,7 +109,7 @@ class SpikeClassification(pl.LightningModule):
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Prediction:
         spikes, labels = batch
         scores = self.loss.scores(self(spikes).outputs)
-        return Prediction(scores.argmax(dim=1), scores, labels)
+        return Prediction(scores.argmax(dim=1), scores, final_labels(labels))
 
     def _step(self, batch: tuple[Tensor, Tensor], stage: str) -> Tensor:
         x, labels = batch
@@ -116,9 +118,10 @@ class SpikeClassification(pl.LightningModule):
         if self.firing_rate.weight:
             loss = loss + self.firing_rate(spikes, layers=list(self.network.layers))
         accuracy = getattr(self, f"{stage}_accuracy")
-        accuracy(self.loss.scores(outputs.detach()), labels)
+        final = final_labels(labels)
+        accuracy(self.loss.scores(outputs.detach()), final)
         options: dict[str, Any] = {
-            "on_step": False, "on_epoch": True, "batch_size": len(labels), "sync_dist": True,
+            "on_step": False, "on_epoch": True, "batch_size": len(final), "sync_dist": True,
         }  # fmt: skip
         self.log(f"{stage}/loss", loss, prog_bar=True, **options)
         self.log(f"{stage}/accuracy", accuracy, prog_bar=True, **options)

@@ -10,7 +10,15 @@ from torch.nn import functional
 
 from lightning_modules.regularisation import L2, FiringRate, mean_rates
 
-__all__ = ["L2", "CrossEntropy", "Decision", "FiringRate", "mean_rates", "spike_counts"]
+__all__ = [
+    "L2",
+    "CrossEntropy",
+    "Decision",
+    "FiringRate",
+    "final_labels",
+    "mean_rates",
+    "spike_counts",
+]
 
 Decision = Literal["last", "mean", "max"]
 
@@ -67,11 +75,14 @@ class CrossEntropy:
 
         Args:
             outputs: (T, batch, class).
-            labels: int64, (batch,).
+            labels: int64, (batch,), or (T, batch) with a label for every step and -100 where none counts; the loss is
+                then the average over the steps that count.
 
         Returns:
             A scalar.
         """
+        if labels.ndim == 2:
+            return self._cross_entropy(outputs.flatten(0, 1), labels.flatten())
         if self.every_step:
             steps = outputs.shape[0]
             return self._cross_entropy(outputs.flatten(0, 1), labels.repeat(steps))
@@ -81,6 +92,11 @@ class CrossEntropy:
         return functional.cross_entropy(
             self.scale * scores, labels, label_smoothing=self.label_smoothing
         )
+
+
+def final_labels(labels: Tensor) -> Tensor:
+    """Labels at the end of samples, (batch,), from labels (batch,) or (T, batch)."""
+    return labels[-1] if labels.ndim == 2 else labels
 
 
 def spike_counts(spikes: Tensor, *, graded: bool) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -110,10 +110,13 @@ class SpikingLinear(nn.Module):
 
     def forward(self, x: Tensor, state: object = None) -> tuple[Tensor, object]:
         """Run over a sequence x (T, batch, in_features); returns spikes (T, batch, neuron) and the state."""
-        weight = self.weight if self.input_gain == 1 else self.input_gain * self.weight
-        current = spike_linear(x, weight, self.bias)
-        out: tuple[Tensor, object] = self.neuron(current, state)
+        out: tuple[Tensor, object] = self.neuron(self.current(x), state)
         return out
+
+    def current(self, x: Tensor) -> Tensor:
+        """Input of the neurons, (T, batch, neuron), from x (T, batch, in_features)."""
+        weight = self.weight if self.input_gain == 1 else self.input_gain * self.weight
+        return spike_linear(x, weight, self.bias)
 
     def extra_repr(self) -> str:
         return f"in_features={self.weight.shape[1]}, input_gain={self.input_gain:g}"
@@ -232,14 +235,29 @@ class FeedForward(nn.Module):
             )
         mixed = torch.is_autocast_enabled(x.device.type) and x.is_floating_point()
         keep = mixed or x.dtype in SPIKE_DTYPES  # as the first layer takes it
-        spikes = x if keep else x.to(next(self.parameters()).dtype)
-        record = []
-        for layer in self.layers:
-            spikes, _ = layer(spikes)
+        x = x if keep else x.to(next(self.parameters()).dtype)
+        spikes, record = x, []
+        for k in range(len(self.layers)):
+            spikes, _ = self.run_layer(k, spikes, x)
             record.append(spikes)
         exact = spikes.to(torch.promote_types(spikes.dtype, torch.float32))
         outputs, _ = self.readout(exact)
         return NetworkOutput(outputs, record)
+
+    def run_layer(self, k: int, spikes: Tensor, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Run one layer over a sequence.
+
+        Args:
+            k: Which layer, 0 for the first.
+            spikes: Its input, (T, batch, in_features): the spikes of the layer before, or `x`.
+            x: The network's input, (T, batch, sizes[0]), of the network's type.
+            state: State of the layer after an earlier sequence; None: at rest.
+
+        Returns:
+            spikes: (T, batch, neuron).
+            state: State after the last step.
+        """
+        return self.layers[k](spikes, state)  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def membranes(self, x: Tensor) -> list[Tensor]:
@@ -251,12 +269,12 @@ class FeedForward(nn.Module):
         Returns:
             h (SRC family) or v of each layer, (T, batch, neuron).
         """
-        spikes = x.to(next(self.parameters()).dtype)
-        traces = []
-        for layer in self.layers:
+        x = x.to(next(self.parameters()).dtype)
+        spikes, traces = x, []
+        for k, layer in enumerate(self.layers):
             state, spiked, membrane = None, [], []
-            for now in spikes.split(1):
-                out, state = layer(now, state)
+            for now, given in zip(spikes.split(1), x.split(1), strict=True):
+                out, state = self.run_layer(k, now, given, state)
                 cell = state.neuron if isinstance(layer, Recurrent) else state
                 spiked.append(out)
                 membrane.append(cell.h if hasattr(cell, "h") else cell.v)

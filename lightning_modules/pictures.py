@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.framewise.pictures import draw_confusion, draw_sentence
-from lightning_modules.losses import spike_counts
+from lightning_modules.losses import final_labels, spike_counts
 from lightning_modules.networks import FeedForward, is_graded, modulations
 from snn_neuromod.layers import Layer
 
@@ -212,7 +212,7 @@ def _sample(trainer: pl.Trainer, module: pl.LightningModule, index: int) -> tupl
     index = min(index, batch[0].shape[1] - 1)
     if isinstance(module.network, FeedForward):
         spikes, labels = batch
-        return spikes[:, index : index + 1].to(module.device), int(labels[index])
+        return spikes[:, index : index + 1].to(module.device), int(final_labels(labels)[index])
     length = int(batch.lengths[index])
     features = batch.features[:length, index : index + 1].to(module.device)
     return features, batch.labels[:length, index]

