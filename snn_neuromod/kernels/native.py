@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from snn_neuromod.kernels import native_src
 from snn_neuromod.kernels.library import call, load
 from snn_neuromod.kernels.native_neurons import NEURONS, Kernel, name_of
 from snn_neuromod.kernels.neurons import Neuron
@@ -157,6 +158,8 @@ def forward(
     Returns:
         State after the last step.
     """
+    if neuron.src_family:
+        return native_src.forward(neuron, current, params, state, spikes, tracks)
     prepared = _prepare(neuron, current, params, state, recurrent)
     fields = neuron.module.State._fields
     if prepared.kernel.name == "leaky":
@@ -196,6 +199,10 @@ def backward(
     needed: list[bool],
 ) -> list[Tensor]:
     """Gradients of a sequence; arguments and results are those of the backward operator."""
+    if neuron.src_family:
+        return native_src.backward(
+            neuron, grad_spikes, grad_state, current, params, state, tracks, needed
+        )
     prepared = _prepare(neuron, current, params, state, recurrent)
     fields = neuron.module.State._fields
     carry = {

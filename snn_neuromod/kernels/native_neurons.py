@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from snn_neuromod.kernels import native_src
 from snn_neuromod.kernels.library import Structure, load, structure
 from snn_neuromod.kernels.neurons import Neuron
 
@@ -27,6 +28,7 @@ class Kernel(NamedTuple):
         learned: The parameters whose gradient they know.
         recurrent: Whether they know recurrent weights.
         every: The states that the forward pass keeps for the backward pass, and every how many steps.
+        per_step: The parameters that may be given per step.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Kernel(NamedTuple):
     learned: set[str]
     recurrent: bool
     every: dict[str, int]
+    per_step: frozenset[str] = frozenset()
 
 
 _ALIF = structure(
@@ -53,7 +56,24 @@ _LEAKY = structure(_SIZES, "", "kappa share current first output grad_output gra
 _ALIF_PARAMS = {"alpha", "rho", "beta", "v_th"}
 _ALIF_OPTIONS = {"psi", "refractory", "detach_reset"}
 _ALIF_EVERY = {"v": 1, "a": MARK, "held": MARK}
+
+
+def _src(states: str) -> Kernel:
+    return Kernel(
+        "src",
+        native_src.ARGUMENTS,
+        {"straight_through", "detach_recurrence"},
+        set(native_src.PARAMS),
+        False,
+        dict.fromkeys(states.split(), MARK),
+        frozenset({"h_s0"}),
+    )
+
+
 NEURONS = {
+    "src": _src("i h h_s"),
+    "msrc": _src("i h h_s"),
+    "bsrc": _src("i h h_s h_u"),
     "alif": Kernel("alif", _ALIF, _ALIF_OPTIONS | {"reset"}, _ALIF_PARAMS, True, _ALIF_EVERY),
     "stdp_alif": Kernel("alif", _ALIF, _ALIF_OPTIONS, _ALIF_PARAMS, True, _ALIF_EVERY),
     "izhikevich": Kernel(
@@ -96,11 +116,12 @@ def unable(
         return f"the kernel of {name} does not know recurrent weights"
     if recurrent and delays != [1]:
         return "the kernels do not know delays of more than one step"
-    if any(p.ndim >= current.ndim for p in params):
-        return "the kernels do not know parameters per step"
+    fields = neuron.module.Params._fields
+    per_step = {f for f, p in zip(fields, params, strict=True) if p.ndim >= current.ndim}
+    if per_step - kernel.per_step:
+        return f"the kernel of {name} does not know {', '.join(sorted(per_step - kernel.per_step))} per step"
     if recurrent and any(p.ndim > 1 for p in params):
         return "the kernels with recurrent weights do not know parameters per sample"
-    fields = neuron.module.Params._fields
     learned = {field for field, need in zip(fields, needed, strict=True) if need}
     if learned - kernel.learned:
         return f"the kernel of {name} gives no gradient of {', '.join(sorted(learned - kernel.learned))}"

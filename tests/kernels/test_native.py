@@ -13,7 +13,7 @@ import snn_neuromod as nm
 from snn_neuromod import dynamics, surrogate
 from snn_neuromod.kernels import library, native, native_neurons, sequence
 from snn_neuromod.kernels.neurons import decode
-from tests.kernels.reference import Case, assert_equal_gradients, make_case
+from tests.kernels.reference import SRC_FAMILY, Case, assert_equal_gradients, make_case
 
 AVAILABLE, STATUS = library.load()
 pytestmark = pytest.mark.skipif(AVAILABLE is None, reason=f"C kernels: {STATUS}")
@@ -26,11 +26,23 @@ NEURONS: dict[str, dict[str, Any]] = {
     "stdp_alif": STDP,
     "izhikevich": IZHIKEVICH,
     "leaky_integrator": {"normalise": True},
+    "src": {"straight_through": False, "detach_recurrence": False},
+    "msrc": {"straight_through": False, "detach_recurrence": False},
+    "bsrc": {"straight_through": False, "detach_recurrence": False},
 }
 PATHS = {"feedforward": (False, True), "recurrent": (True, True), "e-prop": (True, False)}
 every_neuron = pytest.mark.parametrize("neuron", NEURONS)
 every_spiking_neuron = pytest.mark.parametrize("neuron", ["alif", "stdp_alif", "izhikevich"])
 every_path = pytest.mark.parametrize("path", PATHS)
+every_neuron_and_path = pytest.mark.parametrize(
+    ("neuron", "path"),
+    [
+        (neuron, path)
+        for neuron in NEURONS
+        for path in PATHS
+        if path == "feedforward" or native_neurons.NEURONS[neuron].recurrent
+    ],
+)
 
 
 @pytest.fixture(autouse=True)
@@ -84,18 +96,14 @@ def assert_equal_to_eager(case: Case, tolerance: float = 1e-10) -> None:
     assert grads["current"].abs().max() > 0
 
 
-@every_neuron
+@every_neuron_and_path
 @pytest.mark.parametrize("num", [1, 63, 257])
 @pytest.mark.parametrize("num_steps", [1, 100])
 @pytest.mark.parametrize("batch", [1, 5])
-@every_path
 def test_equal_to_eager(neuron: str, num: int, num_steps: int, batch: int, path: str) -> None:
-    if neuron == "leaky_integrator" and path != "feedforward":
-        pytest.skip("has no recurrent weights")
-    # Long runs of the Izhikevich neuron amplify rounding until a spike moves.
-    num_steps = (
-        min(num_steps, 30) if neuron == "izhikevich" and path != "feedforward" else num_steps
-    )
+    # Long runs amplify rounding: in Izhikevich neurons until a spike moves, in the ill-conditioned SRC family always.
+    if neuron in SRC_FAMILY or (neuron == "izhikevich" and path != "feedforward"):
+        num_steps = min(num_steps, 30)
     case = live_case(neuron, path, shape=(num_steps, batch, num))
     if num * batch < 60 or num_steps == 1:  # too few for a live network
         eager, eager_grads = all_gradients(case, "eager")
@@ -106,7 +114,7 @@ def test_equal_to_eager(neuron: str, num: int, num_steps: int, batch: int, path:
         ]:
             torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-10)
     else:
-        assert_equal_to_eager(case)
+        assert_equal_to_eager(case, 1e-7 if neuron in SRC_FAMILY else 1e-10)
 
 
 @pytest.mark.parametrize(
@@ -200,10 +208,8 @@ def test_segmented_run_equals_full_run(neuron: str, path: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(last, state, strict=True))
 
 
-@every_neuron
-@every_path
+@every_neuron_and_path
 def test_threads_change_nothing(neuron: str, path: str) -> None:
-    path = "feedforward" if neuron == "leaky_integrator" else path
     case = live_case(neuron, path, shape=(30, 13, 70), dtype=torch.float32)
     results = []
     before = torch.get_num_threads()
@@ -220,11 +226,9 @@ def test_threads_change_nothing(neuron: str, path: str) -> None:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
-@every_neuron
-@every_path
+@every_neuron_and_path
 def test_every_number_is_written(neuron: str, path: str) -> None:
     """Fresh memory is filled with NaN."""
-    path = "feedforward" if neuron == "leaky_integrator" else path
     case = live_case(neuron, path, shape=(20, 5, 63))
     expected, expected_grads = all_gradients(case, "c")
     torch.use_deterministic_algorithms(True)  # which fills what torch.empty gives
@@ -304,16 +308,15 @@ def test_gradient_of_the_weights_at_every_rate() -> None:
 @pytest.mark.parametrize(
     ("neuron", "change", "reason"),
     [
-        ("src", {}, "no kernel of src"),
+        ("src", {"recurrent": True}, "recurrent weights"),
         ("alif", {"dtype": torch.bfloat16}, "float32 or float64"),
         ("alif", {"beta": torch.rand(20, 3, 4)}, "per step"),
         ("izhikevich", {}, "no gradient of"),
     ],
-    ids=["neuron", "dtype", "per step", "learned"],
+    ids=["recurrent", "dtype", "per step", "learned"],
 )
 def test_asked_for_by_name_and_unable(neuron: str, change: dict[str, Any], reason: str) -> None:
-    options = NEURONS.get(neuron, {"straight_through": True, "detach_recurrence": True})
-    case = make_case(neuron, options, **change)
+    case = make_case(neuron, NEURONS[neuron], **change)
     with pytest.raises(RuntimeError, match=f"'c' was asked for by name.*{reason}"):
         case.operator()
     with nm.kernels.use("auto"):
@@ -350,7 +353,14 @@ def test_the_backward_pass_follows_its_forward_pass(neuron: str) -> None:
 
 @pytest.mark.parametrize(
     ("neuron", "sizes"),
-    [("alif", [34, 3]), ("stdp_alif", [34, 3, 3]), ("izhikevich", [34]), ("leaky_integrator", [])],
+    [
+        ("alif", [34, 3]),
+        ("stdp_alif", [34, 3, 3]),
+        ("izhikevich", [34]),
+        ("leaky_integrator", []),
+        ("src", [3, 3, 3]),
+        ("bsrc", [3, 3, 3, 3]),
+    ],
 )
 def test_what_is_kept_for_the_backward_pass(neuron: str, sizes: list[int]) -> None:
     case = live_case(neuron, shape=(33, 2, 5))
@@ -365,10 +375,8 @@ def test_what_is_kept_for_the_backward_pass(neuron: str, sizes: list[int]) -> No
     assert all(torch.equal(a, b) for a, b in zip(bare, out, strict=False))
 
 
-@every_neuron
-@every_path
+@every_neuron_and_path
 def test_opcheck(neuron: str, path: str) -> None:
-    path = "feedforward" if neuron == "leaky_integrator" else path
     case = live_case(neuron, path, shape=(18, 2, 4))
     encoded = sequence.encode(neuron, **case.options)
     weights = [] if case.w_rec is None else [case.spikes[None].detach(), case.w_rec]

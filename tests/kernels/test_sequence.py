@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from snn_neuromod import dynamics, surrogate
-from snn_neuromod.kernels import sequence
+from snn_neuromod.kernels import backends, sequence
 from snn_neuromod.kernels.delays import grouped
 from tests.kernels.reference import Case, assert_equal_gradients, gradients, make_case
 
@@ -129,7 +129,7 @@ def test_detached_src_keeps_two_tracks() -> None:
     """The slow variable and the synapse are not read when only input and bias learn."""
     case = case_of("src")
     needed = [name == "b" for name in case.module.Params._fields]
-    with torch.no_grad():
+    with torch.no_grad(), backends.use("eager"):
         out = torch.ops.snn_neuromod.sequence(
             sequence.encode("src", **case.options),
             case.current,

@@ -25,7 +25,21 @@
 #define BLOCK 4    /* rows that share one pass over the weights */
 #define MARK 16    /* steps between two states that are stored, where the others are cheap to find again */
 
+#define SRC_BLOCK 256    /* neurons of a task of the SRC family */
+#define SRC_SMALL 32768 /* neurons times steps below which one thread is fastest */
+
+/* Adds and multiplies in one instruction where there is one: where rounding need not be that of the eager form. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define FUSED __attribute__((optimize("fp-contract=fast")))
+#else
+#define FUSED
+#endif
+
 enum { TRIANGULAR, EXPONENTIAL, BOXCAR, FAST_SIGMOID, GAUSSIAN, ARCTAN };
+enum { SRC, MSRC, BSRC };
+enum { I, H, H_S, H_U, SRC_STATES };
+enum { ALPHA, RHO, R, R_S, Z, Z_HYP, Z_DEP, B, H_S0, R_U, Z_U, H_U0, SRC_PARAMS };
+enum { GAIN = SRC_PARAMS, OPEN, INVERSE_RHO, D_Z, SRC_ROWS };
 
 /* Part of the neurons: rows row0 to row1, of each the neurons col0 to col1. */
 typedef struct {
@@ -84,6 +98,7 @@ INLINE float exp_float(float x) {
 INLINE double exp_double(double x) { return exp(x); }
 
 #include "bytes.h"
+#include "tanh.h"
 
 #define REAL float
 #define CLONES CLONES_OF("arch=x86-64-v4", "arch=x86-64-v3")
@@ -94,6 +109,7 @@ INLINE double exp_double(double x) { return exp(x); }
 #include "izhikevich.h"
 #include "leaky_integrator.h"
 #include "spikes.h"
+#include "src.h"
 #undef REAL
 #undef NAME
 #undef CLONES
@@ -106,6 +122,7 @@ INLINE double exp_double(double x) { return exp(x); }
 #include "izhikevich.h"
 #include "leaky_integrator.h"
 #include "spikes.h"
+#include "src.h"
 
 /* Says which sources this library was built from. */
 uint32_t snn_source(void) { return SNN_SOURCE; }
