@@ -32,9 +32,9 @@ from snn_neuromod.analysis.neuron import neuron as as_neuron
 from snn_neuromod.analysis.step_map import CURRENT, Array, StepMap, slopes, step_map
 
 MARKERS = {
-    "saddle-node": ("o", palette.VERMILION),
-    "Neimark-Sacker": ("s", palette.BLUE),
-    "period-doubling": ("^", palette.GREEN),
+    "saddle-node": ("o", palette.BLACK),
+    "Neimark-Sacker": ("s", "white"),
+    "period-doubling": ("^", palette.GREY),
 }
 _LONGEST = 20_000
 """Points of a branch after which it is given up."""
@@ -116,7 +116,8 @@ def bifurcation(
         parameter: "current", or a parameter of the neuron.
         current: Constant input where a parameter is varied.
         frozen: State variables that are held, with their values, as a slow one may be.
-        arclength: Longest step along a branch, > 0, with the span and each variable's |rest| (at least 1) as units.
+        arclength: Longest step along a branch, > 0, in units of the span and of each variable's size at rest (at
+            least 1).
         **parameters: Parameters of the neuron, numbers.
 
     Returns:
@@ -190,7 +191,10 @@ def plot_bifurcation(diagram: Bifurcation, ax: Any, *, colour: str = palette.BLA
         label = None if point.kind in named else point.kind
         named.add(point.kind)
         y0 = point.states[diagram.membrane]
-        ax.plot(point.value, y0, marker, color=shade, markersize=5, label=label, zorder=5)
+        ax.plot(
+            point.value, y0, marker, color=palette.BLACK, markerfacecolor=shade, markersize=6,
+            label=label, linestyle="none", zorder=5,
+        )  # fmt: skip
     ax.set_xlabel(diagram.parameter, fontsize=8)
     ax.set_ylabel(f"membrane {diagram.membrane} of the fixed points", fontsize=8)
 

@@ -56,7 +56,7 @@ def fixed_points(
         current: Constant input.
         frozen: State variables that are held, with their values, as a slow one may be.
         resolution: Number of values of the membrane that are scanned, >= 3; half of them lie within the distance
-            max(1, |rest|) of rest or a little more.
+            max(1, `abs(rest)`) of rest or a little more.
         **parameters: Parameters of the neuron, numbers.
 
     Returns:

@@ -141,7 +141,7 @@ def phase_portrait(
 
 
 def plot_phase_portrait(
-    portrait: PhasePortrait, ax: Any, *, colour: str = palette.VERMILION, arrows: bool = True
+    portrait: PhasePortrait, ax: Any, *, colour: str = palette.SKY, arrows: bool = True
 ) -> None:
     """Draw a portrait: arrows of equal length, nullclines, trajectory, fixed points.
 
@@ -160,17 +160,18 @@ def plot_phase_portrait(
         length = np.hypot(u, v)
         length[length == 0] = 1.0
         ax.quiver(
-            portrait.x, portrait.y, u / length, v / length, color=palette.GREY, alpha=0.6,
+            portrait.x, portrait.y, u / length, v / length, color=palette.GREY, alpha=0.5,
             angles="uv", scale=1.2 * len(portrait.x), width=0.004, zorder=1,
         )  # fmt: skip
-    for lines, shade, name, style in (
-        (portrait.x_nullcline, palette.BLUE, x, "-"),
-        (portrait.y_nullcline, palette.ORANGE, y, "-"),
+    for lines, shade, name in (
+        (portrait.x_nullcline, palette.BLACK, x),
+        (portrait.y_nullcline, palette.GREY, y),
     ):
-        ax.add_collection(
-            LineCollection(list(lines), colors=shade, linestyles=style, linewidths=1.5, zorder=3)
+        segments = LineCollection(
+            list(lines), colors=shade, linewidths=1.3, capstyle="round", zorder=3
         )
-        ax.plot([], [], style, color=shade, linewidth=1.5, label=f"{name}-nullcline")
+        ax.add_collection(segments)
+        ax.plot([], [], color=shade, linewidth=1.3, label=f"{name}-nullcline")
     run = [
         np.append(portrait.start[k], portrait.trajectory.states[name])
         for k, name in enumerate((x, y))
@@ -238,7 +239,8 @@ def _zeros(x: Array, y: Array, f: Any) -> Array:
             edges[key] = len(points)
             points.append(point)
     segments = []
-    for i, j in np.argwhere(np.ones(np.array(x.shape) - 1, dtype=bool)).tolist():
+    corners = np.stack([above[:-1, :-1], above[1:, :-1], above[:-1, 1:], above[1:, 1:]])
+    for i, j in np.argwhere(corners.any(0) & ~corners.all(0)).tolist():
         around = [(0, i, j), (1, i, j), (0, i, j + 1), (1, i + 1, j)]
         met = [points[edges[edge]] for edge in around if edge in edges]
         segments += [met[k : k + 2] for k in range(0, len(met) - 1, 2)]

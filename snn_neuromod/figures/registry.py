@@ -24,6 +24,16 @@ class Options(NamedTuple):
 # and gives a matplotlib figure. The module is imported when the figure is asked for.
 _MODULES = {
     "eprop_traces": "eprop_traces",
+    "src_portraits": "portraits",
+    "src_against_msrc": "src_against_msrc",
+    "type_2_portraits": "portraits",
+    "type_1_portraits": "portraits",
+    "type_2_star_portraits": "portraits",
+    "bifurcation_diagram": "bifurcation_diagram",
+    "alif_neuron": "eprop_neurons",
+    "stdp_alif_neuron": "eprop_neurons",
+    "izhikevich_neuron": "eprop_neurons",
+    "fixed_izhikevich_neuron": "eprop_neurons",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -118,11 +119,16 @@ def save(figure: Any, folder: Path, name: str) -> list[Path]:
     Returns:
         The files.
     """
+    from PIL import Image  # comes with matplotlib
+
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}.{kind}" for kind in ("png", "svg")]
-    for path in paths:
-        figure.savefig(path, dpi=DPI)
-    return paths
+    png, svg = (folder / f"{name}.{kind}" for kind in ("png", "svg"))
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=DPI, format="png")
+    with Image.open(drawn) as image:  # 256 colours make the file about a third
+        image.convert("RGB").quantize(256).save(png, optimize=True)
+    figure.savefig(svg)
+    return [png, svg]
 
 
 def _plain(ax: Any) -> None:

@@ -1,0 +1,120 @@
+"""Figures of single neurons show the facts that they speak of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from snn_neuromod.figures import Options, bifurcation_diagram, eprop_neurons, portraits, style
+from snn_neuromod.figures import src_against_msrc as against
+from snn_neuromod.layers import ALIF, STDPALIF, Izhikevich
+
+pytest.importorskip("matplotlib")
+
+
+def titles(figure: Any) -> list[str]:
+    return [ax.get_title().replace("\n", " ") for ax in figure.axes if ax.get_title()]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "src_portraits",
+            [
+                "I = 0, from rest: silent",
+                "I = 0.85, from rest: 1 spike, then silent",
+                "I = 3, from rest: first spike at step 0",
+            ],
+        ),
+        ("type_2_portraits", ["silent", "first spike", "first spike"]),
+        ("type_1_portraits", ["silent", "silent", "first spike"]),
+        (
+            "type_2_star_portraits",
+            [
+                "silent",
+                "silent",
+                "I = 3.6, from rest: first spike at step 24",
+                "I = 2.5, after firing: fires on",
+            ],
+        ),
+    ],
+)
+def test_portraits_at_the_currents_of_the_summary(name: str, said: list[str]) -> None:
+    figure = getattr(portraits, name)(Options())
+    found = titles(figure)
+    assert len(found) == len(said)
+    assert all(part in title for part, title in zip(said, found, strict=True))
+    assert all(ax.get_xlabel() for ax in figure.axes)
+    assert "(steps)" in figure.axes[-1].get_xlabel()
+
+
+def test_hysteresis_is_shown_with_the_run_from_rest() -> None:
+    last = portraits.msrc_panels(0.5)[-1]
+    assert last.rest is not None
+    assert not last.rest.spikes.any()
+    assert last.portrait.trajectory.spikes.sum() > 5
+    assert last.portrait.fixed_points.kinds == ("stable node", "saddle", "unstable node")
+
+
+def test_each_type_has_its_colour() -> None:
+    assert len(set(style.TYPES.values())) == len(style.TYPES) == 6
+    drawn = {
+        style.colour_of(h_s0): figure.axes[-1].lines[-1].get_color()
+        for h_s0, figure in (
+            (1.5, portraits.type_2_portraits(Options())),
+            (0.9, portraits.type_1_portraits(Options())),
+            (0.5, portraits.type_2_star_portraits(Options())),
+        )
+    }
+    assert all(wanted == used for wanted, used in drawn.items())
+    assert len(drawn) == 3
+
+
+def test_feedback_of_the_two_cells() -> None:
+    found = against.compute()
+    np.testing.assert_allclose(found.straight, -7 * found.h_s - 6)
+    np.testing.assert_allclose(found.parabolas[0.5], -7 * (found.h_s + 0.5) ** 2)
+    assert all(portrait.trajectory.spikes[100:].any() for portrait in found.portraits)
+    assert all(ax.get_xlabel() for ax in against.draw(found).axes)
+
+
+def test_bifurcation_diagram_agrees_with_the_sweeps() -> None:
+    """Firing begins at rest's end in types 2 and 1; in type 2* it is there from 2.26 on, below 3.39."""
+    found = bifurcation_diagram.compute()
+    assert [{p.kind for p in found.diagrams[h].points} for h in (1.5, 0.9, 0.5)] == [
+        {"Neimark-Sacker"},
+        {"Neimark-Sacker"},
+        {"saddle-node"},
+    ]
+    for h_s0, onset, down in ((1.5, 4.92, 4.92), (0.9, 2.16, 2.16), (0.5, 3.40, 2.26)):
+        firing = found.firing[h_s0]
+        step = firing.currents[1] - firing.currents[0]
+        assert abs(firing.currents[firing.from_rest].min() - onset) < step + 0.02
+        assert abs(firing.currents[np.isfinite(firing.high)].min() - down) < step + 0.02
+    assert np.nanmin(found.firing[0.5].high) > 0.5
+
+
+@pytest.mark.parametrize("neuron", [ALIF(1, beta=0.184), STDPALIF(1, beta=0.184, refractory=4)])
+def test_alif_neurons_adapt(neuron: Any) -> None:
+    found = eprop_neurons.compute(neuron, 0.12)
+    fired = np.flatnonzero(found.spikes)
+    assert len(fired) > 5
+    assert np.all(np.diff(np.diff(fired)) >= 0)
+    assert found.threshold[fired[-1]] > found.threshold[0] + 0.5
+    assert (found.psi[fired + 1] < 0).all() == isinstance(neuron, STDPALIF)
+
+
+def test_izhikevich_before_and_after_it_was_fixed() -> None:
+    before = eprop_neurons.compute(Izhikevich(1, detach_reset=True), 10.0)
+    after = eprop_neurons.compute(Izhikevich(1, detach_reset=True, clip_jacobian=1.0), 10.0)
+    np.testing.assert_array_equal(before.v, after.v)
+    assert before.spikes.sum() > 5
+    assert np.abs(before.eps).max() > 1e4
+    assert 1 < np.abs(after.eps).max() < 10
+    # e = psi eps_v, the papers' form
+    np.testing.assert_allclose(after.e, after.psi * after.eps, atol=1e-12)
+    drawn = eprop_neurons.izhikevich_neuron(Options()).axes[-1].lines[0].get_ydata()
+    assert not drawn.any()
