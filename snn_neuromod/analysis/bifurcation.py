@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from snn_neuromod import _palette as palette
 from snn_neuromod.analysis.fixed_points import solve, spectrum
-from snn_neuromod.analysis.neuron import neuron as as_neuron
+from snn_neuromod.analysis.neuron import neuron
 from snn_neuromod.analysis.step_map import CURRENT, Array, StepMap, slopes, step_map
 
 MARKERS = {
@@ -97,7 +97,7 @@ class Bifurcation(NamedTuple):
 
 
 def bifurcation(
-    neuron: Any,
+    source: Any,
     span: tuple[float, float],
     *,
     parameter: str = CURRENT,
@@ -111,7 +111,7 @@ def bifurcation(
     Every branch that reaches an end of the span is followed; one that closes upon itself inside it is not seen.
 
     Args:
-        neuron: What `neuron` takes: a dynamics module, a layer, a neuron of your own.
+        source: The neuron, see `neuron`: a dynamics module, a layer, a neuron of your own.
         span: Lowest and highest value of the parameter.
         parameter: "current", or a parameter of the neuron.
         current: Constant input where a parameter is varied.
@@ -137,7 +137,7 @@ def bifurcation(
         raise ValueError(f"bifurcation: span must be two finite numbers, low < high, got {span}")
     if not 0 < arclength < 1:
         raise ValueError(f"bifurcation: arclength must be in (0, 1), got {arclength}")
-    found = as_neuron(neuron, **parameters)
+    found = neuron(source, **parameters)
     if found.membrane in (frozen or {}):
         raise ValueError(
             f"bifurcation: frozen must leave the membrane {found.membrane!r} free, got {frozen}"

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snn_neuromod import _palette as palette
-from snn_neuromod.analysis.neuron import neuron as as_neuron
+from snn_neuromod.analysis.neuron import neuron
 from snn_neuromod.analysis.step_map import Array, StepMap, jacobian, newton, step_map
 
 
@@ -42,7 +42,7 @@ class FixedPoints(NamedTuple):
 
 
 def fixed_points(
-    neuron: Any,
+    source: Any,
     current: float,
     *,
     frozen: Mapping[str, float] | None = None,
@@ -52,7 +52,7 @@ def fixed_points(
     """Find all fixed points.
 
     Args:
-        neuron: What `neuron` takes: a dynamics module, a layer, a neuron of your own.
+        source: The neuron, see `neuron`: a dynamics module, a layer, a neuron of your own.
         current: Constant input.
         frozen: State variables that are held, with their values, as a slow one may be.
         resolution: Number of values of the membrane that are scanned, >= 3; half of them lie within the distance
@@ -73,7 +73,7 @@ def fixed_points(
     """
     if not resolution >= 3:
         raise ValueError(f"fixed_points: resolution must be >= 3, got {resolution}")
-    found = as_neuron(neuron, **parameters)
+    found = neuron(source, **parameters)
     if found.membrane in (frozen or {}):
         raise ValueError(
             f"fixed_points: frozen must leave the membrane {found.membrane!r} free, got {frozen}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from snn_neuromod import _palette as palette
 from snn_neuromod.analysis.fixed_points import FixedPoints, fixed_points, plot_fixed_points
-from snn_neuromod.analysis.neuron import neuron as as_neuron
+from snn_neuromod.analysis.neuron import neuron
 from snn_neuromod.analysis.step_map import Array, StepMap, jacobian, step_map
 from snn_neuromod.analysis.trace import VoltageTrace, voltage_trace
 
@@ -48,7 +48,7 @@ class PhasePortrait(NamedTuple):
 
 
 def phase_portrait(
-    neuron: Any,
+    source: Any,
     current: float,
     *,
     x_range: tuple[float, float] | None = None,
@@ -69,7 +69,7 @@ def phase_portrait(
     trajectory is the whole neuron's, nothing held.
 
     Args:
-        neuron: What `neuron` takes: a dynamics module, a layer, a neuron of your own.
+        source: The neuron, see `neuron`: a dynamics module, a layer, a neuron of your own.
         current: Constant input.
         x_range: Lowest and highest membrane; None: what trajectory and fixed points need, and a margin.
         y_range: Of the slow variable, likewise.
@@ -92,7 +92,7 @@ def phase_portrait(
         >>> portrait.names, portrait.fixed_points.kinds
         (('h', 'h_s'), ('unstable node',))
     """
-    found = as_neuron(neuron, **parameters)
+    found = neuron(source, **parameters)
     second = slow or found.slow
     if second is None:
         raise ValueError(

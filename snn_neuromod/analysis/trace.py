@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from snn_neuromod import _palette as palette
-from snn_neuromod.analysis.neuron import neuron as as_neuron
+from snn_neuromod.analysis.neuron import neuron
 
 
 class VoltageTrace(NamedTuple):
@@ -36,7 +36,7 @@ class VoltageTrace(NamedTuple):
 
 
 def voltage_trace(
-    neuron: Any,
+    source: Any,
     current: ArrayLike,
     *,
     num_steps: int | None = None,
@@ -47,7 +47,7 @@ def voltage_trace(
     """Simulate one neuron or a few.
 
     Args:
-        neuron: What `neuron` takes: a dynamics module, a layer, a neuron of your own.
+        source: The neuron, see `neuron`: a dynamics module, a layer, a neuron of your own.
         current: Input: a number (with `num_steps`), one for each step (T,), or for each step and neuron (T, N). A row
             (1, N) with `num_steps` is held.
         num_steps: Number of steps T, >= 1; None: as many as `current` has.
@@ -67,7 +67,7 @@ def voltage_trace(
         >>> trace.time[trace.spikes]
         array([24, 37, 50])
     """
-    found = as_neuron(neuron, **parameters)
+    found = neuron(source, **parameters)
     given = np.asarray(current, dtype=np.float64)
     series = {name: np.asarray(x, dtype=np.float64) for name, x in (schedule or {}).items()}
     steps = _length(given, num_steps, series)

@@ -30,6 +30,7 @@ _MODULES = {
     "type_1_portraits": "portraits",
     "type_2_star_portraits": "portraits",
     "bifurcation_diagram": "bifurcation_diagram",
+    "modulation_at_run_time": "modulation_at_run_time",
     "alif_neuron": "eprop_neurons",
     "stdp_alif_neuron": "eprop_neurons",
     "izhikevich_neuron": "eprop_neurons",
