@@ -70,8 +70,8 @@ def call(
     Args:
         function: Its name without the type.
         kind: Its arguments.
-        dtype: Type of all tensors but bytes.
-        tensors: Contiguous tensors by name, or bytes; None and names left out are NULL.
+        dtype: Type of all tensors but bytes and integers (int64).
+        tensors: Contiguous tensors by name; None and names left out are NULL.
         numbers: Numbers by name.
 
     Raises:
@@ -85,7 +85,7 @@ def call(
     for name, tensor in tensors.items():
         if tensor is None:
             continue
-        if tensor.dtype not in (dtype, torch.uint8) or not tensor.is_contiguous():
+        if tensor.dtype not in (dtype, torch.uint8, torch.int64) or not tensor.is_contiguous():
             raise TypeError(f"{function}: {name} must be contiguous and {dtype}")
         setattr(arguments, name, tensor.data_ptr())
     suffix = "float" if dtype == torch.float32 else "double"

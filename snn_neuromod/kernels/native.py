@@ -12,14 +12,16 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from snn_neuromod.kernels import native_src
+from snn_neuromod.kernels.delays import Synapses, past_gradient, synapses, weight_gradients
 from snn_neuromod.kernels.library import call, load
 from snn_neuromod.kernels.native_neurons import NEURONS, Kernel, name_of
 from snn_neuromod.kernels.neurons import Neuron
 from snn_neuromod.surrogate import Psi
 
-RARE = 0.15
+RARE = 0.25
 """Share of neurons that spike in a step below which single events are faster than a matrix product."""
 
 _SHAPES = ("triangular", "exponential", "boxcar", "fast_sigmoid", "gaussian", "arctan")
@@ -82,6 +84,7 @@ def _prepare(
         tensors |= _scaled(psi, torch.full_like(given["dt"], neuron.module.PEAK))
     else:
         kappa = given["kappa"]
+        numbers["normalise"] = options["normalise"]
         tensors["share"] = 1 - kappa if options["normalise"] else torch.ones_like(kappa)
         tensors["first"] = state[0]
     return _Call(
@@ -141,6 +144,8 @@ def forward(
     params: list[Tensor],
     state: Sequence[Tensor],
     recurrent: list[Tensor],
+    delays: Sequence[int],
+    sources: Sequence[Tensor],
     spikes: Tensor,
     tracks: dict[str, Tensor],
 ) -> list[Tensor]:
@@ -151,7 +156,10 @@ def forward(
         current: Input, (T, batch, ..., neuron).
         params: Parameters.
         state: State before the first step.
-        recurrent: Spikes before the first step, (1, batch, ..., neuron), and recurrent weights, or nothing.
+        recurrent: Spikes before the first step, (longest delay, batch, ..., neuron), and the recurrent weights of each
+            delay, or nothing.
+        delays: The distinct delays in steps.
+        sources: The neurons that send with each delay, or nothing: all.
         spikes: Spikes of every step, written here.
         tracks: From `new_tracks`, or nothing if there will be no backward pass; written here.
 
@@ -171,10 +179,10 @@ def forward(
     }
     if "v" in tracks:
         tracks["v"][0] = last["v"]
-    weights = {}
+    weights: dict[str, Tensor | None] = {}
     if recurrent:
-        past, w = recurrent
-        weights = {"w_from": w.T.contiguous(), "before": past.contiguous()}
+        weights = _layout(recurrent, delays, sources)
+        weights["w_from"] = _joined([w.T for w in recurrent[1:]])
     running = {f"{name}_state": s for name, s in last.items() if name != "z"}
     prepared.run(
         "forward", current=current.contiguous(), spikes=spikes, **running, **tracks, **weights
@@ -193,6 +201,8 @@ def backward(
     params: list[Tensor],
     state: list[Tensor],
     recurrent: list[Tensor],
+    delays: Sequence[int],
+    sources: Sequence[Tensor],
     spikes: Tensor,
     tracks: dict[str, Tensor],
     through_time: bool,
@@ -212,27 +222,27 @@ def backward(
         for name, s, grad in zip(fields, state, grad_state, strict=True)
     }
     grad_current = torch.empty_like(spikes)
-    if prepared.kernel.name == "leaky":
-        grad = grad_spikes.contiguous()
-        prepared.run("backward", grad_output=grad, grad_current=grad_current, **carry)
-        return [grad_current, *(torch.zeros_like(p) for p in params), *carry.values()]
-    extra: dict[str, Tensor] = {}
-    if recurrent and through_time:
-        past, w = recurrent
-        extra = {"w": _padded(w), "grad_before": torch.zeros(past.shape, dtype=past.dtype)}
-    if "held" in fields:
-        carry["grad_held"].zero_()
-        extra["held_state"] = state[fields.index("held")].contiguous()
     learned = {
         f"grad_{name}": torch.zeros_like(spikes[0])
         for name, need in zip(neuron.module.Params._fields, needed, strict=True)
         if need
     }
+    extra: dict[str, Tensor | None] = {}
+    if prepared.kernel.name == "leaky":
+        names = ("grad_output", "output")
+    else:
+        names = ("grad_spikes", "spikes")
+        groups = synapses(recurrent[1:], delays, sources) if recurrent else []
+        if groups and through_time:
+            extra = {**_layout(recurrent, delays, sources), "w": _joined(recurrent[1:])}
+        if "held" in fields:
+            carry["grad_held"].zero_()
+            extra["held_state"] = state[fields.index("held")].contiguous()
     written = {name: grad for name, grad in carry.items() if name != "grad_held"}
     prepared.run(
         "backward",
-        grad_spikes=grad_spikes.contiguous(),
-        spikes=spikes,
+        **dict(zip(names, (grad_spikes.contiguous(), spikes), strict=True)),
+        current=current.contiguous(),
         grad_current=grad_current,
         **tracks,
         **written,
@@ -246,31 +256,48 @@ def backward(
     grad_recurrent = []
     if recurrent:
         past = recurrent[0]
+        through = groups if through_time else []
         grad_recurrent = [
-            extra.get("grad_before", torch.zeros_like(past)),
-            _weight_gradient(grad_current, spikes, past[0].contiguous()),
+            past_gradient(through, grad_current, past),
+            *(_weight_gradient(group, grad_current, past, spikes) for group in groups),
         ]
     return [grad_current, *grad_params, *carry.values(), *grad_recurrent]
 
 
-def _padded(w: Tensor) -> Tensor:
-    """Weights with rows of whole vectors of 64 bytes."""
-    width = 64 // w.element_size()
-    return torch.nn.functional.pad(w, (0, -w.shape[1] % width)).contiguous()
+def _layout(
+    recurrent: Sequence[Tensor], delays: Sequence[int], sources: Sequence[Tensor]
+) -> dict[str, Tensor | None]:
+    """Groups of synapses as the kernels take them, without their weights."""
+    past, *weights = recurrent
+    sizes = [size for d, w in zip(delays, weights, strict=True) for size in (d, w.shape[1])]
+    return {
+        "past": past.contiguous(),
+        "groups": torch.tensor([len(weights), len(past), *sizes]),
+        "sources": torch.cat([*sources]) if sources else None,
+    }
 
 
-def _weight_gradient(delta: Tensor, spikes: Tensor, first: Tensor) -> Tensor:
-    """Sum of delta times the spikes of the step before, (neuron to, neuron from)."""
-    num = spikes.shape[-1]
-    rows = first.numel() // num
-    some = spikes[:: max(1, len(spikes) // 16)]  # enough to know whether spikes are rare
+def _joined(weights: Sequence[Tensor]) -> Tensor:
+    """All weights in one row, each matrix with rows of whole vectors of 64 bytes."""
+    padded = [functional.pad(w, (0, -w.shape[1] % (64 // w.element_size()))) for w in weights]
+    return torch.cat([w.flatten() for w in padded]) if len(padded) > 1 else padded[0].contiguous()
+
+
+def _weight_gradient(group: Synapses, delta: Tensor, past: Tensor, spikes: Tensor) -> Tensor:
+    """Sum of delta times the spikes that it read, (neuron to, sources)."""
+    steps = spikes.shape[0]
+    some = spikes[:: max(1, steps // 16)]  # enough to know whether spikes are rare
     if some.count_nonzero() > RARE * some.numel():
-        grad = delta[0].reshape(-1, num).T @ first.reshape(-1, num)
-        return grad.addmm_(delta[1:].reshape(-1, num).T, spikes[:-1].reshape(-1, num))
-    grad = torch.empty(num, num, dtype=delta.dtype)
+        (dense,) = weight_gradients([group], delta, past, spikes)
+        return dense
+    early, num = min(group.delay, steps), spikes.shape[-1]
+    seen = group.select(spikes).contiguous()
+    before = group.select(past[len(past) - group.delay :][:early]).contiguous()
+    grad = delta.new_empty(seen.shape[-1], num)
+    rows = [math.prod(x.shape[:-1]) for x in (delta, before)]
     library, _ = load()
     suffix = "float" if delta.dtype == torch.float32 else "double"
-    pointers = [ctypes.c_void_p(x.data_ptr()) for x in (grad, delta, first, spikes)]
-    sizes = [ctypes.c_int64(x) for x in (spikes.shape[0], rows, num, torch.get_num_threads())]
+    pointers = [ctypes.c_void_p(x.data_ptr()) for x in (grad, delta, before, seen)]
+    sizes = [ctypes.c_int64(x) for x in (*rows, len(grad), num, torch.get_num_threads())]
     getattr(library, f"weight_gradient_{suffix}")(*pointers, *sizes)
     return grad.T.contiguous()

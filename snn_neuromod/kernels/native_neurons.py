@@ -16,6 +16,7 @@ MARK = 16
 
 _PSI = {"shape", "gamma", "width", "scale", "refractory", "at_spike"}
 _SIZES = "num_steps rows num threads "
+_SYNAPSES = "w_from w past groups sources "
 
 
 class Kernel(NamedTuple):
@@ -43,16 +44,24 @@ class Kernel(NamedTuple):
 _ALIF = structure(
     _SIZES + "subtracts empties stdp refractory detach_reset shape",
     "at_spike while_held",
-    "alpha rho beta v_th scale inverse_width current w_from before z_first v_state a_state held_state spikes v a held "
-    "grad_spikes w grad_current grad_v grad_a grad_z grad_before grad_alpha grad_rho grad_beta grad_v_th",
+    "alpha rho beta v_th scale inverse_width current z_first "
+    + _SYNAPSES
+    + "v_state a_state held_state spikes v a "
+    "held grad_spikes grad_current grad_v grad_a grad_z grad_alpha grad_rho grad_beta grad_v_th",
 )
 _IZHIKEVICH = structure(
     _SIZES + "detach_reset shape",
     "at_spike clip",
-    "a b c d dt scale inverse_width current w_from before z_first v_state u_state spikes v "
-    "grad_spikes w grad_current grad_v grad_u grad_z grad_before",
+    "a b c d dt scale inverse_width current z_first "
+    + _SYNAPSES
+    + "v_state u_state spikes v u grad_spikes "
+    "grad_current grad_v grad_u grad_z grad_a grad_b grad_c grad_d",
 )
-_LEAKY = structure(_SIZES, "", "kappa share current first output grad_output grad_current grad_y")
+_LEAKY = structure(
+    _SIZES + "normalise",
+    "",
+    "kappa share current first output grad_output grad_current grad_y grad_kappa",
+)
 _ALIF_PARAMS = {"alpha", "rho", "beta", "v_th"}
 _ALIF_OPTIONS = {"psi", "refractory", "detach_reset"}
 _ALIF_EVERY = {"v": 1, "a": MARK, "held": MARK}
@@ -77,9 +86,14 @@ NEURONS = {
     "alif": Kernel("alif", _ALIF, _ALIF_OPTIONS | {"reset"}, _ALIF_PARAMS, True, _ALIF_EVERY),
     "stdp_alif": Kernel("alif", _ALIF, _ALIF_OPTIONS, _ALIF_PARAMS, True, _ALIF_EVERY),
     "izhikevich": Kernel(
-        "izhikevich", _IZHIKEVICH, {"psi", "detach_reset", "clip_jacobian"}, set(), True, {"v": 1}
+        "izhikevich",
+        _IZHIKEVICH,
+        {"psi", "detach_reset", "clip_jacobian"},
+        {"a", "b", "c", "d"},
+        True,
+        {"v": 1, "u": MARK},
     ),
-    "leaky_integrator": Kernel("leaky", _LEAKY, {"normalise"}, set(), False, {}),
+    "leaky_integrator": Kernel("leaky", _LEAKY, {"normalise"}, {"kappa"}, False, {}),
 }
 
 
@@ -114,8 +128,6 @@ def unable(
         return f"the kernel of {name} does not know {', '.join(sorted(unknown))}"
     if recurrent and not kernel.recurrent:
         return f"the kernel of {name} does not know recurrent weights"
-    if recurrent and delays != [1]:
-        return "the kernels do not know delays of more than one step"
     fields = neuron.module.Params._fields
     per_step = {f for f, p in zip(fields, params, strict=True) if p.ndim >= current.ndim}
     if per_step - kernel.per_step:

@@ -102,7 +102,9 @@ def _sequence(
     spikes = torch.empty_like(current, memory_format=torch.contiguous_format)
     if backends.choose(known, current, params, recurrent, delays, needed) == "c":
         tracks = native.new_tracks(known, current) if keep else {}
-        last: Any = native.forward(known, current, params, state, recurrent, spikes, tracks)
+        last: Any = native.forward(
+            known, current, params, state, recurrent, delays, sources, spikes, tracks
+        )
         return [spikes, *(s.clone() for s in last), *tracks.values()]
     is_fused = fused(known, params, recurrent, current.ndim)
     names = kept(known, needed, is_fused) if keep else []

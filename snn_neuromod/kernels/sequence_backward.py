@@ -97,6 +97,8 @@ def _backward(
             params,
             state,
             recurrent,
+            delays,
+            sources,
             spikes,
             made,
             through_time,

@@ -12,11 +12,12 @@ typedef struct {
     int64_t detach_reset, shape;
     double at_spike, while_held; /* psi over its scale there; at_spike is NaN for the shape's own */
     const REAL *alpha, *rho, *beta, *v_th, *scale, *inverse_width;      /* (N) */
-    const REAL *current, *w_from, *before, *z_first;                    /* (T, rows, N), (from, to), (rows, N) twice */
+    const REAL *current, *z_first;                                      /* (T, rows, N), (rows, N) */
+    NAME(Synapses) synapses;
     REAL *v_state, *a_state, *held_state;                               /* first state in, last state out */
     REAL *spikes, *v, *a, *held;                                        /* (T, rows, N), (T + 1, rows, N), marks */
-    const REAL *grad_spikes, *w;                                        /* (T, rows, N), (to, from padded) */
-    REAL *grad_current, *grad_v, *grad_a, *grad_z, *grad_before;        /* (T, rows, N), others (rows, N) */
+    const REAL *grad_spikes;                                            /* (T, rows, N) */
+    REAL *grad_current, *grad_v, *grad_a, *grad_z;                      /* (T, rows, N), others (rows, N) */
     REAL *grad_alpha, *grad_rho, *grad_beta, *grad_v_th;                /* (rows, N) */
 } NAME(ALIF);
 
@@ -28,21 +29,21 @@ INLINE REAL NAME(count_down)(REAL held, REAL z, REAL refractory) {
 INLINE void NAME(alif_forward_part)(const NAME(ALIF) *p, Part part, const int refractory) {
     const int64_t num = p->num, step = p->rows * num, wide = (part.col1 - part.col0) * sizeof(REAL);
     const REAL subtracts = p->subtracts, empties = p->empties, stdp = p->stdp, steps_held = p->refractory;
-    REAL *const sum = malloc(num * (sizeof(REAL) + sizeof(int32_t)));
+    const NAME(Space) space = p->synapses.groups ? NAME(new_space)(part, num) : (NAME(Space)){0};
     for (int64_t t = 0; t < p->num_steps; t++) {
+        if (space.input) {
+            memcpy(space.input, p->current + t * step + part.row0 * num, (part.row1 - part.row0) * num * sizeof(REAL));
+            NAME(add_recurrent)(space, &p->synapses, p->spikes, t, part, p->rows, num);
+        }
         for (int64_t b = part.row0; b < part.row1; b++) {
             const int64_t row = b * num, now = t * step + row, mark = t / MARK * step + row + part.col0;
-            const REAL *const current = p->current + now, *const z_old = t ? p->spikes + now - step : p->z_first + row;
+            const REAL *const drive = space.input ? space.input + (b - part.row0) * num : p->current + now;
+            const REAL *const z_old = t ? p->spikes + now - step : p->z_first + row;
             const REAL *const v_old = p->v ? p->v + now : p->v_state + row;
             REAL *const v_new = p->v ? p->v + now + step : p->v_state + row;
             REAL *const a = p->a_state + row, *const held = p->held_state + row, *const z_new = p->spikes + now;
             if (p->a && t % MARK == 0) memcpy(p->a + mark, a + part.col0, wide);
             if (p->held && t % MARK == 0) memcpy(p->held + mark, held + part.col0, wide);
-            if (p->w_from) {
-                NAME(add_events)(sum, p->w_from, t ? z_old : p->before + row, num, (int32_t *)(sum + num));
-                SIMD for (int64_t n = 0; n < num; n++) sum[n] += current[n];
-            }
-            const REAL *const drive = p->w_from ? sum : current;
             SIMD for (int64_t n = part.col0; n < part.col1; n++) {
                 const REAL z = z_old[n], ended = stdp && held[n] == 1 ? 1 : 0;
                 const REAL kept = 1 - empties * z - ended;
@@ -56,7 +57,7 @@ INLINE void NAME(alif_forward_part)(const NAME(ALIF) *p, Part part, const int re
             }
         }
     }
-    free(sum);
+    free(space.input);
 }
 
 CLONES static void NAME(alif_forward_task)(const NAME(ALIF) *p, Part part) {
@@ -67,7 +68,7 @@ CLONES static void NAME(alif_forward_task)(const NAME(ALIF) *p, Part part) {
 void NAME(alif_forward)(const NAME(ALIF) *p) {
     expect(p->spikes, p->num_steps * p->rows * p->num * sizeof(REAL));
     if (p->v) expect(p->v, p->num_steps * p->rows * p->num * sizeof(REAL));
-    TASKS(p, p->w_from != NULL, NAME(alif_forward_task)(p, part));
+    TASKS(p, p->synapses.groups != NULL, NAME(alif_forward_task)(p, part));
 }
 
 /* One row at one step of the backward pass: states before (old) and after (new) the step. */
@@ -76,8 +77,9 @@ typedef struct {
     int64_t row, now, col0, num; /* where the row is in (rows, N) and in (T, rows, N); its neurons */
 } NAME(Row);
 
-INLINE void NAME(alif_backward_row)(const NAME(ALIF) *p, NAME(Row) r, REAL *restrict q, REAL *restrict lambda_a) {
-    const REAL subtracts = p->subtracts, empties = p->empties, stdp = p->stdp, attached = !p->detach_reset;
+INLINE void NAME(alif_backward_row)(
+    const NAME(ALIF) *p, NAME(Row) r, REAL *restrict q, REAL *restrict lambda_a, const int stdp, const int refractory) {
+    const REAL subtracts = p->subtracts, empties = p->empties, attached = !p->detach_reset;
     const REAL while_held = p->while_held;
     const REAL *const alpha = p->alpha + r.col0, *const rho = p->rho + r.col0, *const beta = p->beta + r.col0;
     const REAL *const v_th = p->v_th + r.col0, *const scale = p->scale + r.col0, *const grad = p->grad_spikes + r.now;
@@ -85,7 +87,7 @@ INLINE void NAME(alif_backward_row)(const NAME(ALIF) *p, NAME(Row) r, REAL *rest
     REAL *const lambda_v = p->grad_current + r.now;
     SIMD for (int64_t n = 0; n < r.num; n++) q[n] = r.v_new[n] - (v_th[n] + beta[n] * r.a_new[n]);
     NAME(psi_of)(q, p->inverse_width + r.col0, r.num, p->at_spike, p->shape);
-    if (p->refractory)
+    if (refractory)
         SIMD for (int64_t n = 0; n < r.num; n++) q[n] = r.held_new[n] > 0 ? while_held : q[n];
     SIMD for (int64_t n = 0; n < r.num; n++) {
         const REAL psi = q[n] * scale[n], q_n = psi * (grad[n] + grad_z[n]);
@@ -102,8 +104,9 @@ INLINE void NAME(alif_backward_row)(const NAME(ALIF) *p, NAME(Row) r, REAL *rest
 }
 
 /* What the neurons' own parameters receive; q = psi lambda^z. */
-INLINE void NAME(alif_parameters)(const NAME(ALIF) *p, NAME(Row) r, const REAL *q, const REAL *lambda_a) {
-    const REAL subtracts = p->subtracts, empties = p->empties, stdp = p->stdp;
+INLINE void NAME(alif_parameters)(
+    const NAME(ALIF) *p, NAME(Row) r, const REAL *q, const REAL *lambda_a, const int stdp) {
+    const REAL subtracts = p->subtracts, empties = p->empties;
     const REAL *const lambda_v = p->grad_current + r.now;
     if (p->grad_alpha)
         SIMD for (int64_t n = 0; n < r.num; n++) {
@@ -119,33 +122,36 @@ INLINE void NAME(alif_parameters)(const NAME(ALIF) *p, NAME(Row) r, const REAL *
             p->grad_v_th[r.row + n] -= q[n] + subtracts * r.z_old[n] * lambda_v[n];
 }
 
-/* a and held before and after each of the steps of the stretch from step `start`, (steps + 1, part). */
+/* a, and held if there is one, before and after each of the steps of the stretch from step `start`, (steps + 1, part). */
 INLINE void NAME(alif_again)(const NAME(ALIF) *p, Part part, int64_t start, int64_t steps, REAL *a, REAL *held) {
     const int64_t num = p->num, step = p->rows * num, wide = part.col1 - part.col0, own = (part.row1 - part.row0) * wide;
     const REAL refractory = p->refractory;
     for (int64_t b = part.row0; b < part.row1; b++) {
         const int64_t row = b * num + part.col0, here = (b - part.row0) * wide, mark = start / MARK * step + row;
         memcpy(a + here, p->a + mark, wide * sizeof(REAL));
-        memcpy(held + here, p->refractory ? p->held + mark : p->held_state + row, wide * sizeof(REAL));
+        if (held) memcpy(held + here, p->refractory ? p->held + mark : p->held_state + row, wide * sizeof(REAL));
         for (int64_t k = 0; k < steps; k++) {
             const int64_t t = start + k;
             const REAL *const z = t ? p->spikes + (t - 1) * step + row : p->z_first + row;
-            const REAL *const a_old = a + k * own + here, *const held_old = held + k * own + here;
-            REAL *const a_new = a + (k + 1) * own + here, *const held_new = held + (k + 1) * own + here;
+            const REAL *const a_old = a + k * own + here;
+            REAL *const a_new = a + (k + 1) * own + here;
             SIMD for (int64_t n = 0; n < wide; n++) a_new[n] = p->rho[part.col0 + n] * a_old[n] + z[n];
+            if (!held) continue;
+            const REAL *const held_old = held + k * own + here;
+            REAL *const held_new = held + (k + 1) * own + here;
             if (p->refractory)
                 SIMD for (int64_t n = 0; n < wide; n++) held_new[n] = NAME(count_down)(held_old[n], z[n], refractory);
-            else if (p->stdp) memcpy(held_new, held_old, wide * sizeof(REAL));
+            else memcpy(held_new, held_old, wide * sizeof(REAL));
         }
     }
 }
 
 /* grad_v, grad_a and grad_z hold what later steps add to the adjoints: in the end, the gradient of the first state. */
-CLONES static void NAME(alif_backward_task)(const NAME(ALIF) *p, Part part) {
+INLINE void NAME(alif_backward_part)(const NAME(ALIF) *p, Part part, const int stdp, const int refractory) {
     const int64_t num = p->num, step = p->rows * num, wide = part.col1 - part.col0, own = (part.row1 - part.row0) * wide;
-    const int learned = p->grad_alpha || p->grad_rho || p->grad_beta || p->grad_v_th;
-    REAL *const a = malloc((2 * (MARK + 1) * own + 2 * wide) * sizeof(REAL)), *const held = a + (MARK + 1) * own;
-    REAL *const q = held + (MARK + 1) * own, *const lambda_a = q + wide;
+    const int learned = p->grad_alpha || p->grad_rho || p->grad_beta || p->grad_v_th, holds = stdp || refractory;
+    REAL *const a = malloc(((1 + holds) * (MARK + 1) * own + 2 * wide) * sizeof(REAL));
+    REAL *const q = a + (MARK + 1) * own, *const lambda_a = q + wide, *const held = holds ? lambda_a + wide : NULL;
     for (int64_t start = (p->num_steps - 1) / MARK * MARK; start >= 0; start -= MARK) {
         const int64_t stop = smaller(start + MARK, p->num_steps);
         NAME(alif_again)(p, part, start, stop - start, a, held);
@@ -154,23 +160,27 @@ CLONES static void NAME(alif_backward_task)(const NAME(ALIF) *p, Part part) {
                 const int64_t row = b * num + part.col0, now = t * step + row;
                 const int64_t here = (t - start) * own + (b - part.row0) * wide;
                 const NAME(Row) r = {
-                    p->v + now, a + here, held + here, t ? p->spikes + now - step : p->z_first + row,
-                    p->v + now + step, a + here + own, held + here + own, row, now, part.col0, wide};
-                NAME(alif_backward_row)(p, r, q, lambda_a);
-                if (learned) NAME(alif_parameters)(p, r, q, lambda_a);
+                    p->v + now, a + here, holds ? held + here : NULL, t ? p->spikes + now - step : p->z_first + row,
+                    p->v + now + step, a + here + own, holds ? held + here + own : NULL, row, now, part.col0, wide};
+                NAME(alif_backward_row)(p, r, q, lambda_a, stdp, refractory);
+                if (learned) NAME(alif_parameters)(p, r, q, lambda_a, stdp);
             }
-            if (p->w) {
-                const int64_t first = part.row0 * num;
+            if (t && p->synapses.w)
                 NAME(add_transposed)(
-                    (t ? p->grad_z : p->grad_before) + first, p->grad_current + t * step + first, p->w,
-                    part.row1 - part.row0, num);
-            }
+                    p->grad_z, &p->synapses, p->grad_current, t - 1, p->num_steps, part, p->rows, num);
         }
     }
     free(a);
 }
 
+/* Memory that a form of the neuron does not have must not even be loaded and masked: that is slow. */
+CLONES static void NAME(alif_backward_task)(const NAME(ALIF) *p, Part part) {
+    if (p->stdp) NAME(alif_backward_part)(p, part, 1, p->refractory > 0);
+    else if (p->refractory) NAME(alif_backward_part)(p, part, 0, 1);
+    else NAME(alif_backward_part)(p, part, 0, 0);
+}
+
 void NAME(alif_backward)(const NAME(ALIF) *p) {
     expect(p->grad_current, p->num_steps * p->rows * p->num * sizeof(REAL));
-    TASKS(p, p->w != NULL, NAME(alif_backward_task)(p, part));
+    TASKS(p, p->synapses.w != NULL, NAME(alif_backward_task)(p, part));
 }

@@ -19,10 +19,19 @@
 #else
 #define CLONES_OF(...)
 #endif
+#if defined(__clang__)
+#define FAST_FMA unused
+#define FAST_CONTRACT _Pragma("clang fp contract(fast)")
+#else
+#define FAST_FMA optimize("fp-contract=fast")
+#define FAST_CONTRACT
+#endif
 #define INLINE static inline __attribute__((always_inline))
 #define SIMD _Pragma("omp simd")
 #define CHUNK 1024 /* neurons of a task: its arrays stay in cache while time passes */
 #define BLOCK 4    /* rows that share one pass over the weights */
+#define PADDED(num) (((num) * (int64_t)sizeof(REAL) + 63) / 64 * 64 / (int64_t)sizeof(REAL)) /* whole vectors of 64 bytes */
+#define MANY 0.45  /* share of neurons that spike in a step above which a product of matrices is faster */
 #define MARK 16    /* steps between two states that are stored, where the others are cheap to find again */
 
 #define SRC_BLOCK 256    /* neurons of a task of the SRC family */
