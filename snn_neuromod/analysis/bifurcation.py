@@ -240,7 +240,9 @@ class _Path(NamedTuple):
             u = u - change
             if not np.isfinite(u).all():
                 return None
-            if np.abs(change).max() < 1e-11:
+            if (
+                np.abs(change).max() < 1e-9
+            ):  # Newton converges quadratically: the next would be far below
                 return u if np.abs(self.residual(u)).max() < 1e-9 else None
         return None
 
@@ -322,7 +324,7 @@ def _located(
     test = _TESTS[kind]
     low, high, at = 0.0, reach, u
     before = test(path.spectrum(u))
-    for _ in range(50):
+    for _ in range(36):
         middle = (low + high) / 2
         tried = path.corrected(u + middle * tangent, tangent)
         if tried is None:

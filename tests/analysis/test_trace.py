@@ -29,6 +29,8 @@ def test_first_spike_of_type_2_star(current: float, step: int) -> None:
     trace = analysis.voltage_trace(msrc, current, num_steps=200, h_s0=0.5)
     assert trace.time[trace.spikes][0] == step
     assert trace.membrane[step] > 0.5 >= trace.membrane[step - 1]
+    assert trace.membrane[step + 1] > 0.5  # still up, but counted once
+    assert not trace.spikes[step + 1]
 
 
 def test_a_row_of_neurons_is_each_of_them() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from snn_neuromod.figures import Options, bifurcation_diagram, eprop_neurons, portraits, style
+from snn_neuromod.figures import modulation_at_run_time as at_run_time
 from snn_neuromod.figures import src_against_msrc as against
 from snn_neuromod.layers import ALIF, STDPALIF, Izhikevich
 
@@ -47,6 +48,10 @@ def test_portraits_at_the_currents_of_the_summary(name: str, said: list[str]) ->
     found = titles(figure)
     assert len(found) == len(said)
     assert all(part in title for part, title in zip(said, found, strict=True))
+    colour = {"type_2_": "type 2", "type_1_": "type 1", "type_2_star_": "type 2*"}.get(
+        name.removesuffix("portraits")
+    )
+    assert figure.axes[-1].lines[-1].get_color() == (style.TYPES[colour] if colour else style.SKY)
     assert all(ax.get_xlabel() for ax in figure.axes)
     assert "(steps)" in figure.axes[-1].get_xlabel()
 
@@ -59,18 +64,9 @@ def test_hysteresis_is_shown_with_the_run_from_rest() -> None:
     assert last.portrait.fixed_points.kinds == ("stable node", "saddle", "unstable node")
 
 
-def test_each_type_has_its_colour() -> None:
+def test_types_have_colours_of_their_own() -> None:
     assert len(set(style.TYPES.values())) == len(style.TYPES) == 6
-    drawn = {
-        style.colour_of(h_s0): figure.axes[-1].lines[-1].get_color()
-        for h_s0, figure in (
-            (1.5, portraits.type_2_portraits(Options())),
-            (0.9, portraits.type_1_portraits(Options())),
-            (0.5, portraits.type_2_star_portraits(Options())),
-        )
-    }
-    assert all(wanted == used for wanted, used in drawn.items())
-    assert len(drawn) == 3
+    assert set(style.MODULATIONS.values()) == {"type 1", "type 2", "type 2*"}
 
 
 def test_feedback_of_the_two_cells() -> None:
@@ -118,3 +114,13 @@ def test_izhikevich_before_and_after_it_was_fixed() -> None:
     np.testing.assert_allclose(after.e, after.psi * after.eps, atol=1e-12)
     drawn = eprop_neurons.izhikevich_neuron(Options()).axes[-1].lines[0].get_ydata()
     assert not drawn.any()
+
+
+def test_modulation_at_run_time() -> None:
+    """Type 2* goes on with what was before: it comes after silence, and again after firing."""
+    trace = at_run_time.compute()
+    fires = trace.spikes.reshape(5, -1)[:, at_run_time.EACH // 2 :].any(1)
+    assert fires.tolist() == [False, False, True, True, False]
+    assert at_run_time.SEQUENCE[1] == at_run_time.SEQUENCE[3] == 0.5
+    words = [text.get_text().split()[-1] for text in at_run_time.draw(trace).axes[0].texts]
+    assert words == ["silent", "silent", "fires", "fires", "silent"]
