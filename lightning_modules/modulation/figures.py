@@ -86,7 +86,7 @@ def learned_modulation(logged: Logged) -> Any:
     figure, axes = _metric_panels(logged, rows=4, heights=[1.0, 1.0, 1.5, 1.2])
     low, high = _extent(logged)
     edges = [low + _BIN * k for k in range(round((high - low) / _BIN) + 1)]
-    image: Any = None
+    images = []
     for column, coding in enumerate(CODINGS):
         runs = [rows for run, rows in logged.items() if run.coding == coding]
         if not runs:
@@ -98,12 +98,14 @@ def learned_modulation(logged: Logged) -> Any:
             [h_s0 for rows in epoch for layer in modulation_of(rows) for h_s0 in layer]
             for epoch in zip(*runs, strict=False)
         ]
-        image = _density(axes[2, column], pooled, edges)
+        images.append(_density(axes[2, column], pooled, edges))
         _before_and_after(axes[3, column], pooled, edges)
-    if image is not None:
-        bar = figure.colorbar(image, ax=list(axes[2]), pad=0.02)
-        bar.set_label("share of neurons (%)", fontsize=8)
-        bar.ax.tick_params(labelsize=8)
+    highest = max(image.get_array().max() for image in images)
+    for image in images:
+        image.set_clim(0, highest)
+    bar = figure.colorbar(images[0], ax=list(axes[2]), pad=0.02)
+    bar.set_label("share of neurons (%)", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
     style.label(axes[2, 0], r"modulation $h_{s0}$")
     style.label(axes[3, 0], "neurons of\nall networks")
     for ax in axes[2]:
@@ -188,7 +190,7 @@ def _density(ax: Any, pooled: Sequence[Sequence[float]], edges: Sequence[float])
         [100 * count / len(values) for count in _histogram(values, edges)] for values in pooled
     ]
     image = ax.imshow(
-        list(zip(*shares, strict=True)), origin="lower", aspect="auto", cmap="Greys", vmin=0,
+        list(zip(*shares, strict=True)), origin="lower", aspect="auto", cmap="Greys",
         extent=(-0.5, len(pooled) - 0.5, edges[0], edges[-1]),
     )  # fmt: skip
     _mark_types(ax, named=True)
@@ -203,7 +205,7 @@ def _before_and_after(ax: Any, pooled: Sequence[Sequence[float]], edges: Sequenc
         ax.stairs(_histogram(values, edges), edges, label=name, **options)
     for h_s0 in style.MODULATIONS:
         ax.axvline(h_s0, color=style.colour_of(h_s0), lw=1.0, ls="--")
-    ax.legend(fontsize=7, frameon=False)
+    ax.legend(fontsize=7, loc="upper right", framealpha=1, edgecolor="none")
 
 
 def _mark_types(ax: Any, *, named: bool) -> None:

@@ -11,6 +11,11 @@ from lightning_modules.modulation.grid import CODINGS, SIZES, Logged, Run, modul
 
 __all__ = ["write_report"]
 
+_SADDLE_NODE = 0.888
+"""Below this modulation the fixed points of an mSRC have a saddle-node, whatever z_hyp: type 2*."""
+_TYPE_2 = 1.2
+"""Halfway between the modulations of types 1 and 2."""
+
 
 def write_report(logged: Logged, out: Path) -> None:
     """Write `tables.md` and the figures.
@@ -91,7 +96,7 @@ def _modulations(logged: Logged) -> str:
         return ""
     head = [
         "| code | layer | neurons | training | lowest | 1st quartile | median | 3rd quartile | highest "
-        "| below 0.7 | 0.7 to 1.2 | above 1.2 |",
+        "| below 0.888 | 0.888 to 1.2 | above 1.2 |",
         "|---" * 12 + "|",
     ]
     return "\n".join([*head, *lines])
@@ -102,8 +107,8 @@ def _layer(runs: dict[Run, list[dict[str, float]]], layer: int, index: int) -> l
 
 
 def _quantiles(values: Sequence[float]) -> str:
-    """Quartiles, and shares of neurons nearest to the modulations 0.5, 0.9 and 1.5."""
+    """Quartiles, and shares of neurons of type 2*, about type 1 and about type 2."""
     marks = [values[0], *statistics.quantiles(values, n=4), values[-1]]
-    below, above = sum(v < 0.7 for v in values), sum(v > 1.2 for v in values)
+    below, above = sum(v < _SADDLE_NODE for v in values), sum(v > _TYPE_2 for v in values)
     shares = [count / len(values) for count in (below, len(values) - below - above, above)]
     return " | ".join([*(f"{mark:.2f}" for mark in marks), *(f"{share:.0%}" for share in shares)])

@@ -22,7 +22,7 @@ if any(importlib.util.find_spec(name) is None for name in ("pytorch_lightning", 
 
 from lightning_modules.cli_arguments import prepare
 from lightning_modules.experiments import RunFailedError, run_all
-from lightning_modules.modulation import figures, grid
+from lightning_modules.modulation import figures, grid, report
 from lightning_modules.modulation.__main__ import main
 from lightning_modules.modulation.grid import METRICS, Run, modulation_of, open_log, train
 from lightning_modules.modulation.report import write_report
@@ -205,7 +205,7 @@ def test_tables_and_figures_come_from_the_log(
         "| 5 | 90.00 % (90.00 to 90.00) | 83.00 % (83.00 to 83.00) | 92.00 % (90.00 to 94.00)"
         in text
     )
-    assert "| rate | 2 | 50 | before | 0.40 | 0.67 | 1.00 | 1.33 | 1.60 | 30% | 40% | 30% |" in text
+    assert "| rate | 2 | 50 | before | 0.40 | 0.67 | 1.00 | 1.33 | 1.60 | 40% | 30% | 30% |" in text
     assert "| rate | 2 | 50 | after | 0.95 | 0.95 | 0.95 | 0.95 | 0.95 | 0% | 100% | 0% |" in text
 
 
@@ -227,6 +227,7 @@ def test_the_distribution_is_that_of_all_networks(logged: grid.Logged) -> None:
     learned = {run: rows for run, rows in logged.items() if run.modulation == "learned"}
     figure = figures.learned_modulation(learned)
     image = figure.axes[4].images[0]
+    assert image.get_clim() == figure.axes[5].images[0].get_clim() == (0, 100)
     shares = torch.tensor(image.get_array().tolist())
     assert shares.shape == (12, 4)  # bins of 0.1 from 0.4 to 1.6, epochs 0 to 3
     torch.testing.assert_close(shares.sum(dim=0), torch.full((4,), 100.0))
@@ -237,6 +238,13 @@ def test_the_distribution_is_that_of_all_networks(logged: grid.Logged) -> None:
     networks = figures.learned_networks(learned)
     assert len(networks.axes) == 10
     assert all(ax.get_title() for ax in networks.axes)
+
+
+def test_the_saddle_node_ends_where_the_report_says() -> None:
+    """dI/dh of the fixed points I = atanh(h) - r h - r_s (h + h_s0)^2 has a zero below that modulation only."""
+    h = torch.linspace(-0.999, 0.999, 200_001, dtype=torch.float64)
+    slope = 1 / (1 - h**2) - 4 + 14 * (h + report._SADDLE_NODE)
+    assert abs(float(slope.min())) < 0.01
 
 
 def test_runs_of_different_lengths_are_not_mixed(
