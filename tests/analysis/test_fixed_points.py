@@ -22,7 +22,7 @@ def current_of(h: np.ndarray, h_s0: float) -> np.ndarray:
 
 
 @given(st.floats(-1, 6), st.floats(0.3, 1.6))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_all_of_the_msrc(current: float, h_s0: float) -> None:
     found = analysis.fixed_points(msrc, current, h_s0=h_s0)
     np.testing.assert_allclose(found.states["h_s"], found.states["h"], atol=1e-10)
@@ -30,7 +30,7 @@ def test_all_of_the_msrc(current: float, h_s0: float) -> None:
     steep = 1 / (1 - h**2)  # near the bounds atanh magnifies rounding
     np.testing.assert_array_less(np.abs(current_of(h, h_s0) - current), 1e-9 * steep)
     # none is missed: sign changes of the closed form on a grid, tanh-spaced
-    grid = np.tanh(np.linspace(-12, 12, 200_001))
+    grid = np.tanh(np.linspace(-12, 12, 50_001))
     away = current_of(grid, h_s0) - current
     assert np.count_nonzero(np.diff(away >= 0)) == len(h)
 
