@@ -75,6 +75,22 @@ class DigitSequences(Dataset[tuple[Tensor, Tensor]]):
         seeds = [sample_seeds(self.seed, epoch, [index])[0] for epoch, index in pairs]
         plans = [self._plan(index, seed) for (_, index), seed in zip(pairs, seeds, strict=True)]
         chosen, taken = (torch.stack(part) for part in zip(*plans, strict=True))
+        return list(zip(*self.sequences(chosen, taken, seeds), strict=True))
+
+    def sequences(
+        self, chosen: Tensor, taken: Tensor, seeds: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """Sequences of one's own choice.
+
+        Args:
+            chosen: Images of each sequence, int64 (batch, digit).
+            taken: Which of them are let in, bool (batch, digit).
+            seeds: Seed of the spikes of each sequence.
+
+        Returns:
+            spikes: And hold as the last input, uint8 (batch, T, inputs + 1).
+            labels: Of each step, int64 (batch, T), -100 where none counts.
+        """
         spikes = encoders.rate(
             self.images[chosen] / 255,
             self.digit_steps,
@@ -83,9 +99,8 @@ class DigitSequences(Dataset[tuple[Tensor, Tensor]]):
             dtype=torch.uint8,
         )  # (steps of a digit, batch, digit, input)
         spikes = spikes.permute(1, 2, 0, 3).flatten(1, 2)
-        hold = self._hold(taken)[..., None]
-        samples = torch.cat([spikes, hold], dim=-1)
-        return list(zip(samples, self._targets(self.labels[chosen], taken), strict=True))
+        samples = torch.cat([spikes, self._hold(taken)[..., None]], dim=-1)
+        return samples, self._targets(self.labels[chosen], taken)
 
     def _plan(self, index: int, seed: int) -> tuple[Tensor, Tensor]:
         """Images of a sequence, and which of them are let in; image `index` is the last one let in."""
@@ -147,7 +162,7 @@ class DigitMemory(KeyedDataModule):
         batch_size: int = 64,
         num_digits: int = 3,
         digit_steps: int = 30,
-        hold_after: int = 20,
+        hold_after: int = 25,
         p_max: float = 0.5,
         val_fraction: float = 0.0,
         seed: int = 0,
