@@ -6,7 +6,7 @@ import copy
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import yaml
@@ -72,7 +72,7 @@ def test_digits(root: str | None, *, num_digits: int) -> DigitSequences:
     """Sequences of test images, coded as the configurations do."""
     data = DigitMemory(root, num_digits=num_digits)
     data.setup("test")
-    digits: Any = data.test_dataloader().dataset
+    digits: DigitSequences = cast(Any, data.test_dataloader().dataset)
     return digits
 
 
@@ -106,41 +106,45 @@ def sweep(
     number: int,
     modulations: Sequence[float] = tuple(MODULATIONS),
 ) -> dict[str, list[float]]:
-    """The same trained network with the modulation of its output neurons moved by hand while hold is 1.
+    """The same trained network with the modulation of its output neurons moved by hand.
 
     Args:
         network: A network whose last layer the context modulates.
-        digits: Test sequences; the first digit is let in at the modulation learned for that.
+        digits: Test sequences, of which the first digit is let in.
         number: Number of sequences.
-        modulations: Modulation of all output neurons afterwards.
+        modulations: Modulation of all output neurons.
 
     Returns:
-        By modulation: share of sequences in which the network names the first digit ("kept") or the one shown ("shown")
-        at the end of the last digit, spikes of an output neuron during it ("spikes"), and the median delay of an output
-        population's first spike behind the onset of its own digit, in steps, with the modulation constant from the
-        start ("delay"; NaN if most stay silent).
+        By modulation: with it while hold is 1, the share of sequences in which the network names the first digit at the
+        end of the last one ("kept"); with it from the start, the share of digits named when they are shown ("shown"),
+        the spikes of an output neuron during a digit ("spikes"), and the median first spike of the first digit's output
+        population, in steps behind its onset ("delay"; NaN if most of them stay silent).
     """
     found: dict[str, list[float]] = {"modulation": list(modulations)}
     for h_s0 in modulations:
-        held = _with_modulation(network, h_s0, only_hold=True)
-        measured = keeping(held, digits, number)
-        for name, values in measured.items():
-            found.setdefault(name, []).append(values[-1])
-        found.setdefault("delay", []).append(
-            _delay(_with_modulation(network, h_s0), digits, number)
-        )
+        held = keeping(_with_modulation(network, h_s0, only_hold=True), digits, number)
+        moved = _with_modulation(network, h_s0)
+        constant = keeping(moved, digits, number)
+        values = {
+            "kept": held["kept"][-1],
+            "shown": _mean(constant["shown"]),
+            "spikes": _mean(constant["spikes"]),
+            "delay": _delay(moved, digits, number),
+        }
+        for name, value in values.items():
+            found.setdefault(name, []).append(value)
     return found
 
 
 @torch.no_grad()
 def example(
-    network: FeedForward, digits: DigitSequences, taken: Sequence[bool], *, seed: int = 0
+    network: FeedForward, root: str | None, taken: Sequence[bool], *, seed: int = 0
 ) -> dict[str, Any]:
     """One sequence with the response of the output neurons.
 
     Args:
         network: The network.
-        digits: Test sequences.
+        root: As in `Run`.
         taken: Which digits are let in.
         seed: Seed of the images and of their spikes.
 
@@ -148,6 +152,7 @@ def example(
         "images" (digit, 28, 28), "labels", "taken", "hold" by step, "spikes": (step, neuron) of each upward crossing of
         0.5, "reported" class by step, "neurons" and "steps".
     """
+    digits = test_digits(root, num_digits=len(taken))
     chosen = torch.randint(
         len(digits), (1, len(taken)), generator=torch.Generator().manual_seed(seed)
     )
@@ -200,6 +205,10 @@ def _delay(network: FeedForward, digits: DigitSequences, number: int) -> float:
     return median if median < float("inf") else float("nan")
 
 
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
 def _with_modulation(network: FeedForward, h_s0: float, *, only_hold: bool = False) -> FeedForward:
     """A copy whose output neurons have a modulation set by hand, always or while hold is 1."""
     moved = copy.deepcopy(network)
@@ -207,7 +216,7 @@ def _with_modulation(network: FeedForward, h_s0: float, *, only_hold: bool = Fal
     if not isinstance(layer, Contextual) or layer.path != "modulation":
         raise ValueError("sweep: network must have its last layer modulated by the context")
     if only_hold:
-        layer.context_weight.copy_((h_s0 - layer.neuron.modulation)[:, None])
+        layer.context_weight.copy_((h_s0 - layer.neuron.modulation).reshape(-1, 1))
     else:
         layer.neuron.modulation.fill_(h_s0)
         layer.context_weight.zero_()

@@ -1,0 +1,87 @@
+"""`python -m lightning_modules.neuromodulation RUN ...`: measure networks of the memory task, draw the figure."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning_modules.neuromodulation.figure import draw
+from lightning_modules.neuromodulation.measure import (
+    example,
+    keeping,
+    load_run,
+    sweep,
+    test_digits,
+)
+from snn_neuromod.figures import style
+
+_HELP = """What networks trained by `snn-neuromod fit -c neuromodulation/...` do when the context changes at run time.
+
+Measures the runs whose folders are given, adds them to OUT/measurements.json, and draws OUT/memory.png and .svg from
+all that is there; without runs it draws only."""
+
+_TAKEN = (True, False, False, True, False, False)
+"""Digits that are let in in the example."""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Measure and draw.
+
+    Args:
+        args: Arguments; None takes those of the process.
+
+    Raises:
+        SystemExit: With 2 if an argument is wrong or there is nothing to draw.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m lightning_modules.neuromodulation",
+        description=_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="folder of a run")
+    parser.add_argument("--out", type=Path, default=Path("neuromodulation"), help="output folder")
+    parser.add_argument("--digits", type=int, default=8, help="digits in a sequence (default 8)")
+    parser.add_argument("--sequences", type=int, default=1000, help="test sequences (default 1000)")
+    options = parser.parse_args(args)
+    if options.digits < 2 or options.sequences < 1:
+        parser.error("--digits must be at least 2 and --sequences at least 1")
+    file = options.out / "measurements.json"
+    found: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    for folder in options.runs:
+        try:
+            key, values = _measure(folder, options.digits, options.sequences)
+        except (FileNotFoundError, ValueError) as error:
+            parser.error(str(error))
+        found[key] = values
+        options.out.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(found), encoding="utf-8")
+        kept = ", ".join(f"{100 * value:.1f}" for value in values["keeping"]["kept"])
+        print(f"{key}: kept {kept} %", flush=True)
+    if not any(run["name"] == "modulation" for run in found.values()):
+        parser.error(
+            f"RUN must be at least one run of neuromodulation/modulation, got none in {file}"
+        )
+    for path in style.save(draw(list(found.values())), options.out, "memory"):
+        print(path)
+
+
+def _measure(folder: str, num_digits: int, number: int) -> tuple[str, dict[str, Any]]:
+    run = load_run(folder)
+    digits = test_digits(run.root, num_digits=num_digits)
+    values: dict[str, Any] = {
+        "name": run.name,
+        "seed": run.seed,
+        "keeping": keeping(run.network, digits, number),
+    }
+    if run.name == "modulation":
+        few = test_digits(run.root, num_digits=4)
+        values["sweep"] = sweep(run.network, few, max(1, number // 4))
+        values["example"] = example(run.network, run.root, _TAKEN)
+    return f"{run.name}, seed {run.seed}", values
+
+
+if __name__ == "__main__":
+    main()
