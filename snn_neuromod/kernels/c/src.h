@@ -34,6 +34,11 @@ typedef struct {
     REAL grad_state[SRC_STATES][SRC_BLOCK], grad_params[SRC_PARAMS][SRC_BLOCK];
 } NAME(Work);
 
+/* Asks for numbers that are needed soon: those of the next step lie too far away for the processor to guess. */
+INLINE void NAME(prefetch)(const REAL *from, int64_t num) {
+    for (int64_t n = 0; n < num; n += 64 / (int64_t)sizeof(REAL)) __builtin_prefetch(from + n);
+}
+
 /* A parameter of the neurons from `first` on, as a row. */
 INLINE void NAME(spread)(
     REAL *restrict out, const REAL *data, const int64_t *strides, int64_t num, int64_t first, int64_t wide) {
@@ -115,6 +120,8 @@ INLINE void NAME(src_steps)(
     const int64_t step = p->rows * p->num;
     for (int64_t t = start; t < stop; t++) {
         const int64_t now = t * step + first, old = keep ? t - start : 0, new = keep ? old + 1 : 0;
+        if (t + 1 < p->num_steps) NAME(prefetch)(p->current + now + step, wide);
+        if (keep) NAME(prefetch)(p->grad_spikes + now, wide);
         NAME(src_modulation)(p, w, t, first, wide);
         NAME(src_step)(w, p->current + now, old, new, wide, p->spikes + now, kind, uniform, keep);
     }
