@@ -75,6 +75,15 @@ def test_rhythm_of_types_1_and_2(h_s0: float) -> None:
     assert point.eigenvalues[0].imag != 0
 
 
+def test_long_steps_are_shortened_in_bends() -> None:
+    found = analysis.bifurcation(msrc, (0.0, 5.0), h_s0=0.5, arclength=0.5)
+    assert len(found.at("saddle-node")) == 2
+    assert abs(max(found.at("saddle-node")) - fold(0.5)) < 1e-6
+    bends = np.diff(np.stack([found.branches[0].values / 5, found.branches[0].states["h"]]))
+    bends /= np.hypot(*bends)
+    assert (bends[:, 1:] * bends[:, :-1]).sum(0).min() > 0.9
+
+
 def test_a_branch_is_made_of_fixed_points() -> None:
     found = analysis.bifurcation(msrc, (0.0, 5.0), h_s0=0.5)
     (branch,) = found.branches

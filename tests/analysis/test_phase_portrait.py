@@ -63,6 +63,16 @@ def test_what_is_off_the_plane() -> None:
     assert other.frozen["h_s"] == -1.0
 
 
+def test_the_ultra_slow_variable_is_held() -> None:
+    """Else the fixed points would be those of the whole cell, off the nullclines' crossings."""
+    portrait = analysis.phase_portrait(bsrc, 0.0, num_steps=9)
+    held = analysis.fixed_points(bsrc, 0.0, frozen={"h_u": -0.84})
+    np.testing.assert_array_equal(portrait.fixed_points.states["h"], held.states["h"])
+    assert len(held.kinds) != len(analysis.fixed_points(bsrc, 0.0).kinds) or not np.allclose(
+        held.states["h"], analysis.fixed_points(bsrc, 0.0).states["h"]
+    )
+
+
 def test_trajectory_is_the_trace() -> None:
     start = {"h": -0.5, "h_s": 0.2}
     portrait = analysis.phase_portrait(msrc, 3.6, h_s0=0.5, num_steps=80, start=start)
