@@ -10,6 +10,7 @@ from snn_neuromod.analysis.bifurcation import (
     bifurcation,
     plot_bifurcation,
 )
+from snn_neuromod.analysis.bsrc_bounds import OffsetBounds, bsrc_offset_bounds
 from snn_neuromod.analysis.bursts import Bursts, bursts
 from snn_neuromod.analysis.classification import Excitability, classify
 from snn_neuromod.analysis.fi_curve import FICurve, fi_curve, plot_fi_curve
@@ -37,9 +38,11 @@ __all__ = [
     "Heatmap",
     "Hysteresis",
     "Neuron",
+    "OffsetBounds",
     "PhasePortrait",
     "VoltageTrace",
     "bifurcation",
+    "bsrc_offset_bounds",
     "bursts",
     "classify",
     "fi_curve",

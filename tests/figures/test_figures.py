@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from snn_neuromod.figures import FIGURES, eprop_traces
+from snn_neuromod.figures import FIGURES, bursting, eprop_traces, fi_curves, modulation_maps
 from snn_neuromod.figures.__main__ import main
 
 pytest.importorskip("matplotlib")
@@ -21,6 +21,15 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(eprop_traces, "UPDATES", 2)
     monkeypatch.setattr(eprop_traces, "SENTENCE", 40)
     monkeypatch.setattr(eprop_traces, "NEURONS", 20)
+    for module, name, value in (
+        (fi_curves, "SPACING", 0.2),
+        (fi_curves, "STEPS", 200),
+        (modulation_maps, "CURRENTS", 21),
+        (modulation_maps, "VALUES", 15),
+        (bursting, "PIXELS", 3),
+        (bursting, "BOUNDS_AT", [0.7]),
+    ):
+        monkeypatch.setattr(module, name, value)
 
 
 @pytest.mark.parametrize("name", list(FIGURES))
