@@ -39,7 +39,7 @@ class Bursts(NamedTuple):
         period: Mean time from the first spike of a burst to that of the next, steps.
     """
 
-    kind: NDArray[np.str_]
+    kind: NDArray[Any]
     rate: Array
     spikes_per_burst: Array
     interval: Array
@@ -115,7 +115,7 @@ def bursts(
     return Bursts(kinds.reshape(neurons.shape), *(row.reshape(neurons.shape) for row in numbers))
 
 
-def _described(raster: Any, contrast: float) -> tuple[NDArray[np.str_], Array]:
+def _described(raster: Any, contrast: float) -> tuple[NDArray[Any], Array]:
     """Kind and statistics of every neuron of a raster (steps, neuron)."""
     neuron, time = raster.T.contiguous().nonzero().T.numpy()
     ends = np.searchsorted(neuron, np.arange(raster.shape[1] + 1))

@@ -30,7 +30,7 @@ class Excitability(NamedTuple):
         jump: Rate at onset_up over the highest rate of the sweep, in (0, 1]; NaN where silent.
     """
 
-    kind: NDArray[np.str_]
+    kind: NDArray[Any]
     onset_up: Array
     onset_down: Array
     jump: Array

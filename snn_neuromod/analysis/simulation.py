@@ -73,7 +73,7 @@ class Run(NamedTuple):
         spikes: Spikes after the discarded steps; NaN where the state left the finite numbers.
         first: Step of the first spike, counted from 0; the number of steps where there was none.
         state: State after the last step.
-        raster: Spikes of the steps after the discarded ones, (steps, *batch), if recorded.
+        raster: Spikes of the steps after the discarded ones, (steps, ...), if recorded.
     """
 
     spikes: Tensor

@@ -86,9 +86,9 @@ class Maps(NamedTuple):
 
     x: NDArray[np.float64]
     h_s0: NDArray[np.float64]
-    kind: NDArray[np.str_]
+    kind: NDArray[Any]
     h_u0: NDArray[np.float64]
-    without_input: NDArray[np.str_]
+    without_input: NDArray[Any]
     bounds_at: NDArray[np.float64]
     bounds: NDArray[np.float64]
 
@@ -158,7 +158,7 @@ def draw_maps(maps: Maps) -> Any:
     return figure
 
 
-def _codes(kind: NDArray[np.str_]) -> NDArray[np.float64]:
+def _codes(kind: NDArray[Any]) -> NDArray[np.float64]:
     return np.select([kind == name for name in KINDS], [0.0, 1.0, 2.0], np.nan)
 
 
