@@ -1,0 +1,110 @@
+"""Where the time of a training run goes: data, forward and backward pass, optimiser, everything else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+from pytorch_lightning.profilers import Profiler
+
+__all__ = ["StepTimes"]
+
+_PARTS = ("data", "forward", "backward", "optimiser")
+
+
+class StepTimes(Profiler):
+    """Times of the parts of a training step and samples per second, printed when training ends.
+
+    A profiler of Lightning's trainer: `--trainer.profiler lightning_modules.step_times.StepTimes`. Loading, coding and
+    moving of a batch is "data", `training_step` with the loss and what it logs "forward"; "other" is the trainer itself,
+    its callbacks and loggers. Loaders with worker processes show only the time for which training waits for them.
+
+    Args:
+        warm_up: Training steps at the start of each epoch that do not count, >= 1.
+        clock: "wall", or "cpu" for the CPU time of the process, which other programs disturb less.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(self, warm_up: int = 10, clock: Literal["wall", "cpu"] = "wall") -> None:
+        super().__init__()
+        if not warm_up >= 1:
+            raise ValueError(f"StepTimes: warm_up must be at least 1, got {warm_up}")
+        clocks: dict[str, Callable[[], float]] = {
+            "wall": time.perf_counter,
+            "cpu": time.process_time,
+        }
+        if clock not in clocks:
+            raise ValueError(f'StepTimes: clock must be "wall" or "cpu", got {clock!r}')
+        self.warm_up, self.clock = warm_up, clock
+        self._now = clocks[clock]
+        self._running: dict[str, float] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.seconds = dict.fromkeys((*_PARTS, "other"), 0.0)
+        self.steps = 0
+        self._step = dict.fromkeys(_PARTS, 0.0)
+        self._seen, self._last = 0, 0.0
+
+    def start(self, action_name: str) -> None:
+        if action_name == "run_training_epoch":
+            self._seen, self._step = 0, dict.fromkeys(_PARTS, 0.0)
+        self._running[action_name] = self._now()
+
+    def stop(self, action_name: str) -> None:
+        now = self._now()
+        began = self._running.pop(action_name, None)
+        if began is None:
+            return
+        part = _part(action_name)
+        if part is not None:
+            self._step[part] += now - began
+        elif action_name == "run_training_batch":
+            self._finish(now)
+
+    def _finish(self, now: float) -> None:
+        """A step ends with its batch: its time runs from the end of the step before."""
+        self._seen += 1
+        if self._seen > self.warm_up:
+            step = dict(self._step)
+            step["optimiser"] -= step["forward"] + step["backward"]  # which run inside its closure
+            step["other"] = now - self._last - sum(step.values())
+            self.seconds = {part: self.seconds[part] + step[part] for part in self.seconds}
+            self.steps += 1
+        self._last, self._step = now, dict.fromkeys(_PARTS, 0.0)
+
+    def summary(self) -> str:
+        """The table, in Markdown; empty before anything counted."""
+        total = sum(self.seconds.values())
+        if not self.steps or not total:
+            return ""
+        rows = [
+            f"| {part} | {1000 * seconds / self.steps:.2f} | {100 * seconds / total:.0f} % |"
+            for part, seconds in (*self.seconds.items(), ("step", total))
+        ]
+        rate = f"{self.steps / total:.1f} steps/s"
+        module: Any = self._lightning_module
+        data = getattr(module.trainer, "datamodule", None) if module is not None else None
+        if size := getattr(data, "batch_size", None):
+            rate += f", {self.steps * size / total:.0f} samples/s in batches of {size}"
+        head = [f"| part | ms per step ({self.clock}) | share |", "|---|---|---|"]
+        return "\n".join([*head, *rows, "", f"{rate}; {self.steps} steps"])
+
+    def describe(self) -> None:
+        """Print the table once."""
+        if (summary := self.summary()) and self._local_rank in (None, 0):
+            print(summary)
+        self.reset()
+
+
+def _part(action: str) -> str | None:
+    if action.endswith((".train_dataloader_next", ".batch_to_device")):
+        return "data"
+    if action.startswith("[Strategy]"):
+        name = action.rpartition(".")[2]
+        return {"training_step": "forward", "backward": "backward"}.get(name)
+    return "optimiser" if action.endswith(".optimizer_step") else None
