@@ -8,11 +8,11 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor
-from torchmetrics.classification import MulticlassAccuracy
 
 from lightning_modules.losses import CrossEntropy, FiringRate, final_labels, spike_counts
 from lightning_modules.networks import FeedForward, NetworkOutput, is_graded
 from lightning_modules.optimisation import Interval, Scheduler, optimisation
+from lightning_modules.tally import Tally, error_rate
 
 __all__ = ["Prediction", "SpikeClassification"]
 
@@ -36,9 +36,9 @@ class SpikeClassification(pl.LightningModule):
 
     A label is the class of a whole sample, or there is one for every step, of which the last is tested.
 
-    Logs `<stage>/loss`, `<stage>/accuracy` and `<stage>/spikes/<k>`, the spikes per neuron and sample of layer k, for
-    the stages train, val and test. Gradients come from `loss.backward()` alone, so clipping, accumulation, mixed
-    precision and distribution are the trainer's.
+    Logs at the end of each epoch `<stage>/loss`, `<stage>/accuracy` and `<stage>/spikes/<k>`, the spikes per neuron and
+    sample of layer k, for the stages train, val and test. Gradients come from `loss.backward()` alone, so clipping,
+    accumulation, mixed precision and distribution are the trainer's.
 
     Args:
         network: Takes spikes (T, batch, input) and returns `NetworkOutput`.
@@ -75,9 +75,7 @@ class SpikeClassification(pl.LightningModule):
         self.scheduler_interval = scheduler_interval
         self.loss, self.firing_rate = loss, firing_rate
         self.lr_factors = lr_factors or {}
-        self.train_accuracy, self.val_accuracy, self.test_accuracy = (
-            MulticlassAccuracy(network.num_classes, average="micro") for _ in range(3)
-        )
+        self._tallies = {stage: Tally(network.num_classes) for stage in ("train", "val", "test")}
 
     def setup(self, stage: str) -> None:
         data = getattr(self.trainer, "datamodule", None)
@@ -117,18 +115,32 @@ class SpikeClassification(pl.LightningModule):
         loss = self.loss(outputs, labels)
         if self.firing_rate.weight:
             loss = loss + self.firing_rate(spikes, layers=list(self.network.layers))
-        accuracy = getattr(self, f"{stage}_accuracy")
-        final = final_labels(labels)
-        accuracy(self.loss.scores(outputs.detach()), final)
-        options: dict[str, Any] = {
-            "on_step": False, "on_epoch": True, "batch_size": len(final), "sync_dist": True,
-        }  # fmt: skip
-        self.log(f"{stage}/loss", loss, prog_bar=True, **options)
-        self.log(f"{stage}/accuracy", accuracy, prog_bar=True, **options)
-        for k, (layer, neuron) in enumerate(zip(spikes, self.network.neurons, strict=True), 1):
-            counts = spike_counts(layer.detach(), graded=is_graded(neuron))
-            self.log(f"{stage}/spikes/{k}", counts.mean(), **options)
+        counts = [
+            spike_counts(layer.detach(), graded=is_graded(neuron)).mean()
+            for layer, neuron in zip(spikes, self.network.neurons, strict=True)
+        ]
+        self._tallies[stage].update(self.loss.scores(outputs), final_labels(labels), loss, counts)
         return loss
+
+    def on_train_epoch_end(self) -> None:
+        self._log("train")
+
+    def on_validation_epoch_end(self) -> None:
+        self._log("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log("test")
+
+    def _log(self, stage: str) -> None:
+        tally = self._tallies[stage]
+        if tally.empty:
+            return
+        tally.reduce(lambda sums: self.trainer.strategy.reduce(sums, reduce_op="sum"))
+        shown = {"loss": tally.loss, "accuracy": 1 - error_rate(tally.confusion)}
+        self.log_dict({f"{stage}/{name}": value for name, value in shown.items()}, prog_bar=True)
+        spikes = {f"{stage}/spikes/{k}": count for k, count in enumerate(tally.rates, 1)}
+        self.log_dict(spikes)
+        tally.reset()
 
     def configure_optimizers(self) -> Any:
         return optimisation(

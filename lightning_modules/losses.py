@@ -119,5 +119,5 @@ def spike_counts(spikes: Tensor, *, graded: bool) -> Tensor:
     if not graded:
         return spikes.float().sum(dim=0)
     high = spikes > 0.5
-    rising = high[1:] & ~high[:-1]
-    return rising.float().sum(dim=0) + high[0].float()
+    rising = high[1:] > high[:-1]
+    return (rising.sum(dim=0) + high[0]).float()

@@ -17,8 +17,8 @@ class StepTimes(Profiler):
     """Times of the parts of a training step and samples per second, printed when training ends.
 
     A profiler of Lightning's trainer: `--trainer.profiler lightning_modules.step_times.StepTimes`. Loading, coding and
-    moving of a batch is "data", `training_step` with the loss and what it logs "forward"; "other" is the trainer itself,
-    its callbacks and loggers. Loaders with worker processes show only the time for which training waits for them.
+    moving of a batch is "data", `training_step` with the loss and what it counts "forward"; "other" is the trainer
+    itself, its callbacks and loggers. Loaders with worker processes show only the time for which training waits.
 
     Args:
         warm_up: Training steps at the start of each epoch that do not count, >= 1.
@@ -87,7 +87,7 @@ class StepTimes(Profiler):
             for part, seconds in (*self.seconds.items(), ("step", total))
         ]
         rate = f"{self.steps / total:.1f} steps/s"
-        module: Any = self._lightning_module
+        module: Any = getattr(self, "_lightning_module", None)
         data = getattr(module.trainer, "datamodule", None) if module is not None else None
         if size := getattr(data, "batch_size", None):
             rate += f", {self.steps * size / total:.0f} samples/s in batches of {size}"

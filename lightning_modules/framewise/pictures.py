@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_modules.framewise.tally import error_rate
+from lightning_modules.tally import error_rate
 
 __all__ = ["draw_confusion", "draw_sentence"]
 

@@ -10,10 +10,10 @@ import torch
 from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from lightning_modules.framewise.tally import FrameTally, error_rate
 from lightning_modules.losses import L2, FiringRate, mean_rates
 from lightning_modules.networks import NetworkOutput
 from lightning_modules.optimisation import Interval, Scheduler, optimisation
+from lightning_modules.tally import Tally, error_rate
 from snn_neuromod.snntorch.functional import IGNORE_INDEX, ce_framewise_loss
 
 __all__ = ["FramePrediction", "FramewiseClassification"]
@@ -103,7 +103,7 @@ class FramewiseClassification(pl.LightningModule):
         self.loss = ce_framewise_loss(IGNORE_INDEX)
         self.confusion: dict[str, Tensor] = {}
         self._tallies = {
-            stage: FrameTally(network.num_classes)  # type: ignore[arg-type]
+            stage: Tally(network.num_classes)  # type: ignore[arg-type]
             for stage in ("train", "val", "test")
         }
         self._groups: dict[str, list[int]] = {}

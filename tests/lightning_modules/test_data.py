@@ -309,6 +309,15 @@ def test_batches_reach_the_network_as_floating_point_in_new_order_each_epoch(roo
 
 
 @quiet
+def test_batches_stay_bytes_for_a_module_that_takes_them(root, tmp_path):
+    network = Linear()
+    network.byte_spikes = True
+    with pytest.raises(RuntimeError):  # its mean of bytes
+        fit(root, tmp_path, network)
+    assert {dtype for _, _, dtype, _ in network.seen} == {torch.uint8}
+
+
+@quiet
 @pytest.mark.parametrize("num_workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_resumed_runs_equal_the_uninterrupted_one_bit_by_bit(root, tmp_path, num_workers):
     # 36 training images give 5 batches an epoch: checkpoints after steps 3, 5, 8, 10.

@@ -215,3 +215,38 @@ def test_a_label_for_every_step():
     labels[-1] = last
     found = model.predict_step((x, labels), 0)
     assert torch.equal(found.labels, last)
+
+
+def test_spikes_as_bytes_train_the_same_network():
+    found = {}
+    for dtype in (torch.float32, torch.uint8, torch.bool):
+        module = task()
+        x, labels = batches()[0]
+        loss = module.training_step((x.to(dtype), labels), 0)
+        weight = module.network.layers[0].weight
+        found[dtype] = [loss, torch.autograd.grad(loss, weight)[0]]
+    assert found[torch.float32][1].abs().max() > 0
+    for dtype in (torch.uint8, torch.bool):
+        torch.testing.assert_close(found[dtype], found[torch.float32], rtol=1e-4, atol=1e-6)
+
+
+def test_logged_values_are_means_over_all_samples():
+    module = task()
+    seen, sizes = [], (32, 9)
+
+    def loader():
+        return [(x[:, :n], y[:n]) for (x, y), n in zip(batches(number=2), sizes, strict=True)]
+
+    trainer = pl.Trainer(
+        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False
+    )
+    trainer.validate(module, DataLoader(loader(), batch_size=None), verbose=False)
+    with torch.no_grad():
+        for x, labels in loader():
+            outputs = module(x).outputs
+            right = (outputs[-1].argmax(dim=1) == labels).float().sum()
+            seen.append(torch.stack([module.loss(outputs, labels) * len(labels), right]))
+    expected = torch.stack(seen).sum(dim=0) / sum(sizes)
+    logged = trainer.callback_metrics
+    assert torch.allclose(logged["val/loss"], expected[0])
+    assert torch.allclose(logged["val/accuracy"], expected[1])

@@ -22,8 +22,8 @@ import pytorch_lightning as pl
 
 from lightning_modules.framewise.lstm import LstmNetwork
 from lightning_modules.framewise.networks import FramewiseNetwork
-from lightning_modules.framewise.tally import FrameTally, error_rate
 from lightning_modules.losses import FiringRate, mean_rates
+from lightning_modules.tally import Tally, error_rate
 from snn_neuromod import ALIF, LeakyReadout, Smoothing
 from snn_neuromod.data.phones.labels import TIMIT_LABELS
 
@@ -154,7 +154,7 @@ def test_what_lies_in_the_padding_changes_no_gradient():
 
 
 def test_error_rates_by_hand():
-    tally = FrameTally(3)
+    tally = Tally(3)
     labels = torch.tensor([[0, 1], [0, 2], [1, -100], [2, -100]])
     found = torch.tensor([[0, 1], [1, 0], [1, 0], [2, 2]])
     tally.update(torch.eye(3)[found], labels, torch.tensor(2.0), [torch.tensor(0.25)])
