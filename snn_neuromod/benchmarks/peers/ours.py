@@ -7,16 +7,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from snn_neuromod import ALIF, Izhikevich, LeakyReadout, Psi, Recurrent, kernels
+from snn_neuromod import ALIF, Izhikevich, LeakyReadout, Psi, Recurrent, SpikeLinear, kernels
 from snn_neuromod.benchmarks.outcome import Outcome, Run
 from snn_neuromod.benchmarks.peers.reference import src, without_diagonal
 from snn_neuromod.benchmarks.peers.torch_tools import backward, tensors
 from snn_neuromod.benchmarks.problems import GIVEN, INPUTS, OUTPUTS, Problem
 from snn_neuromod.learning.eprop import OnlineEprop
 
-__all__ = ["plain", "w1", "w2", "w3", "w4", "w5", "w6"]
+__all__ = ["in_bytes", "plain", "w1", "w2", "w3", "w4", "w5", "w6"]
 
 
 def plain(problem: Problem, workload: str) -> Run:
@@ -31,6 +30,12 @@ def plain(problem: Problem, workload: str) -> Run:
     return eager
 
 
+def in_bytes(problem: Problem, workload: str) -> Run:
+    """A workload whose input spikes come as bytes."""
+    run: Run = globals()[workload](problem, as_bytes=True)
+    return run
+
+
 def w1(problem: Problem) -> Run:
     """SRC layer."""
     t, layer = tensors(problem, ["current"]), src(problem)
@@ -42,9 +47,13 @@ def w1(problem: Problem) -> Run:
     return run
 
 
-def w2(problem: Problem) -> Run:
+def w2(problem: Problem, *, as_bytes: bool = False) -> Run:
     """Linear layer and LIF neurons."""
-    t, c = tensors(problem, ["weight"]), problem.constants
+    t, c = tensors(problem), problem.constants
+    n = problem.size.neurons
+    linear = SpikeLinear(n, n, bias=False, device="meta")
+    linear.weight = torch.nn.Parameter(t["weight"])
+    x = t["x"].byte() if as_bytes else t["x"]
     layer = ALIF(
         problem.size.neurons,
         tau_mem=-1 / math.log(c["alpha"]),
@@ -55,8 +64,8 @@ def w2(problem: Problem) -> Run:
     ).to(problem.device)
 
     def run() -> Outcome:
-        out, _ = layer(functional.linear(t["x"], t["weight"]))
-        return backward(out, t["cotangent"], [t["weight"]])
+        out, _ = layer(linear(x))
+        return backward(out, t["cotangent"], [linear.weight])
 
     return run
 
@@ -82,12 +91,13 @@ def _load(problem: Problem, **parameters: torch.nn.Parameter) -> None:
         parameter.data = tensors(problem)[name]
 
 
-def w3(problem: Problem) -> Run:
+def w3(problem: Problem, *, as_bytes: bool = False) -> Run:
     """Recurrent ALIF, backpropagation through time."""
     t, layer = tensors(problem), _recurrent(problem, "bptt")
+    x = t["x"].byte() if as_bytes else t["x"]
 
     def run() -> Outcome:
-        out, _ = layer(t["x"])
+        out, _ = layer(x)
         return backward(out, t["cotangent"], [layer.w_in, layer.w_rec])
 
     return run
@@ -101,13 +111,14 @@ def _readout(problem: Problem) -> LeakyReadout:
     return readout
 
 
-def w4(problem: Problem) -> Run:
+def w4(problem: Problem, *, as_bytes: bool = False) -> Run:
     """Recurrent ALIF with a leaky readout, e-prop in its factorised form."""
     t, layer, readout = tensors(problem), _recurrent(problem, "eprop"), _readout(problem)
     learned = [layer.w_in, layer.w_rec, readout.w_out]
+    x = t["x"].byte() if as_bytes else t["x"]
 
     def run() -> Outcome:
-        spikes, _ = layer(t["x"])
+        spikes, _ = layer(x)
         y, _ = readout(spikes)
         return backward(y, t["cotangent"], learned, spikes.detach())
 

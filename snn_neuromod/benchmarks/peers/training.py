@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from snn_neuromod import MSRC, SRC, PopulationReadout, encoders, kernels
+from snn_neuromod import MSRC, SRC, PopulationReadout, SpikeLinear, encoders, kernels
 from snn_neuromod.benchmarks.outcome import Outcome, Run
 from snn_neuromod.benchmarks.problems import Problem
 from snn_neuromod.data import images as sources
@@ -36,7 +36,7 @@ class Network(nn.Module):
         self.source = bool(c["src"])
         sizes = [PIXELS, 100] if self.source else [PIXELS, 32, CLASSES]
         self.linear = nn.ModuleList(
-            nn.Linear(a, b, bias=not self.source) for a, b in itertools.pairwise(sizes)
+            SpikeLinear(a, b, bias=not self.source) for a, b in itertools.pairwise(sizes)
         )
         for linear in self.linear:
             nn.init.xavier_uniform_(linear.weight, gain=1.414)  # type: ignore[arg-type]
@@ -102,13 +102,14 @@ def _images(problem: Problem) -> tuple[Tensor, Tensor]:
     return x, labels[picked].to(problem.device)
 
 
-def _batches(problem: Problem, images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(
+    problem: Problem, images: Tensor, labels: Tensor, dtype: torch.dtype
+) -> Iterator[tuple[Tensor, Tensor]]:
     generator = torch.Generator(problem.device).manual_seed(0)
     blank = int(problem.constants["blank"])
     steps = problem.size.steps - blank
     if steps < 1:
         steps, blank = problem.size.steps, 0
-    dtype = getattr(torch, problem.dtype)
     for x, y in zip(
         images.split(problem.size.batch), labels.split(problem.size.batch), strict=True
     ):
@@ -118,12 +119,14 @@ def _batches(problem: Problem, images: Tensor, labels: Tensor) -> Iterator[tuple
             p_max=problem.constants["p_max"],
             blank_steps=blank,
             generator=generator,
+            dtype=dtype,
         )
-        yield spikes.to(dtype), y
+        yield spikes, y
 
 
-def train(problem: Problem, forward: Forward) -> Run:
+def train(problem: Problem, forward: Forward, *, as_bytes: bool = False) -> Run:
     """Epochs of Adam; an epoch of one batch returns its gradients and changes nothing."""
+    dtype = torch.uint8 if as_bytes else getattr(torch, problem.dtype)
     net = network(problem)
     optimiser = torch.optim.Adam(net.parameters(), lr=problem.constants["lr"])
     images, labels = _images(problem)
@@ -131,7 +134,7 @@ def train(problem: Problem, forward: Forward) -> Run:
     single = problem.size.images <= problem.size.batch
 
     def run() -> Outcome:
-        batches, coding = _batches(problem, images, labels), 0.0
+        batches, coding = _batches(problem, images, labels, dtype), 0.0
         start = clock()
         for x, y in batches:
             coding += clock() - start
@@ -153,8 +156,8 @@ def network(problem: Problem) -> Network:
 
 
 def layers(problem: Problem) -> Run:
-    """This package's layers over whole sequences."""
-    return train(problem, _sequences)
+    """This package's layers over whole sequences, which take spikes as bytes."""
+    return train(problem, _sequences, as_bytes=True)
 
 
 def plain(problem: Problem) -> Run:
