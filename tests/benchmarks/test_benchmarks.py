@@ -230,13 +230,15 @@ def test_memory_is_measured_in_a_process_of_its_own():
         found, _ = own.call("memory", case, table.of("W1")[0])
     finally:
         own.close()
-    assert returned < found < 8 * returned  # spikes and gradient, and what the run needs beside them
+    assert (
+        returned < found < 8 * returned
+    )  # spikes and gradient, and what the run needs beside them
 
 
 def test_command_writes_json_and_markdown(tmp_path, capsys):
     arguments = ["--out", str(tmp_path), "--report"]
     command.main(["--list", "--quick", "W3"])
-    assert capsys.readouterr().out.startswith("W3 T200 B32 N256: snn_neuromod, plain, reference")
+    assert capsys.readouterr().out.startswith("W3 T200 B32 N256: snn_neuromod, bytes")
     results = Results(tmp_path)
     record = {
         "workload": "W3", "label": "T200 B32 N256", "size": {}, "constants": {}, "variant": "snn_neuromod",
