@@ -108,12 +108,22 @@ def test_onset_of_izhikevichs_neuron_in_closed_form() -> None:
 
 def test_state_is_carried_from_one_current_to_the_next() -> None:
     """3.6 fires; back at 2.5 it still fires though from rest it does not."""
-    curve = fi_curve(dynamics.msrc, [2.5, 3.6], h_s0=0.5)
-    assert (curve.up > 0).tolist() == [False, True]
-    assert (curve.down > 0).tolist() == [True, True]
-    both = fi_curve(dynamics.msrc, [2.5, 3.6], h_s0=[[0.5], [0.9]])
-    assert both.up.shape == (2, 1, 2)
+    curve = fi_curve(dynamics.msrc, [1.0, 2.5, 3.6], h_s0=0.5)
+    assert (curve.up > 0).tolist() == [False, False, True]
+    assert (curve.down > 0).tolist() == [False, True, True]
+    both = fi_curve(dynamics.msrc, [1.0, 2.5, 3.6], h_s0=[[0.5], [0.9]])
+    assert both.up.shape == (2, 1, 3)
     np.testing.assert_array_equal(both.down[0, 0], curve.down)
+
+
+def test_the_carried_state_by_hand() -> None:
+    """A sum of the current that is never reset: 10 after the first current, 30 after the second; above 14.5 it fires."""
+    total = analysis.neuron(
+        dynamics.alif, options={"reset": "none"}, alpha=1.0, beta=0.0, v_th=14.5
+    )
+    curve = fi_curve(total, [1.0, 2.0], num_steps=10, discard=0)
+    assert curve.up.tolist() == [0.0, 0.8]
+    assert curve.down.tolist() == [1.0, 1.0]
 
 
 def test_a_layer_is_swept_with_its_own_parameters() -> None:
