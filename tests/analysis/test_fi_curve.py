@@ -117,7 +117,7 @@ def test_state_is_carried_from_one_current_to_the_next() -> None:
 
 
 def test_the_carried_state_by_hand() -> None:
-    """A sum of the current that is never reset: 10 after the first current, 30 after the second; above 14.5 it fires."""
+    """A sum of the current, never reset: 10 after the first current, 30 after the second; above 14.5 it fires."""
     total = analysis.neuron(
         dynamics.alif, options={"reset": "none"}, alpha=1.0, beta=0.0, v_th=14.5
     )
