@@ -73,20 +73,19 @@ INLINE void NAME(src_params)(const NAME(SRC) *p, NAME(Work) *w, int64_t first, i
     }
 }
 
-/* One step, in sums of one product and one number each, which every variant rounds alike; `keep` writes what the backward pass reads. `old` and `new` may be the same. */
+/* One step, in sums of one product and one number each, which every variant rounds alike; `keep` writes what the
+ * backward pass reads, else the spikes are written. `old` and `new` may be the same. */
 INLINE void NAME(src_step)(
     NAME(Work) *w, const REAL *current, int64_t old, int64_t new, int64_t wide, REAL *spikes,
-    const int kind, const int uniform, const int keep) {
+    const int kind, const int keep) {
     REAL(*const states)[MARK + 1][SRC_BLOCK] = w->states;
-    REAL same[SRC_ROWS];
-    for (int k = 0; k < SRC_ROWS; k++) same[k] = w->params[k][0];
-#define OF(k) (uniform ? same[k] : w->params[k][n])
+#define OF(k) w->params[k][n]
     SIMD for (int64_t n = 0; n < wide; n++) {
         const REAL h = states[H][old][n], h_s = states[H_S][old][n], h_u = kind == BSRC ? states[H_U][old][n] : 0;
         const REAL i = OF(ALPHA) * states[I][old][n] + current[n];
         const REAL y = NAME(tanh)(i * OF(INVERSE_RHO));
-        const REAL shifted = h_s + w->params[H_S0][n], f = kind == SRC ? h_s : shifted * shifted;
-        const REAL x = OF(GAIN) * y + (OF(OPEN) * i + w->params[B][n]);
+        const REAL shifted = h_s + OF(H_S0), f = kind == SRC ? h_s : shifted * shifted;
+        const REAL x = OF(GAIN) * y + (OF(OPEN) * i + OF(B));
         const REAL slow = kind == BSRC ? OF(R_U) * (h_u + OF(H_U0)) + x : x;
         const REAL c = NAME(tanh)(OF(R) * h + (OF(R_S) * f + slow));
         const REAL sigma = NAME(logistic)(10 * h - 5);
@@ -106,36 +105,26 @@ INLINE void NAME(src_step)(
 #undef OF
 }
 
-/* Whether all but bias and modulation are the same for all neurons. */
-INLINE int NAME(src_uniform)(const NAME(SRC) *p) {
-    int64_t any = 0;
-    for (int k = 0; k < SRC_PARAMS; k++) any |= k == B || k == H_S0 ? 0 : p->strides[k][0] | p->strides[k][1];
-    return !any;
-}
-
 /* Steps from `start`, before which the states stand in row 0, to `stop`; `keep` as in src_step. */
 INLINE void NAME(src_steps)(
     const NAME(SRC) *p, NAME(Work) *w, int64_t first, int64_t wide, int64_t start, int64_t stop, const int kind,
-    const int uniform, const int keep) {
+    const int keep) {
     const int64_t step = p->rows * p->num;
     for (int64_t t = start; t < stop; t++) {
         const int64_t now = t * step + first, old = keep ? t - start : 0, new = keep ? old + 1 : 0;
         if (t + 1 < p->num_steps) NAME(prefetch)(p->current + now + step, wide);
         if (keep) NAME(prefetch)(p->grad_spikes + now, wide);
         NAME(src_modulation)(p, w, t, first, wide);
-        NAME(src_step)(w, p->current + now, old, new, wide, p->spikes + now, kind, uniform, keep);
+        NAME(src_step)(w, p->current + now, old, new, wide, keep ? NULL : p->spikes + now, kind, keep);
     }
 }
 
 CLONES FUSED static void NAME(src_stretch)(
     const NAME(SRC) *p, NAME(Work) *w, int64_t first, int64_t wide, int64_t start, int64_t stop, int keep) {
-    const int uniform = NAME(src_uniform)(p);
-#define CASE(kind)                                                                                     \
-    case kind:                                                                                         \
-        if (uniform && keep) NAME(src_steps)(p, w, first, wide, start, stop, kind, 1, 1);              \
-        else if (uniform) NAME(src_steps)(p, w, first, wide, start, stop, kind, 1, 0);                 \
-        else if (keep) NAME(src_steps)(p, w, first, wide, start, stop, kind, 0, 1);                    \
-        else NAME(src_steps)(p, w, first, wide, start, stop, kind, 0, 0);                              \
+#define CASE(kind)                                                                     \
+    case kind:                                                                         \
+        if (keep) NAME(src_steps)(p, w, first, wide, start, stop, kind, 1);            \
+        else NAME(src_steps)(p, w, first, wide, start, stop, kind, 0);                 \
         break;
     switch (p->kind) { CASE(SRC) CASE(MSRC) CASE(BSRC) }
 #undef CASE
@@ -163,7 +152,8 @@ static void NAME(src_forward_task)(const NAME(SRC) *p, NAME(Work) *w, int64_t fi
     NAME(src_store)(w->states[0], MARK + 1, p->state, first, wide);
 }
 
-/* Adjoints of one step, the k-th of its stretch; no spike passes a gradient where h <= silent. w->grad_state holds what later steps add to those of the states. */
+/* Adjoints of one step, the k-th of its stretch; no spike passes a gradient where h <= silent. w->grad_state holds what
+ * later steps add to those of the states. */
 INLINE void NAME(src_back)(
     NAME(Work) *w, const REAL *grad, REAL *delta, int64_t k, int64_t wide, REAL silent, const int kind,
     const int attached) {
