@@ -38,17 +38,25 @@ def main(args: Sequence[str] | None = None) -> None:
         "--out", type=Path, default=Path("modulation"), help="folder of log, tables and figures"
     )
     parser.add_argument("--data", help="folder of MNIST's four files")
-    parser.add_argument("--epochs", type=int, default=10, help="epochs of every run (default 10)")
+    parser.add_argument("--epochs", type=int, default=6, help="epochs of every run (default 6)")
     parser.add_argument(
         "--seeds", type=int, default=5, help="networks with learned modulation (default 5)"
+    )
+    parser.add_argument(
+        "--fixed-seeds",
+        type=int,
+        default=2,
+        help="networks at each fixed modulation and z_hyp (default 2)",
     )
     parser.add_argument(
         "--workers", type=int, default=2, help="processes of one thread (default 2)"
     )
     options = parser.parse_args(args)
-    for name in ("epochs", "seeds", "workers"):
+    for name in ("epochs", "seeds", "fixed_seeds", "workers"):
         if getattr(options, name) < 1:
-            parser.error(f"--{name} must be at least 1, got {getattr(options, name)}")
+            parser.error(
+                f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}"
+            )
     if options.command == "run":
         _check_data(parser, options.data)
     log = open_log(options.out / "epochs.csv")
@@ -56,7 +64,7 @@ def main(args: Sequence[str] | None = None) -> None:
         if options.command == "run":
             runs = [
                 *learned_runs(options.epochs, range(options.seeds)),
-                *fixed_runs(options.epochs),
+                *fixed_runs(options.epochs, range(options.fixed_seeds)),
             ]
             train_one = partial(train, root=options.data)
             run_all(runs, log, train_one, workers=options.workers, outcome=outcome)

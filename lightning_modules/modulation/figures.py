@@ -44,25 +44,39 @@ def write_figures(logged: Logged, folder: Path) -> list[Path]:
 
 
 def fixed_modulation(logged: Logged) -> Any:
-    """Accuracy and loss against the epoch for each fixed modulation and z_hyp, in both codings.
+    """Accuracy and loss for each fixed modulation and z_hyp, in both codings.
 
     Args:
         logged: Runs with fixed modulation.
 
     Returns:
-        A matplotlib figure.
+        A matplotlib figure: means over the seeds against the epoch, and the test accuracy of every network.
     """
-    figure, axes = _metric_panels(logged, rows=len(_METRICS), heights=[1.0, 1.0])
+    figure, axes = _metric_panels(logged, rows=3, heights=[1.0, 1.0, 1.0])
     gates = sorted({run.z_hyp for run in logged})
     dashes = {z_hyp: _DASHES[k % len(_DASHES)] for k, z_hyp in enumerate(gates)}
-    for run, rows in logged.items():
-        for row, metric in enumerate(_METRICS):
-            values = _series(rows, metric)
-            axes[row, CODINGS.index(run.coding)].plot(
-                range(1, len(values) + 1), values, lw=1.4, ls=dashes[run.z_hyp],
-                color=style.colour_of(float(run.modulation)),
-            )  # fmt: skip
     shown = [m for m in FIXED if any(run.modulation == m for run in logged)]
+    for setting in dict.fromkeys(run._replace(seed=0) for run in logged):
+        runs = [rows for run, rows in logged.items() if run._replace(seed=0) == setting]
+        column, colour = CODINGS.index(setting.coding), style.colour_of(float(setting.modulation))
+        for row, metric in enumerate(_METRICS):
+            mean = _mean([_series(rows, metric) for rows in runs])
+            axes[row, column].plot(
+                range(1, len(mean) + 1), mean, lw=1.4, ls=dashes[setting.z_hyp], color=colour
+            )
+        place = gates.index(setting.z_hyp) + 0.2 * (shown.index(setting.modulation) - 1)
+        accuracies = [100 * rows[-1]["test_accuracy"] for rows in runs]
+        axes[2, column].plot([place] * len(runs), accuracies, "o", ms=4, color=colour, alpha=0.7)
+    for ax in axes[1]:
+        ax.set_yscale("log")
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:.0e}"[0] in "235" else "")
+        ax.tick_params(labelsize=8, which="both")
+    for ax in axes[2]:
+        ax.set_xticks(range(len(gates)), [f"{z:g}" for z in gates])
+        ax.set_xlabel(r"gate $z_\mathrm{hyp}$ of the slow variable at rest", fontsize=8)
+        ax.grid(axis="y", lw=0.4, color=style.PALE)
+    style.label(axes[2, 0], "test accuracy,\neach network (%)")
     colours = {
         rf"$h_{{s0}}$ = {m}, {style.MODULATIONS[float(m)]}": {"color": style.colour_of(float(m))}
         for m in shown
@@ -70,7 +84,7 @@ def fixed_modulation(logged: Logged) -> Any:
     gate_lines = {
         rf"$z_\mathrm{{hyp}}$ = {z:g}": {"color": style.GREY, "ls": dashes[z]} for z in gates
     }
-    _legend(figure, axes[0, 0], {**colours, **gate_lines}, columns=max(len(shown), len(gates)))
+    _legend(figure, axes[0, 0], {**colours, **gate_lines}, columns=2)
     return figure
 
 
@@ -167,6 +181,10 @@ def _series(rows: Rows, metric: str) -> list[float]:
     return [scale * row[metric] for row in rows[1:]]
 
 
+def _mean(curves: Sequence[Sequence[float]]) -> list[float]:
+    return [sum(values) / len(values) for values in zip(*curves, strict=True)]
+
+
 def _curves(ax: Any, curves: Sequence[Sequence[float]]) -> None:
     """Each network, and their mean."""
     for k, curve in enumerate(curves):
@@ -177,7 +195,7 @@ def _curves(ax: Any, curves: Sequence[Sequence[float]]) -> None:
             lw=0.7,
             label=None if k else "one network",
         )
-    mean = [sum(values) / len(values) for values in zip(*curves, strict=False)]
+    mean = _mean(curves)
     ax.plot(
         range(1, len(mean) + 1), mean, color=style.BLACK, lw=1.6, label=f"mean of {len(curves)}"
     )

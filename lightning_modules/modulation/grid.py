@@ -74,10 +74,11 @@ def open_log(path: Path) -> experiments.Log[Run]:
     return experiments.Log(path, Run, METRICS)
 
 
-def fixed_runs(epochs: int) -> list[Run]:
-    """Each fixed modulation at each z_hyp, in both codings, with one seed."""
+def fixed_runs(epochs: int, seeds: Iterable[int]) -> list[Run]:
+    """Each fixed modulation at each z_hyp for each seed, in both codings."""
     return [
-        Run(coding, modulation, z_hyp, epochs, 0)
+        Run(coding, modulation, z_hyp, epochs, seed)
+        for seed in seeds
         for z_hyp in Z_HYP
         for modulation in FIXED
         for coding in CODINGS

@@ -53,7 +53,7 @@ def config(run: Run) -> dict:
 
 
 def test_the_grid_holds_every_condition_once() -> None:
-    fixed, learned = grid.fixed_runs(3), grid.learned_runs(3, range(5))
+    fixed, learned = grid.fixed_runs(3, [0]), grid.learned_runs(3, range(5))
     assert len(set(fixed)) == len(fixed) == 18
     assert len(set(learned)) == len(learned) == 10
     assert {(r.coding, r.modulation, r.z_hyp) for r in fixed} == set(
@@ -63,7 +63,7 @@ def test_the_grid_holds_every_condition_once() -> None:
 
 @pytest.mark.parametrize("coding", grid.CODINGS)
 def test_runs_of_a_coding_differ_in_their_modulation_alone(coding: str) -> None:
-    runs = [r for r in (*grid.fixed_runs(3), *grid.learned_runs(3, [0])) if r.coding == coding]
+    runs = [r for r in (*grid.fixed_runs(3, [0]), *grid.learned_runs(3, [0])) if r.coding == coding]
     kinds = {}
     for run in runs:
         found = config(run)
@@ -142,8 +142,8 @@ def test_interruption_and_resumption(
     )  # fmt: skip
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(2)]
-    assert lines[0].startswith("0 of 28 runs are in")
-    assert lines[1].startswith("1/28  rate learned 0.9 1 0  test accuracy ")
+    assert lines[0].startswith("0 of 46 runs are in")
+    assert lines[1].startswith("1/46  rate learned 0.9 1 0  test accuracy ")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 130
@@ -182,7 +182,7 @@ def made_up(run: Run) -> list[dict[str, float]]:
 @pytest.fixture
 def logged(tmp_path: Path) -> grid.Logged:
     log = open_log(tmp_path / "epochs.csv")
-    for run in [*grid.fixed_runs(3), *grid.learned_runs(3, range(5))]:
+    for run in [*grid.fixed_runs(3, range(2)), *grid.learned_runs(3, range(5))]:
         log.add(run, made_up(run))
     return log.read()
 
@@ -190,17 +190,15 @@ def logged(tmp_path: Path) -> grid.Logged:
 def test_tables_and_figures_come_from_the_log(
     logged: grid.Logged, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert len(logged) == 28
+    assert len(logged) == 46
     main(["figures", "--out", str(tmp_path)])
-    assert "28 runs" in capsys.readouterr().out
+    assert "46 runs" in capsys.readouterr().out
     for name in ("fixed_modulation", "learned_modulation", "learned_networks"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert "<svg" in (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
     text = (tmp_path / "tables.md").read_text(encoding="utf-8")
-    assert (
-        "| latency | 1.5 | 0.95 | 1 | 90.00 % | 83.00 % | 90.00 % | 0.250 | 1.0 / 0.5 | 1.5 |"
-        in text
-    )
+    assert "| latency | 1.5 | 0.95 | 2 | 90.00 % (90.00 to 90.00) | 83.00 % (83.00 to" in text
+    assert "| 90.50 % (90.00 to 91.00) | 0.250 (0.250 to 0.250) | 1.0 / 0.5 | 1.5 |" in text
     assert (
         "| 5 | 90.00 % (90.00 to 90.00) | 83.00 % (83.00 to 83.00) | 92.00 % (90.00 to 94.00)"
         in text
@@ -212,8 +210,13 @@ def test_tables_and_figures_come_from_the_log(
 def test_fixed_curves_have_the_colour_of_their_type(logged: grid.Logged) -> None:
     fixed = {run: rows for run, rows in logged.items() if run.modulation != "learned"}
     axes = figures.fixed_modulation(fixed).axes
-    assert len(axes) == 4
-    for ax in axes:
+    assert len(axes) == 6
+    for ax in axes[4:]:
+        assert (
+            len([line for line in ax.lines if line.get_ydata().tolist() == pytest.approx([90, 91])])
+            == 9
+        )
+    for ax in axes[:4]:
         drawn = [line for line in ax.lines if len(line.get_xdata())]
         colours = [line.get_color() for line in drawn]
         assert len(drawn) == 9
