@@ -67,7 +67,7 @@ def _example(figure: Any, found: Mapping[str, Any]) -> None:
     strip.set_yticks([])
     strip.spines["left"].set_visible(False)
     strip.set_title(
-        "Digits shown. Yellow: the context lets in (modulation about 1.4); otherwise it holds (about 0.15)",
+        "Digits shown. Yellow: the context lets in (modulation about 1.4); otherwise it holds (about 0.25)",
         loc="left", fontsize=9,
     )  # fmt: skip
     per_class = found["neurons"] // 10
@@ -114,7 +114,7 @@ def _kept(ax: Any, measured: Measured) -> None:
     ax.set_title("How long a digit is kept", loc="left", fontsize=9)
     ax.legend(
         fontsize=7, frameon=False, title="the context acts as", title_fontsize=7,
-        loc="upper center", bbox_to_anchor=(0.5, -0.16),
+        loc="upper center", bbox_to_anchor=(0.5, -0.2),
     )  # fmt: skip
 
 
@@ -130,7 +130,7 @@ def _moved(ax: Any, sweeps: Sequence[Mapping[str, Sequence[float]]]) -> None:
     ax.set_ylim(0, 100)
     ax.set_ylabel("reported (%)", fontsize=8)
     ax.set_title("Modulation moved by hand", loc="left", fontsize=9, pad=16)
-    ax.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16))
+    ax.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2))
 
 
 def _rates(ax: Any, sweeps: Sequence[Mapping[str, Sequence[float]]]) -> None:
