@@ -6,8 +6,9 @@ r"""Which implementation runs a sequence: "reference", "eager" or "c".
 | eager | the same forwards, a hand-written backward pass in plain PyTorch | everywhere |
 | c | compiled loops over time, forwards and backwards | CPU, float32 and float64, see `info` |
 
-By itself a call takes "c" where it can serve and "eager" elsewhere. The environment variable SNN_NEUROMOD_BACKEND and
-`use` ask for one by name; what was asked for and cannot serve is an error, never another backend.
+By itself a call takes "c" where it can serve and "eager" elsewhere. The argument `backend` of a layer asks for one by
+name, else `use`, else the environment variable SNN_NEUROMOD_BACKEND; what was asked for and cannot serve is an error,
+never another backend.
 """
 
 from __future__ import annotations
@@ -28,24 +29,33 @@ Backend: TypeAlias = Literal["auto", "reference", "eager", "c"]
 ENVIRONMENT = "SNN_NEUROMOD_BACKEND"
 
 
-def _checked(where: str, backend: str) -> str:
-    if backend not in get_args(Backend):
+def checked(where: str, backend: str | None) -> str | None:
+    """A name of a backend, or None.
+
+    Raises:
+        ValueError: If the name is unknown.
+    """
+    if backend is not None and backend not in get_args(Backend):
         known = ", ".join(get_args(Backend))
         raise ValueError(f"{where}: backend must be one of {known}, got {backend!r}")
     return backend
 
 
-_requested = _checked(ENVIRONMENT, os.environ.get(ENVIRONMENT, "") or "auto")
+_requested = checked(ENVIRONMENT, os.environ.get(ENVIRONMENT) or None) or "auto"
 
 
-def requested() -> str:
-    """The backend asked for, "auto" if none."""
-    return _requested
+def requested(backend: str | None = None) -> str:
+    """The backend asked for, "auto" if none.
+
+    Args:
+        backend: What a layer asks for, or None.
+    """
+    return backend or _requested
 
 
 @contextmanager
 def use(backend: Backend) -> Iterator[None]:
-    """Ask for a backend by name, in the whole process.
+    """Ask for a backend by name, in the whole process, for layers without one of their own.
 
     A backward pass follows its forward pass, wherever it is called.
 
@@ -62,7 +72,7 @@ def use(backend: Backend) -> Iterator[None]:
         ...     spikes, state = nm.ALIF(10)(torch.ones(5, 1, 10))
     """
     global _requested
-    before, _requested = _requested, _checked("use", backend)
+    before, _requested = _requested, checked("use", backend) or "auto"
     try:
         yield
     finally:
@@ -76,6 +86,7 @@ def choose(
     recurrent: list[Tensor],
     delays: list[int],
     needed: list[bool],
+    backend: str,
 ) -> str:
     """Backend of one call of the sequence operator: "eager" or "c".
 
@@ -86,6 +97,7 @@ def choose(
         recurrent: Spikes before the first step and the recurrent weights of each delay, or nothing.
         delays: The distinct delays in steps.
         needed: Which parameters need a gradient.
+        backend: What was asked for.
 
     Returns:
         The backend.
@@ -93,12 +105,12 @@ def choose(
     Raises:
         RuntimeError: If "c" was asked for and cannot serve.
     """
-    if _requested in ("eager", "reference"):
+    if backend in ("eager", "reference"):
         return "eager"
     reason = native_neurons.unable(neuron, current, params, recurrent, delays, needed)
     if reason is None:
         return "c"
-    if _requested == "c":
+    if backend == "c":
         raise RuntimeError(
             f"backend 'c' was asked for by name and cannot serve: {reason}; ask for 'auto' or 'eager'"
         )

@@ -15,7 +15,7 @@ from torch import Tensor
 from snn_neuromod.kernels import backends, native, reference, src_forward
 from snn_neuromod.kernels.delays import Delays, Synapses, synapses
 from snn_neuromod.kernels.neurons import Described, Neuron, decode, encode
-from snn_neuromod.kernels.sequence_backward import sequence_backward
+from snn_neuromod.kernels.sequence_backward import sequence_backward, single_precision
 from snn_neuromod.kernels.trajectory import (
     between,
     fused,
@@ -38,6 +38,7 @@ def run(
     spikes: Tensor | None = None,
     delays: Delays | None = None,
     through_time: bool = True,
+    backend: str | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """Run a layer of neurons over a sequence, differentiably.
 
@@ -52,13 +53,15 @@ def run(
             for a delay of one step also (batch, ..., neuron).
         delays: Delays of the recurrent weights; None: one step.
         through_time: Let the gradient pass through the recurrent weights; False is e-prop.
+        backend: Asked for by name; None: see `backends.use`.
 
     Returns:
         spikes: (T, batch, ..., neuron).
         state: State after the last step.
     """
     delays = delays or Delays()
-    if backends.requested() == "reference":
+    asked = backends.requested(backend)
+    if asked == "reference":
         return reference.run(
             decode(neuron), current, params, state, w_rec, spikes, delays.delay, through_time
         )
@@ -80,6 +83,7 @@ def run(
         through_time,
         keep,
         needed,
+        asked,
     )
     return outputs[0], list(outputs[1 : 1 + len(state)])
 
@@ -96,11 +100,12 @@ def _sequence(
     through_time: bool,
     keep: bool,
     needed: list[bool],
+    backend: str,
 ) -> list[Tensor]:
     known = decode(neuron)
     module = known.module
     spikes = torch.empty_like(current, memory_format=torch.contiguous_format)
-    if backends.choose(known, current, params, recurrent, delays, needed) == "c":
+    if backends.choose(known, current, params, recurrent, delays, needed, backend) == "c":
         tracks = native.new_tracks(known, current) if keep else {}
         last: Any = native.forward(
             known, current, params, state, recurrent, delays, sources, spikes, tracks
@@ -137,10 +142,11 @@ def _(
     through_time: bool,
     keep: bool,
     needed: list[bool],
+    backend: str,
 ) -> list[Tensor]:
     known = decode(neuron)
     spikes = torch.empty_like(current, memory_format=torch.contiguous_format)
-    if backends.choose(known, current, params, recurrent, delays, needed) == "c":
+    if backends.choose(known, current, params, recurrent, delays, needed, backend) == "c":
         tracks = native.new_tracks(known, current) if keep else {}
     else:
         names = kept(known, needed, fused(known, params, recurrent, current.ndim)) if keep else []
@@ -177,7 +183,7 @@ def _simulate(
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     ctx.neuron, current, params, state, recurrent, ctx.delays, sources, *rest = inputs
-    ctx.through_time, _, ctx.needed = rest
+    ctx.through_time, _, ctx.needed, _ = rest
     ctx.known = decode(ctx.neuron)  # keeps a neuron known by its step alive
     ctx.counts = (len(params), len(state), len(recurrent), len(sources))
     ctx.set_materialize_grads(False)
@@ -226,7 +232,9 @@ def _backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
         None,
         None,
         None,
+        None,
     )
 
 
 _sequence.register_autograd(_backward, setup_context=_setup_context)
+single_precision(_sequence)

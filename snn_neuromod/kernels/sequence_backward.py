@@ -7,7 +7,7 @@ neurons by automatic differentiation of the step alone, then the reverse sweep o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 from torch import Tensor
@@ -35,6 +35,12 @@ from snn_neuromod.kernels.trajectory import (
 __all__ = ["sequence_backward"]
 
 
+def single_precision(operator: Any) -> None:
+    """Under autocast give an operator its half-precision inputs as float32, and compute without autocast inside."""
+    for device in ("cpu", "cuda"):
+        operator.register_autocast(device, torch.float32)
+
+
 @torch.library.custom_op("snn_neuromod::sequence_backward", mutates_args=())
 def sequence_backward(
     neuron: str,
@@ -52,39 +58,6 @@ def sequence_backward(
     needed: list[bool],
 ) -> list[Tensor]:
     """Gradients of input, parameters, initial state, past spikes and recurrent weights; arguments as of `sequence`."""
-    with torch.autocast(spikes.device.type, enabled=False):  # a loss sent back inside autocast
-        return _backward(
-            neuron,
-            grad_spikes,
-            grad_state,
-            current,
-            params,
-            state,
-            recurrent,
-            delays,
-            sources,
-            spikes,
-            tracks,
-            through_time,
-            needed,
-        )
-
-
-def _backward(
-    neuron: str,
-    grad_spikes: Tensor,
-    grad_state: Sequence[Tensor | None],
-    current: Tensor,
-    params: list[Tensor],
-    state: list[Tensor],
-    recurrent: list[Tensor],
-    delays: list[int],
-    sources: list[Tensor],
-    spikes: Tensor,
-    tracks: list[Tensor],
-    through_time: bool,
-    needed: list[bool],
-) -> list[Tensor]:
     known = decode(neuron)
     module, ndim = known.module, spikes.ndim
     made = native.made(known, current, tracks)
@@ -146,6 +119,9 @@ def _backward(
         *grad_initial,
         *_recurrent_gradients(grad_current, spikes, recurrent, groups, through),
     ]
+
+
+single_precision(sequence_backward)
 
 
 @sequence_backward.register_fake

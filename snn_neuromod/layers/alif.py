@@ -10,6 +10,7 @@ import torch
 from snn_neuromod._types import ThresholdFn
 from snn_neuromod.dynamics import stdp_alif
 from snn_neuromod.dynamics.alif import Params, Reset
+from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.base import Layer
 from snn_neuromod.layers.delays import Delay
 from snn_neuromod.layers.parameters import Range, Value
@@ -39,6 +40,7 @@ class _ALIFFamily(Layer):
         refractory: int,
         options: Mapping[str, Any],
         delay: Delay,
+        backend: Backend | None,
     ) -> None:
         who = type(self).__name__
         if not dt > 0:
@@ -46,7 +48,9 @@ class _ALIFFamily(Layer):
         if not refractory >= 0 or int(refractory) != refractory:
             raise ValueError(f"{who}: refractory must be a number of steps >= 0, got {refractory}")
         options = {**options, "refractory": int(refractory)}
-        super().__init__(num_neurons, values, learn, {**options, "psi": psi}, delay=delay)
+        super().__init__(
+            num_neurons, values, learn, {**options, "psi": psi}, delay=delay, backend=backend
+        )
         self.dt, self.psi, self.refractory = dt, psi, int(refractory)
         self._options = options
 
@@ -81,6 +85,7 @@ class ALIF(_ALIFFamily):
             neuron.
         learn: Names of the parameters above (tau_mem, tau_adapt, beta, v_th) that are learned: a number becomes one
             value per neuron, a 0-d tensor stays one for all.
+        backend: Asks for a backend by name, see `kernels.backends`; None: as `kernels.use` or the environment says.
 
     Raises:
         ValueError: If an argument is outside its range or of a wrong shape, or `learn` names an unknown one.
@@ -111,6 +116,7 @@ class ALIF(_ALIFFamily):
         psi: Psi | ThresholdFn = Psi(),
         delay: Delay = 1,
         learn: Collection[str] = (),
+        backend: Backend | None = None,
     ) -> None:
         if reset not in get_args(Reset):
             raise ValueError(
@@ -118,7 +124,7 @@ class ALIF(_ALIFFamily):
             )
         values = {"tau_mem": tau_mem, "tau_adapt": tau_adapt, "beta": beta, "v_th": v_th}
         options = {"reset": reset, "detach_reset": detach_reset}
-        super().__init__(num_neurons, values, learn, dt, psi, refractory, options, delay)
+        super().__init__(num_neurons, values, learn, dt, psi, refractory, options, delay, backend)
 
 
 class STDPALIF(_ALIFFamily):
@@ -139,6 +145,7 @@ class STDPALIF(_ALIFFamily):
         delay: Delay of the spikes that a `Recurrent` around the layer feeds back, in steps, >= 1: one number or one per
             neuron.
         learn: Names of the parameters above (tau_mem, tau_adapt, beta, v_th) that are learned.
+        backend: Asks for a backend by name, see `kernels.backends`; None: as `kernels.use` or the environment says.
 
     Raises:
         ValueError: If an argument is outside its range or of a wrong shape, or `learn` names an unknown one.
@@ -167,10 +174,10 @@ class STDPALIF(_ALIFFamily):
         psi: Psi | ThresholdFn = stdp_alif.PSI,
         delay: Delay = 1,
         learn: Collection[str] = (),
+        backend: Backend | None = None,
     ) -> None:
         if not refractory >= 1:
             raise ValueError(f"STDPALIF: refractory must be >= 1 step, got {refractory}")
         values = {"tau_mem": tau_mem, "tau_adapt": tau_adapt, "beta": beta, "v_th": v_th}
-        super().__init__(
-            num_neurons, values, learn, dt, psi, refractory, {"detach_reset": detach_reset}, delay
-        )
+        options = {"detach_reset": detach_reset}
+        super().__init__(num_neurons, values, learn, dt, psi, refractory, options, delay, backend)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from snn_neuromod import dynamics
 from snn_neuromod.kernels import sequence
+from snn_neuromod.kernels.backends import Backend, checked
 from snn_neuromod.kernels.delays import Delays
 from snn_neuromod.kernels.neurons import Described
 from snn_neuromod.layers.delays import Delay, checked_delay
@@ -34,6 +35,8 @@ class Layer(nn.Module):
         delay: Delay of the spikes that a `Recurrent` around the layer feeds back, in steps, >= 1: one number or one per
             neuron.
         described: The neuron, if it is known by its step alone.
+        backend: What runs sequences: "auto", "reference", "eager" or "c", which raises where it cannot serve; None: as
+            asked for by `kernels.use` or the environment, else "auto".
 
     Raises:
         ValueError: If a parameter or the delay is outside its range or of a wrong shape, or `learn` names an unknown
@@ -54,6 +57,7 @@ class Layer(nn.Module):
         ranges: Mapping[str, Range] | None = None,
         delay: Delay = 1,
         described: Described | None = None,
+        backend: Backend | None = None,
     ) -> None:
         super().__init__()
         self._ranges = {**self.ranges, **(ranges or {})}
@@ -68,6 +72,7 @@ class Layer(nn.Module):
                 f"{who}: learn must name parameters among {', '.join(values)}, got {', '.join(sorted(unknown))}"
             )
         self.num_neurons = num_neurons
+        self.backend = checked(who, backend)
         self.delay = checked_delay(who, delay, num_neurons, by_synapse=False)
         for name, value in values.items():
             register(
@@ -197,7 +202,9 @@ class Layer(nn.Module):
         state = self._state(state, single[0])
         params = self.params(single.dtype)._replace(**overrides)
         encoded = self._known if isinstance(self._known, str) else self._known.key
-        spikes, new = sequence.run(encoded, single, params, state, **recurrence)
+        spikes, new = sequence.run(
+            encoded, single, params, state, backend=self.backend, **recurrence
+        )
         return spikes.to(current.dtype), type(state)(*new)
 
     def forward_recurrent(
@@ -293,6 +300,8 @@ class Layer(nn.Module):
             parts.append(
                 f"delay={self.delay if isinstance(self.delay, int) else self.delay.tolist()}"
             )
+        if self.backend:
+            parts.append(f"backend={self.backend!r}")
         if self.learned:
             parts.append(f"learn={self.learned}")
         return ", ".join(parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.parameters import Value
 from snn_neuromod.layers.src_family import Modulated, with_modulation
 
@@ -34,6 +35,7 @@ class BSRC(Modulated):
         learn: Names of further parameters that are learned, one value per neuron (a 0-d tensor: one for all).
         detach_recurrence: Gradient of the SRC's source: none through h, h_s and h_u of the step before.
         straight_through: Gradient of the SRC's source: identity through the output's ReLU.
+        backend: Asks for a backend by name, see `kernels.backends`; None: as `kernels.use` or the environment says.
 
     Raises:
         ValueError: If a parameter is outside its range or of a wrong shape, or `learn` names an unknown one, or one of
@@ -70,10 +72,13 @@ class BSRC(Modulated):
         learn: Collection[str] = (),
         detach_recurrence: bool = True,
         straight_through: bool = True,
+        backend: Backend | None = None,
     ) -> None:
         values = {
             "alpha": alpha, "rho": rho, "r": r, "r_s": r_s, "r_u": r_u, "z": z, "z_hyp": z_hyp, "z_dep": z_dep,
             "z_u": z_u, "b": b, "modulation": modulation, "h_u0": h_u0,
         }  # fmt: skip
         learn = with_modulation(learn, learn_modulation)
-        super().__init__(num_neurons, values, learn, start, detach_recurrence, straight_through)
+        super().__init__(
+            num_neurons, values, learn, start, detach_recurrence, straight_through, backend=backend
+        )

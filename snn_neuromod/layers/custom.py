@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.kernels.neurons import Described
 from snn_neuromod.layers.base import Layer, working_dtype
 from snn_neuromod.layers.delays import Delay
@@ -45,6 +46,7 @@ class Custom(Layer):
             neuron.
         learn: Names of the parameters that are learned: a number becomes one value per neuron, a 0-d tensor stays one
             for all.
+        backend: Asks for a backend by name, see `kernels.backends`; None: as `kernels.use` or the environment says.
 
     Raises:
         TypeError: If `dynamics` lacks one of its parts.
@@ -84,6 +86,7 @@ class Custom(Layer):
         ranges: Mapping[str, Range] | None = None,
         delay: Delay = 1,
         learn: Collection[str] = (),
+        backend: Backend | None = None,
     ) -> None:
         if isinstance(dynamics, str):
             dynamics = importlib.import_module(dynamics)
@@ -106,7 +109,14 @@ class Custom(Layer):
             )
         described = Described(dynamics, options or {})
         super().__init__(
-            num_neurons, values, learn, {}, ranges=ranges, delay=delay, described=described
+            num_neurons,
+            values,
+            learn,
+            {},
+            ranges=ranges,
+            delay=delay,
+            described=described,
+            backend=backend,
         )
         self._equations = described
         self._check_step()

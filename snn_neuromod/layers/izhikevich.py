@@ -12,6 +12,7 @@ from torch import Tensor
 from snn_neuromod._types import ThresholdFn
 from snn_neuromod.dynamics import izhikevich
 from snn_neuromod.dynamics.izhikevich import Params, State
+from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.base import Layer
 from snn_neuromod.layers.delays import Delay
 from snn_neuromod.layers.parameters import Range, Value
@@ -39,6 +40,7 @@ class Izhikevich(Layer):
             neuron.
         learn: Names of the parameters a, b, c, d that are learned: a number becomes one value per neuron, a 0-d tensor
             stays one for all.
+        backend: Asks for a backend by name, see `kernels.backends`; None: as `kernels.use` or the environment says.
 
     Raises:
         ValueError: If an argument is outside its range or of a wrong shape, or `learn` names an unknown one.
@@ -69,6 +71,7 @@ class Izhikevich(Layer):
         clip_jacobian: float | None = None,
         delay: Delay = 1,
         learn: Collection[str] = (),
+        backend: Backend | None = None,
     ) -> None:
         if not dt > 0:
             raise ValueError(f"Izhikevich: dt must be > 0, got {dt}")
@@ -78,7 +81,7 @@ class Izhikevich(Layer):
             raise ValueError(f"Izhikevich: clip_jacobian must be > 0 or None, got {clip_jacobian}")
         values = {"a": a, "b": b, "c": c, "d": d}
         options = {"detach_reset": detach_reset, "psi": psi, "clip_jacobian": clip_jacobian}
-        super().__init__(num_neurons, values, learn, options, delay=delay)
+        super().__init__(num_neurons, values, learn, options, delay=delay, backend=backend)
         self.dt, self.v_init, self.detach_reset, self.psi = dt, v_init, detach_reset, psi
         self.clip_jacobian = clip_jacobian
 

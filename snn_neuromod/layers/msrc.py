@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.parameters import Value
 from snn_neuromod.layers.src_family import Modulated, with_modulation
 
@@ -34,6 +35,7 @@ class MSRC(Modulated):
         detach_recurrence: Gradient of the SRC's source: none through h and h_s of the step before. Training fails
             without it.
         straight_through: Gradient of the SRC's source: identity through the output's ReLU.
+        backend: Asks for a backend by name, see `kernels.backends`; None: as `kernels.use` or the environment says.
 
     Raises:
         ValueError: If a parameter is outside its range or of a wrong shape, or `learn` names an unknown one, or one of
@@ -69,10 +71,13 @@ class MSRC(Modulated):
         learn: Collection[str] = (),
         detach_recurrence: bool = True,
         straight_through: bool = True,
+        backend: Backend | None = None,
     ) -> None:
         values = {
             "alpha": alpha, "rho": rho, "r": r, "r_s": r_s, "z": z, "z_hyp": z_hyp, "z_dep": z_dep, "b": b,
             "modulation": modulation,
         }  # fmt: skip
         learn = with_modulation(learn, learn_modulation)
-        super().__init__(num_neurons, values, learn, start, detach_recurrence, straight_through)
+        super().__init__(
+            num_neurons, values, learn, start, detach_recurrence, straight_through, backend=backend
+        )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_neuromod.dynamics.leaky_integrator import Params
+from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.base import Layer
 from snn_neuromod.layers.parameters import Range, Value, positive_integer
 from snn_neuromod.learning.eprop.feedback import linear_with_feedback
@@ -26,6 +27,7 @@ class LeakyIntegrator(Layer):
         dt: Time step in ms, > 0.
         normalise: Weigh the input by 1 - kappa, so that a constant input is its own fixed point; needs a finite tau.
         learn: `["tau"]` learns the time constant.
+        backend: Asks for a backend by name, see `kernels.backends`; None: as `kernels.use` or the environment says.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -48,10 +50,13 @@ class LeakyIntegrator(Layer):
         dt: float = 1.0,
         normalise: bool = False,
         learn: Collection[str] = (),
+        backend: Backend | None = None,
     ) -> None:
         if not dt > 0:
             raise ValueError(f"LeakyIntegrator: dt must be > 0, got {dt}")
-        super().__init__(num_neurons, {"tau": tau}, learn, {"normalise": normalise})
+        super().__init__(
+            num_neurons, {"tau": tau}, learn, {"normalise": normalise}, backend=backend
+        )
         if normalise and not bool(torch.isfinite(self.value("tau")).all()):
             raise ValueError("LeakyIntegrator: tau must be finite with normalise=True, got inf")
         self.dt, self.normalise = dt, normalise
@@ -76,6 +81,7 @@ class LeakyReadout(nn.Module):
         bias: Whether there is a bias.
         bias_inside: Bias inside the leak, as in Bellec et al., or added to the filtered output.
         normalise: Weigh the filter's input by 1 - kappa.
+        backend: Asks for a backend by name, see `kernels.backends`; None: as `kernels.use` or the environment says.
 
     Attributes:
         w_out: Weights (out_features, in_features), drawn from N(0, 1 / in_features).
@@ -109,6 +115,7 @@ class LeakyReadout(nn.Module):
         bias: bool = True,
         bias_inside: bool = True,
         normalise: bool = False,
+        backend: Backend | None = None,
     ) -> None:
         super().__init__()
         in_features = positive_integer("LeakyReadout", "in_features", in_features)
@@ -118,7 +125,9 @@ class LeakyReadout(nn.Module):
                 f"LeakyReadout: feedback must be one of {', '.join(get_args(Feedback))}, got {feedback!r}"
             )
         self.feedback, self.bias_inside = feedback, bias_inside
-        self.filter = LeakyIntegrator(out_features, tau=tau_out, dt=dt, normalise=normalise)
+        self.filter = LeakyIntegrator(
+            out_features, tau=tau_out, dt=dt, normalise=normalise, backend=backend
+        )
         self.w_out = nn.Parameter(torch.randn(out_features, in_features) / in_features**0.5)
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
         if feedback == "symmetric":
@@ -174,6 +183,7 @@ class PopulationReadout(nn.Module):
         decay: Decay a per step, in (0, 1].
         own: Weight from a class's own neurons.
         others: Weight from the others.
+        backend: Asks for a backend by name, see `kernels.backends`; None: as `kernels.use` or the environment says.
 
     Raises:
         ValueError: If `in_features` is no multiple of `num_classes` or `decay` is outside (0, 1].
@@ -198,6 +208,7 @@ class PopulationReadout(nn.Module):
         decay: float = 0.99,
         own: float = 1.0,
         others: float = -0.1,
+        backend: Backend | None = None,
     ) -> None:
         super().__init__()
         num_classes = positive_integer("PopulationReadout", "num_classes", num_classes)
@@ -210,7 +221,7 @@ class PopulationReadout(nn.Module):
             raise ValueError(f"PopulationReadout: decay must lie in (0, 1], got {decay}")
         self.decay = decay
         tau = math.inf if decay == 1 else -1 / math.log(decay)
-        self.filter = LeakyIntegrator(num_classes, tau=tau)
+        self.filter = LeakyIntegrator(num_classes, tau=tau, backend=backend)
         owner = torch.arange(in_features) // (in_features // num_classes)
         mine = owner == torch.arange(num_classes)[:, None]
         self.register_buffer("w_out", torch.where(mine, own, others))

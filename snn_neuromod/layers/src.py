@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
+from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.parameters import Range, Uniform, Value
 from snn_neuromod.layers.src_family import SRCFamily
 
@@ -32,6 +33,7 @@ class SRC(SRCFamily):
         detach_recurrence: Gradient of the source: none through h and h_s of the step before, only through the synapse.
             Training fails without it; False is backpropagation without approximation.
         straight_through: Gradient of the source: identity through the output's ReLU.
+        backend: Asks for a backend by name, see `kernels.backends`; None: as `kernels.use` or the environment says.
 
     Raises:
         ValueError: If a parameter is outside its range or of a wrong shape, or `learn` names an unknown one, or one of
@@ -64,6 +66,7 @@ class SRC(SRCFamily):
         learn: Collection[str] = (),
         detach_recurrence: bool = True,
         straight_through: bool = True,
+        backend: Backend | None = None,
     ) -> None:
         values = {
             "alpha": alpha, "rho": rho, "r": r, "r_s": r_s, "z": z, "z_hyp": z_hyp, "z_dep": z_dep, "b": b,
@@ -76,5 +79,5 @@ class SRC(SRCFamily):
             else {"b": Range(-math.inf, b_max, fix="; pass a higher b_max, or None")}
         )
         super().__init__(
-            num_neurons, values, learn, start, detach_recurrence, straight_through, ranges
+            num_neurons, values, learn, start, detach_recurrence, straight_through, ranges, backend
         )

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.base import Layer, working_dtype
 from snn_neuromod.layers.parameters import Range, Value, register
 from snn_neuromod.surrogate import straight_through_relu
@@ -39,6 +40,7 @@ class SRCFamily(Layer):
         detach_recurrence: bool,
         straight_through: bool,
         ranges: Mapping[str, Range] | None = None,
+        backend: Backend | None = None,
     ) -> None:
         unreached = sorted(_BEHIND_RECURRENCE & set(_names(learn)))
         if detach_recurrence and unreached:
@@ -47,7 +49,7 @@ class SRCFamily(Layer):
                 f"got {tuple(_names(learn))}; they have no gradient but through the recurrence"
             )
         options = {"detach_recurrence": detach_recurrence, "straight_through": straight_through}
-        super().__init__(num_neurons, values, learn, options, ranges=ranges)
+        super().__init__(num_neurons, values, learn, options, ranges=ranges, backend=backend)
         self.detach_recurrence, self.straight_through = detach_recurrence, straight_through
         register(self, "start", start, Range(-1.0, 1.0), num_neurons=num_neurons, learn=False)
 

@@ -212,18 +212,20 @@ def _milliseconds(who: str, name: str, inverse: Value) -> Value:
 
 
 _TAUS = {"tau_mem_inv": "tau_mem", "tau_adapt_inv": "tau_adapt"}
-_SRC_OPTIONS = ("start", "detach_recurrence", "straight_through")
+_SRC_OPTIONS = ("start", "detach_recurrence", "straight_through", "backend")
 
 ALIF = Recipe(
     layers.ALIF,
     ALIFParameters,
-    ("refractory", "reset", "detach_reset", "psi"),
+    ("refractory", "reset", "detach_reset", "psi", "backend"),
     inverse=_TAUS,
 )
 STDPALIF = Recipe(
-    layers.STDPALIF, ALIFParameters, ("refractory", "detach_reset", "psi"), inverse=_TAUS
+    layers.STDPALIF, ALIFParameters, ("refractory", "detach_reset", "psi", "backend"), inverse=_TAUS
 )
-IZHIKEVICH = Recipe(layers.Izhikevich, IzhikevichParameters, ("v_init", "detach_reset", "psi"))
+IZHIKEVICH = Recipe(
+    layers.Izhikevich, IzhikevichParameters, ("v_init", "detach_reset", "psi", "backend")
+)
 SRC = Recipe(layers.SRC, SRCParameters, (*_SRC_OPTIONS, "b_max"), timed=False)
 MSRC = Recipe(layers.MSRC, MSRCParameters, _SRC_OPTIONS, timed=False)
 BSRC = Recipe(layers.BSRC, BSRCParameters, _SRC_OPTIONS, timed=False)

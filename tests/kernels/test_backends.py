@@ -14,6 +14,9 @@ import snn_neuromod as nm
 from snn_neuromod.kernels import backends, library
 from tests.kernels.reference import make_case
 
+OPTIONS = {
+    "alif": {"psi": nm.Psi(), "reset": "subtract", "refractory": 0, "detach_reset": False},
+}
 ROOT = Path(__file__).parents[2]
 
 
@@ -69,6 +72,69 @@ def test_use_nests_and_is_undone() -> None:
     assert backends.requested() == before
 
 
+every_layer = pytest.mark.parametrize(
+    "layer", [nm.SRC, nm.MSRC, nm.BSRC, nm.ALIF, nm.STDPALIF, nm.Izhikevich, nm.LeakyIntegrator]
+)
+
+
+@every_layer
+def test_a_layer_asks_before_the_process(layer: type[nm.layers.Layer]) -> None:
+    """Autograd sees the reference's own steps, of the others one operator."""
+    current = torch.rand(5, 2, 3).double().requires_grad_()
+    for asked, process, operator in (
+        ("reference", "eager", False),
+        ("eager", "reference", True),
+        ("auto", "reference", True),
+        (None, "reference", False),
+        (None, "eager", True),
+    ):
+        with nm.kernels.use(process):
+            name = layer(3, backend=asked).double()(current)[0].grad_fn.name()
+        assert ("snn_neuromod_sequence" in name) is operator, (asked, process)
+
+
+def test_a_layer_that_asks_for_what_cannot_serve() -> None:
+    weights = nm.Recurrent(nm.SRC(3, backend="c"), 2)
+    step = torch.rand(5, 2, 3)
+    psi = nm.ALIF(3, backend="c", psi=lambda distance, unit, held: (distance > 0).float())
+    for run, why in (
+        (lambda: weights(torch.rand(5, 2, 2)), "recurrent weights"),
+        (lambda: psi(step), "no kernel of"),
+    ):
+        with pytest.raises(RuntimeError, match=f"'c' was asked for by name and cannot.*{why}"):
+            run()
+    with nm.kernels.use("c"):
+        nm.Recurrent(nm.SRC(3, backend="auto"), 2)(torch.rand(5, 2, 2))
+    with pytest.raises(ValueError, match=r"ALIF: backend must be one of auto, .*, got 'cuda'"):
+        nm.ALIF(3, backend="cuda")
+    readout = nm.LeakyReadout(3, 2, backend="eager")
+    assert readout.filter.backend == "eager"
+    assert "backend='eager'" in repr(readout)
+    assert nm.norse.ALIF(backend="eager").p.backend == "eager"
+
+
+def test_a_compiled_layer_keeps_its_backend() -> None:
+    current = torch.rand(5, 2, 3)
+    for backend in ("eager", None):
+        layer = nm.MSRC(3, backend=backend)
+        compiled = torch.compile(layer, fullgraph=True, backend="eager")
+        torch.testing.assert_close(compiled(current)[0], layer(current)[0])
+
+
+@pytest.mark.parametrize("backend", ["auto", "eager"])
+def test_operators_are_whole_under_autocast(backend: str) -> None:
+    """Half precision is brought to float32 before, and no product inside is of half precision."""
+    case = make_case("alif", {**OPTIONS["alif"]}, recurrent=True, dtype=torch.float32)
+    results = []
+    for autocast in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast), nm.kernels.use(backend):
+            spikes, state = case.operator()
+            (grad,) = torch.autograd.grad(spikes.sum(), case.w_rec)
+        results.append([spikes, *state, grad])
+    for a, b in zip(*results, strict=True):
+        assert torch.equal(a, b)
+
+
 def test_unknown_backend() -> None:
     with pytest.raises(ValueError, match="backend must be one of auto, reference, eager, c, got"):
         nm.kernels.use("cuda").__enter__()
@@ -90,6 +156,10 @@ def test_environment_variable() -> None:
     code = "import snn_neuromod as nm; print(nm.kernels.info()['requested'])"
     assert python(code, "eager").stdout.strip() == "eager"
     assert python(code, "").stdout.strip() == "auto"
+    nested = (
+        "import snn_neuromod as nm\nwith nm.kernels.use('reference'): " + code.partition("; ")[2]
+    )
+    assert python(nested, "eager").stdout.strip() == "reference"
     wrong = python(code, "fast")
     assert wrong.returncode != 0
     assert f"{backends.ENVIRONMENT}: backend must be one of" in wrong.stderr

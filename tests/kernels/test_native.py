@@ -436,8 +436,8 @@ def test_what_is_kept_for_the_backward_pass(neuron: str, sizes: list[int]) -> No
     args = (encoded, case.current, case.params, case.state, [], [1], [], True)
     needed = [False] * len(case.params)
     with torch.no_grad():
-        out = torch.ops.snn_neuromod.sequence(*args, True, needed)
-        bare = torch.ops.snn_neuromod.sequence(*args, False, needed)
+        out = torch.ops.snn_neuromod.sequence(*args, True, needed, "c")
+        bare = torch.ops.snn_neuromod.sequence(*args, False, needed, "c")
     assert [len(track) for track in out[1 + len(case.state) :]] == sizes
     assert len(bare) == 1 + len(case.state)
     assert all(torch.equal(a, b) for a, b in zip(bare, out, strict=False))
@@ -452,7 +452,7 @@ def test_opcheck(neuron: str, path: str) -> None:
     needed = [p.requires_grad for p in case.params]
     through_time = PATHS[path][1]
     args = (encoded, case.current, case.params, case.state, weights, [1], [], through_time)
-    torch.library.opcheck(torch.ops.snn_neuromod.sequence.default, (*args, True, needed))
+    torch.library.opcheck(torch.ops.snn_neuromod.sequence.default, (*args, True, needed, "c"))
 
 
 def test_compiles_into_one_graph_for_each_backend() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from snn_neuromod import dynamics, surrogate
-from snn_neuromod.kernels import backends, sequence
+from snn_neuromod.kernels import sequence
 from snn_neuromod.kernels.delays import grouped
 from tests.kernels.reference import Case, assert_equal_gradients, gradients, make_case
 
@@ -116,9 +116,9 @@ def test_nothing_is_kept_without_gradient(neuron: str, recurrent: bool) -> None:
     encoded = sequence.encode(neuron, **case.options)
     args = encoded, case.current, case.params, case.state, weights, [1], []
     needed = [True] * len(case.params)
-    with torch.no_grad():
-        bare = torch.ops.snn_neuromod.sequence(*args, True, False, needed)
-        full = torch.ops.snn_neuromod.sequence(*args, True, True, needed)
+    with torch.no_grad(), backends.use("eager"):
+        bare = torch.ops.snn_neuromod.sequence(*args, True, False, needed, "eager")
+        full = torch.ops.snn_neuromod.sequence(*args, True, True, needed, "eager")
         spikes, _ = case.operator()
     assert len(bare) == 1 + len(case.state) < len(full)
     assert torch.equal(spikes, bare[0])
@@ -129,7 +129,7 @@ def test_detached_src_keeps_two_tracks() -> None:
     """The slow variable and the synapse are not read when only input and bias learn."""
     case = case_of("src")
     needed = [name == "b" for name in case.module.Params._fields]
-    with torch.no_grad(), backends.use("eager"):
+    with torch.no_grad():
         out = torch.ops.snn_neuromod.sequence(
             sequence.encode("src", **case.options),
             case.current,
@@ -141,6 +141,7 @@ def test_detached_src_keeps_two_tracks() -> None:
             True,
             True,
             needed,
+            "eager",
         )
     assert len(out) == 1 + len(case.state) + 2
 
@@ -166,7 +167,7 @@ def test_opcheck(neuron: str, delay: int | torch.Tensor | None) -> None:
         weights = [w.detach().requires_grad_() for w in weights]
     groups = [weights, [*delays.steps], sources]
     args = [encoded, case.current, case.params, case.state, *groups, True, True]
-    args.append([True] * len(case.params))
+    args += [[True] * len(case.params), "auto"]
     torch.library.opcheck(torch.ops.snn_neuromod.sequence.default, tuple(args))
     with torch.no_grad():
         spikes, *rest = torch.ops.snn_neuromod.sequence(*args)
@@ -182,7 +183,7 @@ def test_opcheck(neuron: str, delay: int | torch.Tensor | None) -> None:
         spikes,
         rest[count:],
         True,
-        args[-1],
+        args[-2],
     )
     torch.library.opcheck(torch.ops.snn_neuromod.sequence_backward.default, backward)
 

@@ -237,7 +237,7 @@ def test_opcheck() -> None:
         torch.zeros(1, BATCH, 4).double().requires_grad_(),
         torch.eye(4).double().requires_grad_(),
     ]
-    args = (layer._known.key, current, params, state, past, [1], [], True, True, [True] * 3)
+    args = (layer._known.key, current, params, state, past, [1], [], True, True, [True] * 3, "auto")
     torch.library.opcheck(torch.ops.snn_neuromod.sequence.default, args)
 
 
