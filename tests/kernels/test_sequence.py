@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from snn_neuromod import dynamics, surrogate
-from snn_neuromod.kernels import sequence
+from snn_neuromod.kernels import backends, sequence
 from snn_neuromod.kernels.delays import grouped
 from tests.kernels.reference import Case, assert_equal_gradients, gradients, make_case
 
