@@ -53,7 +53,7 @@ INLINE void NAME(alif_forward_part)(const NAME(ALIF) *p, Part part, const int re
                 if (refractory) held[n] = held_new;
                 v_new[n] = v;
                 a[n] = a_new;
-                z_new[n] = (v - (p->v_th[n] + p->beta[n] * a_new) > 0) & !(held_new > 0) ? 1 : 0;
+                z_new[n] = ((v - (p->v_th[n] + p->beta[n] * a_new) > 0) & !(held_new > 0)) ? 1 : 0;
             }
         }
     }

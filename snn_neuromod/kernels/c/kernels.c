@@ -19,13 +19,6 @@
 #else
 #define CLONES_OF(...)
 #endif
-#if defined(__clang__)
-#define FAST_FMA unused
-#define FAST_CONTRACT _Pragma("clang fp contract(fast)")
-#else
-#define FAST_FMA optimize("fp-contract=fast")
-#define FAST_CONTRACT
-#endif
 #define INLINE static inline __attribute__((always_inline))
 #define SIMD _Pragma("omp simd")
 #define CHUNK 1024 /* neurons of a task: its arrays stay in cache while time passes */
@@ -38,10 +31,12 @@
 #define SRC_SMALL 32768 /* neurons times steps below which one thread is fastest */
 
 /* Adds and multiplies in one instruction where there is one: where rounding need not be that of the eager form. */
-#if defined(__GNUC__) && !defined(__clang__)
-#define FUSED __attribute__((optimize("fp-contract=fast")))
-#else
+#if defined(__clang__) /* says it of a block, gcc of a function */
 #define FUSED
+#define FUSED_BLOCK _Pragma("clang fp contract(fast)")
+#else
+#define FUSED __attribute__((optimize("fp-contract=fast")))
+#define FUSED_BLOCK
 #endif
 
 enum { TRIANGULAR, EXPONENTIAL, BOXCAR, FAST_SIGMOID, GAUSSIAN, ARCTAN };

@@ -8,7 +8,7 @@ typedef REAL V(vec) __attribute__((vector_size(VECTOR), aligned(sizeof(REAL)), m
 
 /* `high` rows (constant) from row r and the columns from j. */
 INLINE void V(tile)(const NAME(Product) *p, int64_t r, int64_t j, const int high) {
-    FAST_CONTRACT
+    FUSED_BLOCK
     const int64_t width = PADDED(p->num_out);
     const REAL *const x = p->x + r * p->num_in;
     V(vec) sum[BLOCK][ACROSS];

@@ -16,6 +16,7 @@ typedef struct {
 INLINE void NAME(spike_tile)(
     REAL *out, const uint8_t *x, const REAL *w, const REAL *first, const int32_t *list, int64_t count, int64_t padded,
     int64_t j, int64_t outputs, const int wide) {
+    FUSED_BLOCK
     NAME(vector) sum[TILE], odd[TILE];
     for (int k = 0; k < wide; k++) sum[k] = *(const NAME(vector) *)(first + j + k * WIDTH), odd[k] = (NAME(vector)){0};
     int64_t e = 0;
@@ -36,7 +37,7 @@ INLINE void NAME(spike_tile)(
 }
 
 /* out[r][n] = first[n] + sum over i of x[r][i] w[i][n] for rows row0 to row1. */
-CLONES __attribute__((noinline, optimize("fp-contract=fast"))) static void NAME(spike_rows)(
+CLONES FUSED static void NAME(spike_rows)(
     const NAME(SPIKES) *p, int64_t row0, int64_t row1) {
     const int64_t padded = p->padded;
     int32_t *const list = malloc((p->inputs + 8) * sizeof(int32_t));
@@ -68,6 +69,7 @@ void NAME(spike_forward)(const NAME(SPIKES) *p) {
 INLINE void NAME(gradient_tile)(
     REAL *grad_w, const REAL *grad_out, const uint8_t *x, const uint8_t *found, int64_t count, int64_t inputs,
     int64_t padded, int64_t j, const int wide) {
+    FUSED_BLOCK
     NAME(vector) sum[TILE];
     for (int k = 0; k < wide; k++) sum[k] = (NAME(vector)){0};
     for (int64_t e = 0; e < count; e++) {
@@ -79,7 +81,7 @@ INLINE void NAME(gradient_tile)(
 }
 
 /* grad_w[i][n] = sum over r of x[r][i] grad_out[r][n] for inputs from0 to from1. */
-CLONES __attribute__((noinline, optimize("fp-contract=fast"))) static void NAME(spike_gradient)(
+CLONES FUSED static void NAME(spike_gradient)(
     const NAME(SPIKES) *p, int64_t from0, int64_t from1) {
     const int64_t own = from1 - from0, padded = p->padded;
     int32_t *const list = malloc((own + 8) * sizeof(int32_t) + own * (EVENTS + 1));

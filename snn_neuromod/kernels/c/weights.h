@@ -50,11 +50,11 @@ typedef struct {
 
 #if defined(SNN_CLONES)
 #define VECTOR 64
-#define TARGET __attribute__((target("avx512f"), FAST_FMA)) __attribute__((noinline))
+#define TARGET FUSED __attribute__((target("avx512f"), noinline))
 #define V(f) NAME(f##_512)
 #include "product.h"
 #define VECTOR 32
-#define TARGET __attribute__((target("avx2,fma"), FAST_FMA)) __attribute__((noinline))
+#define TARGET FUSED __attribute__((target("avx2,fma"), noinline))
 #define V(f) NAME(f##_256)
 #include "product.h"
 #endif
@@ -65,7 +65,7 @@ typedef struct {
 #else
 #define VECTOR 16
 #endif
-#define TARGET __attribute__((FAST_FMA)) __attribute__((noinline))
+#define TARGET FUSED __attribute__((noinline))
 #define V(f) NAME(f##_plain)
 #include "product.h"
 
