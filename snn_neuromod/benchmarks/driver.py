@@ -178,11 +178,11 @@ class _Turn:
             warm, _ = call("time", case, variant)
             record["compile_s"], first = max(0.0, first - warm), warm
         options = self.crew.options
-        if first > options.budget:
-            record["warm_ups"], record["seconds"] = int(variant.compiles), [first]
-            return 0
         affordable = int(options.budget / first)
-        repeats = max(1, min(options.repeats, affordable))
+        if affordable < WARM_UPS:  # every run counts where there are few
+            record["warm_ups"], record["seconds"] = int(variant.compiles), [first]
+            return max(0, affordable - 1)
+        repeats = min(options.repeats, affordable)
         record["warm_ups"] = WARM_UPS if affordable > 2 * options.repeats else 1
         record["seconds"] = []
         return repeats + int(record["warm_ups"]) - 1
