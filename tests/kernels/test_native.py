@@ -118,6 +118,23 @@ def test_equal_to_eager(neuron: str, num: int, num_steps: int, batch: int, path:
 
 
 @pytest.mark.parametrize(
+    ("neuron", "path"),
+    [
+        ("alif", "recurrent"),
+        ("alif", "e-prop"),
+        ("stdp_alif", "recurrent"),
+        ("izhikevich", "feedforward"),
+        ("leaky_integrator", "feedforward"),
+    ],
+)
+def test_wide_layers_and_long_runs(neuron: str, path: str) -> None:
+    case = live_case(neuron, path, shape=(300, 2, 1000))
+    if neuron == "izhikevich":  # else its gradients grow until only a few numbers count
+        case = case._replace(options={**case.options, "clip_jacobian": 0.9})
+    assert_equal_to_eager(case)
+
+
+@pytest.mark.parametrize(
     ("reset", "refractory", "detach_reset"),
     list(itertools.product(["subtract", "zero", "none"], [0, 2], [True, False])),
 )
