@@ -181,7 +181,7 @@ def forward(
         tracks["v"][0] = last["v"]
     weights: dict[str, Tensor | None] = {}
     if recurrent:
-        weights = _layout(recurrent, delays, sources)
+        weights = _layout(recurrent, delays, _fewer(sources, spikes))
         weights["w_from"] = _joined([w.T for w in recurrent[1:]])
     running = {f"{name}_state": s for name, s in last.items() if name != "z"}
     prepared.run(
@@ -231,7 +231,7 @@ def backward(
     if prepared.kernel.name == "leaky":
         names = ("grad_output", "output")
     else:
-        names = ("grad_spikes", "spikes")
+        names, sources = ("grad_spikes", "spikes"), _fewer(sources, spikes)
         groups = synapses(recurrent[1:], delays, sources) if recurrent else []
         if groups and through_time:
             extra = {**_layout(recurrent, delays, sources), "w": _joined(recurrent[1:])}
@@ -262,6 +262,11 @@ def backward(
             *(_weight_gradient(group, grad_current, past, spikes) for group in groups),
         ]
     return [grad_current, *grad_params, *carry.values(), *grad_recurrent]
+
+
+def _fewer(sources: Sequence[Tensor], spikes: Tensor) -> Sequence[Tensor]:
+    """Nothing where all neurons send with every delay, which is faster than to pick them."""
+    return sources if any(len(s) < spikes.shape[-1] for s in sources) else ()
 
 
 def _layout(
