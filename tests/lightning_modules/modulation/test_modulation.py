@@ -136,10 +136,12 @@ def test_interruption_and_resumption(
         *(sys.executable, "-m", "lightning_modules.modulation", "run", "--data", mnist),
         *("--out", str(tmp_path), "--epochs", "1", "--workers", "1"),
     ]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in jobs
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(2)]
     assert lines[0].startswith("0 of 46 runs are in")
