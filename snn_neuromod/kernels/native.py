@@ -5,7 +5,6 @@ Gradients of the recurrent weights are summed event by event while spikes are ra
 
 from __future__ import annotations
 
-import ctypes
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,9 +15,10 @@ from torch.nn import functional
 
 from snn_neuromod.kernels import native_src
 from snn_neuromod.kernels.delays import Synapses, past_gradient, synapses, weight_gradients
-from snn_neuromod.kernels.library import call, load
+from snn_neuromod.kernels.library import call
 from snn_neuromod.kernels.native_neurons import NEURONS, Kernel, name_of
 from snn_neuromod.kernels.neurons import Neuron
+from snn_neuromod.kernels.spikes import weight_gradient
 from snn_neuromod.surrogate import Psi
 
 RARE = 0.25
@@ -291,18 +291,11 @@ def _joined(weights: Sequence[Tensor]) -> Tensor:
 def _weight_gradient(group: Synapses, delta: Tensor, past: Tensor, spikes: Tensor) -> Tensor:
     """Sum of delta times the spikes that it read, (neuron to, sources)."""
     steps = spikes.shape[0]
-    some = spikes[:: max(1, steps // 16)]  # enough to know whether spikes are rare
-    if some.count_nonzero() > RARE * some.numel():
+    some = spikes[:: max(1, steps // 4)]  # enough to know whether spikes are rare
+    if steps <= group.delay or some.count_nonzero() > RARE * some.numel():
         (dense,) = weight_gradients([group], delta, past, spikes)
         return dense
-    early, num = min(group.delay, steps), spikes.shape[-1]
-    seen = group.select(spikes).contiguous()
-    before = group.select(past[len(past) - group.delay :][:early]).contiguous()
-    grad = delta.new_empty(seen.shape[-1], num)
-    rows = [math.prod(x.shape[:-1]) for x in (delta, before)]
-    library, _ = load()
-    suffix = "float" if delta.dtype == torch.float32 else "double"
-    pointers = [ctypes.c_void_p(x.data_ptr()) for x in (grad, delta, before, seen)]
-    sizes = [ctypes.c_int64(x) for x in (*rows, len(grad), num, torch.get_num_threads())]
-    getattr(library, f"weight_gradient_{suffix}")(*pointers, *sizes)
-    return grad.T.contiguous()
+    early, seen = group.delay, group.select(spikes[: -group.delay]).contiguous()
+    (first,) = weight_gradients([group], delta[:early], past, spikes[:early])
+    rows = seen.reshape(-1, seen.shape[-1])
+    return first.add_(weight_gradient(rows, delta[early:].reshape(-1, spikes.shape[-1])))

@@ -188,7 +188,10 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> N
     ctx.counts = (len(params), len(state), len(recurrent), len(sources))
     ctx.set_materialize_grads(False)
     tracks = output[1 + len(state) :]
-    ctx.save_for_backward(current, *params, *state, *recurrent, *sources, output[0], *tracks)
+    spikes, known = output[0], ctx.known
+    unread = not (known.reads_input or known.src_family)
+    shape = spikes if unread else current  # an input of which only the shape is read can be freed
+    ctx.save_for_backward(shape, *params, *state, *recurrent, *sources, spikes, *tracks)
 
 
 def _backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:

@@ -1,12 +1,13 @@
-r"""Products of weights with spikes that are bytes: only spikes cost anything.
+r"""Products of weights with inputs that are mostly zero, spikes above all: only what is not zero costs anything.
 
 $$
 y_r = b + \sum_i x_{ri} w_{\cdot i}, \qquad
 \frac{\partial L}{\partial w_{\cdot i}} = \sum_r x_{ri} \frac{\partial L}{\partial y_r}
 $$
 
-with rows r (steps and samples) and inputs i. On a CPU the sums run over the spikes alone while these are rare; else,
-and without the compiled library, they are matrix products. Elsewhere `functional.linear` runs on converted spikes.
+with rows r (steps and samples) and inputs i, bytes or floating point. On a CPU the sums run over the inputs that are
+not zero alone while these are rare; else, and without the compiled library, they are matrix products. Elsewhere
+`functional.linear` runs on converted spikes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Optional
 
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 from torch.nn import functional
 
 from snn_neuromod.kernels import backends
@@ -26,13 +28,16 @@ SPIKE_DTYPES = (torch.uint8, torch.bool)
 """Types of spikes that are bytes."""
 
 RARE = 0.2
-"""Share of inputs other than 0 below which single spikes are faster than a matrix product."""
+"""Share of inputs other than 0 below which single ones are faster than a matrix product."""
 
-_ARGUMENTS = structure("rows inputs outputs padded threads", "", "x w first out grad_out grad_w")
+WORTHWHILE = 1 << 16
+"""Rows times inputs of a floating-point product below which to look for zeros does not pay."""
+
+_ARGUMENTS = structure("rows inputs outputs threads", "", "x w first out grad_out grad_w")
 
 
 def spike_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`functional.linear` that also takes spikes as bytes.
+    """`functional.linear` that also takes spikes as bytes, and makes use of zeros.
 
     Args:
         x: Input, (..., inputs): floating point, or spikes as uint8 (0 and 1, or small counts) or bool.
@@ -42,16 +47,36 @@ def spike_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tenso
     Returns:
         (..., outputs). For bytes on a CPU in the dtype of `weight`, also within autocast.
     """
-    if x.dtype not in SPIKE_DTYPES:
-        return functional.linear(x, weight, bias)
     kind = x.device.type
+    if x.dtype not in SPIKE_DTYPES:
+        return (
+            _product(x, weight, bias)
+            if _may_be_sparse(x, weight)
+            else functional.linear(x, weight, bias)
+        )
     if kind != "cpu":
         mixed = torch.is_autocast_enabled(kind)
         dtype = torch.get_autocast_dtype(kind) if mixed else weight.dtype
         return functional.linear(x.to(dtype), weight, bias)
-    bytes_ = x if x.dtype == torch.uint8 else x.view(torch.uint8)
-    out: Tensor = torch.ops.snn_neuromod.spike_linear(bytes_, weight, bias)
+    return _product(x if x.dtype == torch.uint8 else x.view(torch.uint8), weight, bias)
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    out: Tensor = torch.ops.snn_neuromod.spike_linear(x, weight, bias)
     return out
+
+
+def _may_be_sparse(x: Tensor, weight: Tensor) -> bool:
+    """Whether it is worth while to look for zeros among floating-point inputs."""
+    return (
+        x.numel() >= WORTHWHILE
+        and x.dtype == weight.dtype
+        and not torch.is_autocast_enabled(x.device.type)
+        and not torch.compiler.is_compiling()  # where a product can be fused with what is around it
+        and not torch._C._are_functorch_transforms_active()  # vmap, jvp, ...: operators know none
+        and all(unpack_dual(tensor).tangent is None for tensor in (x, weight))
+        and compiled(x, weight)
+    )
 
 
 def compiled(*tensors: Tensor) -> bool:
@@ -74,28 +99,44 @@ def compiled(*tensors: Tensor) -> bool:
 
 
 def _event_driven(x: Tensor, weights: Tensor) -> bool:
-    if not compiled(x, weights):
+    if not x.numel() or not weights.numel() or not compiled(x, weights):
         return False
-    some = x[:: max(1, len(x) // 256)]  # enough to know whether spikes are rare
+    some = x[:: max(1, len(x) // 128)]  # enough to know whether spikes are rare
     return int(some.count_nonzero()) <= RARE * some.numel()
 
 
 def _run(direction: str, x: Tensor, outputs: int, **tensors: Tensor) -> None:
-    some = next(iter(tensors.values()))
     numbers = {
         "rows": x.shape[0],
         "inputs": x.shape[1],
         "outputs": outputs,
-        "padded": some.shape[-1],
         "threads": torch.get_num_threads(),
     }
-    call(f"spike_{direction}", _ARGUMENTS, some.dtype, {"x": x, **tensors}, numbers)
+    kind = "bytes" if x.dtype == torch.uint8 else "reals"
+    dtype = next(iter(tensors.values())).dtype
+    call(f"sparse_{direction}_of_{kind}", _ARGUMENTS, dtype, {"x": x, **tensors}, numbers)
 
 
-def _padded(columns: Tensor) -> Tensor:
-    """Rows of whole vectors of 64 bytes."""
-    width = 64 // columns.element_size()
-    return functional.pad(columns, (0, -columns.shape[1] % width)).contiguous()
+def _width(outputs: int, dtype: torch.dtype) -> int:
+    """Columns of whole vectors of 64 bytes."""
+    vector = 64 // dtype.itemsize
+    return -(-outputs // vector) * vector
+
+
+def weight_gradient(x: Tensor, grad: Tensor) -> Tensor:
+    """Sum over rows of `grad` times `x`, by the compiled library.
+
+    Args:
+        x: Inputs, contiguous, (rows, inputs).
+        grad: Gradient of the outputs, (rows, outputs).
+
+    Returns:
+        (outputs, inputs).
+    """
+    outputs = grad.shape[1]
+    grad_w = grad.new_empty(x.shape[1], _width(outputs, grad.dtype))
+    _run("weight_gradient", x, outputs, grad_out=grad.contiguous(), grad_w=grad_w)
+    return grad_w[:, :outputs].T.contiguous()
 
 
 @torch.library.custom_op("snn_neuromod::spike_linear", mutates_args=())
@@ -109,10 +150,8 @@ def _spike_linear(
     if not _event_driven(rows, weight):
         with torch.autocast(x.device.type, enabled=False):
             return functional.linear(rows.to(weight.dtype), weight, bias).view(shape)
-    w = _padded(weight.T)
-    first = w.new_zeros(w.shape[1])
-    if bias is not None:
-        first[:outputs] = bias
+    w = functional.pad(weight.T, (0, _width(outputs, weight.dtype) - outputs)).contiguous()
+    first = w.new_zeros(outputs) if bias is None else bias.contiguous()
     out = weight.new_empty(len(rows), outputs)
     _run("forward", rows, outputs, w=w, first=first, out=out)
     return out.view(shape)
@@ -121,14 +160,10 @@ def _spike_linear(
 @torch.library.custom_op("snn_neuromod::spike_linear_weight", mutates_args=())
 def _weight_gradient(x: Tensor, grad: Tensor) -> Tensor:
     rows, grad_rows = x.reshape(-1, x.shape[-1]).contiguous(), grad.reshape(-1, grad.shape[-1])
-    outputs = grad_rows.shape[1]
-    if not _event_driven(rows, grad_rows):
-        with torch.autocast(x.device.type, enabled=False):
-            return grad_rows.T @ rows.to(grad.dtype)
-    grad_out = _padded(grad_rows)
-    grad_w = grad.new_empty(rows.shape[1], grad_out.shape[1])
-    _run("weight_gradient", rows, outputs, grad_out=grad_out, grad_w=grad_w)
-    return grad_w[:, :outputs].T.contiguous()
+    if _event_driven(rows, grad_rows):
+        return weight_gradient(rows, grad_rows)
+    with torch.autocast(x.device.type, enabled=False):
+        return grad_rows.T @ rows.to(grad.dtype)
 
 
 @_spike_linear.register_fake
@@ -142,22 +177,25 @@ def _(x: Tensor, grad: Tensor) -> Tensor:
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.save_for_backward(inputs[0])
+    ctx.save_for_backward(*inputs[:2])
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    (x,) = ctx.saved_tensors
-    _, needs_weight, needs_bias = ctx.needs_input_grad
+    x, weight = ctx.saved_tensors
+    needs_x, needs_weight, needs_bias = ctx.needs_input_grad
     return (
-        None,
+        grad @ weight if needs_x else None,
         torch.ops.snn_neuromod.spike_linear_weight(x, grad) if needs_weight else None,
         grad.reshape(-1, grad.shape[-1]).sum(0) if needs_bias else None,
     )
 
 
-def _backward_twice(ctx: Any, grad_grad: Tensor) -> tuple[None, Tensor]:
-    (x,) = ctx.saved_tensors
-    return None, torch.ops.snn_neuromod.spike_linear(x, grad_grad, None)
+def _backward_twice(ctx: Any, grad_weight: Tensor) -> tuple[Tensor | None, Tensor]:
+    x, grad = ctx.saved_tensors
+    return (
+        grad @ grad_weight if ctx.needs_input_grad[0] else None,
+        torch.ops.snn_neuromod.spike_linear(x, grad_weight, None),
+    )
 
 
 _spike_linear.register_autograd(_backward, setup_context=_keep)

@@ -10,11 +10,12 @@ __all__ = ["SpikeLinear"]
 
 
 class SpikeLinear(nn.Linear):
-    """`torch.nn.Linear` that also takes spikes as bytes (uint8 or bool), a quarter of the memory of float32.
+    """`torch.nn.Linear` that makes use of silence, and also takes spikes as bytes (uint8 or bool).
 
-    On a CPU only spikes then cost anything, forwards and backwards, as long as they are rare. Arguments, parameters and
-    `state_dict` are those of `torch.nn.Linear`, which it replaces anywhere; floating-point input is served as there.
-    Bytes above 1 count as so many spikes.
+    On a CPU only spikes cost anything, forwards and for the gradient of the weights, as long as they are rare. Bytes
+    need a quarter of the memory of float32; those above 1 count as so many spikes. In floating point any number but 0
+    is a spike; large inputs are looked through, and dense ones served as by `torch.nn.Linear`. Arguments, parameters
+    and `state_dict` are those of `torch.nn.Linear`, which it replaces anywhere.
 
     Examples:
         >>> import torch

@@ -1,8 +1,10 @@
-"""Products of weights with spikes that are bytes, next to the dense product in float64."""
+"""Products of weights with spikes, bytes or floating point, next to the dense product in float64."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -22,8 +24,8 @@ compiles = pytest.mark.filterwarnings("ignore:.*should not be instantiated:Depre
 def operands(
     inputs: int, outputs: int, share: float = 0.05, dtype: torch.dtype = torch.float64
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Spikes (9, 15, inputs), weights and bias; with 135 rows the gradient's blocks of 64 end unevenly."""
-    x = (torch.rand(9, 15, inputs) < share).to(torch.uint8)
+    """Spikes (17, 15, inputs), weights and bias; blocks of 32 and of 240 rows end unevenly."""
+    x = (torch.rand(17, 15, inputs) < share).to(torch.uint8)
     x[0, 0, -1] = 1
     weight = torch.randn(outputs, inputs, dtype=dtype).requires_grad_()
     return x, weight, torch.randn(outputs, dtype=dtype).requires_grad_()
@@ -140,6 +142,81 @@ def test_every_number_is_written() -> None:
     assert all(value.isfinite().all() for value in found)
 
 
+def looked_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Look for zeros in any floating-point input; the names of the kernels called."""
+    calls: list[str] = []
+    original = spikes.call
+
+    def recorded(name: str, *arguments: Any) -> None:
+        calls.append(name)
+        original(name, *arguments)
+
+    monkeypatch.setattr(spikes, "WORTHWHILE", 0)
+    monkeypatch.setattr(spikes, "call", recorded)
+    return calls
+
+
+@needs_c
+@pytest.mark.parametrize("inputs", [1, 63, 64, 1000])
+@pytest.mark.parametrize("outputs", [1, 10, 63, 170])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_floating_point_with_many_zeros(
+    monkeypatch: pytest.MonkeyPatch, inputs: int, outputs: int, dtype: torch.dtype
+) -> None:
+    """Any values, not only ones; the input gets its gradient too."""
+    calls = looked_for(monkeypatch)
+    spiked, weight, bias = operands(inputs, outputs, dtype=dtype)
+    x = (spiked * torch.randn(spiked.shape)).to(dtype)
+    x[0, 0, 0] = -0.0
+    x.requires_grad_()
+    tolerance = 1e-12 if dtype == torch.float64 else 1e-5
+    for leaves in ((x, weight, bias), (x, weight)):
+        found, expected = (
+            torch.autograd.grad(product(*leaves).square().sum(), leaves)
+            for product in (nm.kernels.spike_linear, functional.linear)
+        )
+        for value, usual in zip(found, expected, strict=True):
+            assert usual.abs().max() > 0
+            assert (value - usual).abs().max() < tolerance * usual.abs().max()
+    rare = x.count_nonzero() <= RARE * x.numel()
+    assert rare == (calls == ["sparse_forward_of_reals", "sparse_weight_gradient_of_reals"] * 2)
+
+
+@needs_c
+def test_floating_point_gradients_of_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = looked_for(monkeypatch)
+    spiked, weight, bias = operands(12, 3)
+    leaves = (spiked.double().requires_grad_(), weight, bias)
+    product = nm.kernels.spike_linear
+    assert torch.autograd.gradcheck(product, leaves)
+    assert torch.autograd.gradgradcheck(product, leaves)
+    assert "sparse_weight_gradient_of_reals" in calls
+    torch.library.opcheck(torch.ops.snn_neuromod.spike_linear, leaves)
+
+
+@needs_c
+def test_transforms_and_forward_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What works on a linear layer works here: vmap over anything, gradients in it, forward-mode derivatives."""
+    looked_for(monkeypatch)
+    x, weights = (torch.rand(4, 9, 20) < 0.1).double(), torch.randn(4, 3, 20).double()
+
+    def loss(product: Callable[..., Tensor], w: Tensor, x: Tensor) -> Tensor:
+        return product(x, w).pow(3).sum()
+
+    for in_dims in ((0, None), (None, 0), (0, 0)):
+        given = [a if d == 0 else a[0] for a, d in zip((weights, x), in_dims, strict=True)]
+        found, expected = (
+            torch.vmap(torch.func.grad(partial(loss, product)), in_dims=in_dims)(*given)
+            for product in (nm.kernels.spike_linear, functional.linear)
+        )
+        torch.testing.assert_close(found, expected)
+    found, expected = (
+        torch.func.jvp(lambda w, p=product: p(x[0], w), (weights[0],), (weights[1],))[1]
+        for product in (nm.kernels.spike_linear, functional.linear)
+    )
+    torch.testing.assert_close(found, expected)
+
+
 @needs_c
 def test_rare_spikes_are_summed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
@@ -147,7 +224,7 @@ def test_rare_spikes_are_summed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> N
     for share in (RARE / 3, 3 * RARE):
         x, weight, bias = operands(300, 20, share)
         results(nm.kernels.spike_linear, x, weight, bias)
-    assert calls == ["spike_forward", "spike_weight_gradient"]
+    assert calls == ["sparse_forward_of_bytes", "sparse_weight_gradient_of_bytes"]
 
 
 def test_asked_for_by_name_without_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +251,7 @@ def test_opcheck(backend: nm.kernels.Backend) -> None:
     with nm.kernels.use(backend):
         for b in (bias, None):
             torch.library.opcheck(torch.ops.snn_neuromod.spike_linear, (x, weight, b))
-        grad = torch.randn(9, 15, 4, dtype=torch.float64, requires_grad=True)
+        grad = torch.randn(17, 15, 4, dtype=torch.float64, requires_grad=True)
         torch.library.opcheck(torch.ops.snn_neuromod.spike_linear_weight, (x, grad))
 
 

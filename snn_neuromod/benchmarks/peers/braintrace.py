@@ -65,7 +65,7 @@ def _learner(problem: Problem, rule: str) -> tuple[Any, Any]:
         else {"decay_or_rank": 0.99}
     )
     example = jnp.zeros((batch, INPUTS))
-    learner = braintrace.compile(
+    learner: Any = braintrace.compile(
         network, getattr(braintrace, rule), example, batch_size=batch, **options
     )
 

@@ -14,6 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "only for little-endian machines"
+#endif
 #if defined(SNN_CLONES)
 #define CLONES_OF(...) __attribute__((target_clones(__VA_ARGS__, "default")))
 #else
@@ -69,6 +72,17 @@ static int64_t task_rows(int64_t rows, int64_t threads, int recurrent) {
     return recurrent ? smaller(16, (each + BLOCK - 1) / BLOCK * BLOCK) : 1;
 }
 
+/* 64 bytes that are 0 or 1 as bits, the first one lowest. */
+INLINE uint64_t packed(const uint8_t *flags) {
+    uint64_t bits = 0;
+    for (int k = 0; k < 8; k++) {
+        uint64_t eight;
+        memcpy(&eight, flags + 8 * k, 8);
+        bits |= (eight * 0x0102040810204080u >> 56) << 8 * k; /* the first byte is the lowest: little-endian */
+    }
+    return bits;
+}
+
 #define TASKS(p, recurrent, call)                                                                   \
     do {                                                                                            \
         const int64_t high = task_rows((p)->rows, (p)->threads, (recurrent));                       \
@@ -101,18 +115,18 @@ INLINE float exp_float(float x) {
 
 INLINE double exp_double(double x) { return exp(x); }
 
-#include "bytes.h"
+#include "rate_code.h"
 #include "tanh.h"
 
 #define REAL float
 #define CLONES CLONES_OF("arch=x86-64-v4", "arch=x86-64-v3")
 #define NAME(f) f##_float
 #include "psi.h"
+#include "spikes.h"
 #include "weights.h"
 #include "alif.h"
 #include "izhikevich.h"
 #include "leaky_integrator.h"
-#include "spikes.h"
 #include "src.h"
 #undef REAL
 #undef NAME
@@ -121,11 +135,11 @@ INLINE double exp_double(double x) { return exp(x); }
 #define CLONES CLONES_OF("arch=x86-64-v3")
 #define NAME(f) f##_double
 #include "psi.h"
+#include "spikes.h"
 #include "weights.h"
 #include "alif.h"
 #include "izhikevich.h"
 #include "leaky_integrator.h"
-#include "spikes.h"
 #include "src.h"
 
 /* Says which sources this library was built from. */

@@ -1,30 +1,32 @@
 /* Product of a few rows with a matrix of weights, for one width of vectors: V(f) names it, VECTOR is the width in bytes.
  *
- * Sums are kept in registers, four rows at a time; each row is summed in the same order wherever it stands.
+ * Sums are kept in registers, as many rows and vectors at a time as there are registers for; each row is summed in the
+ * same order wherever it stands.
  */
 typedef REAL V(vec) __attribute__((vector_size(VECTOR), aligned(sizeof(REAL)), may_alias));
 #define WIDTH (VECTOR / (int64_t)sizeof(REAL))
-#define ACROSS (VECTOR < 64 ? 2 : 1) /* vectors of a tile */
+#define HIGH (VECTOR < 64 ? 4 : 8) /* rows of a tile */
+#define ACROSS 2                   /* vectors of a tile */
 
-/* `high` rows (constant) from row r and the columns from j. */
-INLINE void V(tile)(const NAME(Product) *p, int64_t r, int64_t j, const int high) {
+/* `high` rows (constant) from row r and `across` vectors (constant) of columns from j. */
+INLINE void V(tile)(const NAME(Product) *p, int64_t r, int64_t j, const int high, const int across) {
     FUSED_BLOCK
     const int64_t width = PADDED(p->num_out);
     const REAL *const x = p->x + r * p->num_in;
-    V(vec) sum[BLOCK][ACROSS];
+    V(vec) sum[HIGH][ACROSS];
     for (int k = 0; k < high; k++)
-        for (int c = 0; c < ACROSS; c++) sum[k][c] = (V(vec)){0};
+        for (int c = 0; c < across; c++) sum[k][c] = (V(vec)){0};
     for (int64_t i = 0; i < p->num_in; i++) {
         V(vec) w[ACROSS];
-        for (int c = 0; c < ACROSS; c++) w[c] = *(const V(vec) *)(p->w + i * width + j + c * WIDTH);
-#pragma GCC unroll 4
+        for (int c = 0; c < across; c++) w[c] = *(const V(vec) *)(p->w + i * width + j + c * WIDTH);
+#pragma GCC unroll 8
         for (int k = 0; k < high; k++)
 #pragma GCC unroll 2
-            for (int c = 0; c < ACROSS; c++) sum[k][c] += x[k * p->num_in + i] * w[c];
+            for (int c = 0; c < across; c++) sum[k][c] += x[k * p->num_in + i] * w[c];
     }
     for (int k = 0; k < high; k++) {
         REAL *const out = p->out + (p->rows ? p->rows[r + k] : r + k) * p->stride;
-        const int64_t wide = smaller(ACROSS * WIDTH, p->num_out - j);
+        const int64_t wide = smaller(across * WIDTH, p->num_out - j);
         if (p->columns)
             for (int64_t n = 0; n < wide; n++) out[p->columns[j + n]] += sum[k][n / WIDTH][n % WIDTH];
         else
@@ -32,14 +34,20 @@ INLINE void V(tile)(const NAME(Product) *p, int64_t r, int64_t j, const int high
     }
 }
 
+INLINE void V(columns)(const NAME(Product) *p, int64_t j, const int across) {
+    int64_t r = 0;
+    for (; r + HIGH <= p->high; r += HIGH) V(tile)(p, r, j, HIGH, across);
+    for (; r + HIGH / 4 <= p->high; r += HIGH / 4) V(tile)(p, r, j, HIGH / 4, across);
+    for (; r < p->high; r++) V(tile)(p, r, j, 1, across);
+}
+
 TARGET static void V(product)(const NAME(Product) *p) {
-    for (int64_t j = 0; j < p->num_out; j += ACROSS * WIDTH) {
-        int64_t r = 0;
-        for (; r + BLOCK <= p->high; r += BLOCK) V(tile)(p, r, j, BLOCK);
-        for (; r < p->high; r++) V(tile)(p, r, j, 1);
-    }
+    int64_t j = 0;
+    for (; j + ACROSS * WIDTH <= PADDED(p->num_out); j += ACROSS * WIDTH) V(columns)(p, j, ACROSS);
+    if (j < p->num_out) V(columns)(p, j, 1);
 }
 #undef WIDTH
+#undef HIGH
 #undef ACROSS
 #undef VECTOR
 #undef TARGET

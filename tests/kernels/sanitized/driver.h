@@ -50,8 +50,6 @@ static void NAME(run_alif)(int64_t steps, int64_t rows, int64_t num, int groups,
     NAME(alif_forward)(&p);
     NAME(alif_backward)(&p);
     NAME(count)(p.spikes, all);
-    NAME(weight_gradient)(
-        NAME(zeros)(num * num), p.grad_current, p.z_first, p.spikes, steps * rows, rows, num, num, 2);
     p.v = p.a = p.held = NULL; /* nothing kept */
     NAME(alif_forward)(&p);
 }
@@ -110,14 +108,19 @@ static void NAME(run_src)(int64_t steps, int64_t rows, int64_t num, int kind, in
 
 static void NAME(run_spikes)(int64_t rows, int64_t inputs, int64_t outputs, const uint8_t *x) {
     const int64_t padded = PADDED(outputs);
-    uint8_t *const exact = malloc(rows * inputs);
-    memcpy(exact, x, rows * inputs);
-    const NAME(SPIKES) p = {
-        .rows = rows, .inputs = inputs, .outputs = outputs, .padded = padded, .threads = 2, .x = exact,
-        .w = NAME(numbers)(inputs * padded), .first = NAME(numbers)(padded), .out = NAME(zeros)(rows * outputs),
-        .grad_out = NAME(numbers)(rows * padded), .grad_w = NAME(zeros)(inputs * padded)};
-    NAME(spike_forward)(&p);
-    NAME(spike_weight_gradient)(&p);
+    uint8_t *const bytes = malloc(rows * inputs);
+    REAL *const reals = NAME(zeros)(rows * inputs);
+    memcpy(bytes, x, rows * inputs);
+    for (int64_t i = 0; i < rows * inputs; i++) reals[i] = (REAL)-0.5 * x[i]; /* -0 is 0 too */
+    NAME(SPIKES) p = {
+        .rows = rows, .inputs = inputs, .outputs = outputs, .threads = 2, .x = bytes,
+        .w = NAME(numbers)(inputs * padded), .first = NAME(numbers)(outputs), .out = NAME(zeros)(rows * outputs),
+        .grad_out = NAME(numbers)(rows * outputs), .grad_w = NAME(zeros)(inputs * padded)};
+    NAME(sparse_forward_of_bytes)(&p);
+    NAME(sparse_weight_gradient_of_bytes)(&p);
+    p.x = reals;
+    NAME(sparse_forward_of_reals)(&p);
+    NAME(sparse_weight_gradient_of_reals)(&p);
 }
 
 static void NAME(run_all)(const uint8_t *x) {

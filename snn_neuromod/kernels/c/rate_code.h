@@ -1,23 +1,4 @@
-/* Spikes as bytes: their indices, and the rate code of snn_neuromod/encoders.py. */
-
-/* Writes the indices of all bytes but 0 to `list`, which holds `num` and 8 more, and returns how many there are. */
-INLINE int64_t byte_events(const uint8_t *x, int64_t num, int32_t *list) {
-    int64_t count = 0, i = 0;
-    for (; i + 8 <= num; i += 8) {
-        uint64_t any;
-        memcpy(&any, x + i, 8);
-        if (!any) continue;
-        for (int64_t k = i; k < i + 8; k++) {
-            list[count] = (int32_t)k;
-            count += x[k] != 0;
-        }
-    }
-    for (; i < num; i++) {
-        list[count] = (int32_t)i;
-        count += x[i] != 0;
-    }
-    return count;
-}
+/* The rate code of snn_neuromod/encoders.py. */
 
 /* The finaliser of MurmurHash3. */
 INLINE uint32_t mix(uint32_t k) {
