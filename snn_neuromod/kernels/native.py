@@ -18,11 +18,8 @@ from snn_neuromod.kernels.delays import Synapses, past_gradient, synapses, weigh
 from snn_neuromod.kernels.library import call
 from snn_neuromod.kernels.native_neurons import NEURONS, Kernel, name_of
 from snn_neuromod.kernels.neurons import Neuron
-from snn_neuromod.kernels.spikes import weight_gradient
+from snn_neuromod.kernels.spikes import rare, weight_gradient
 from snn_neuromod.surrogate import Psi
-
-RARE = 0.25
-"""Share of neurons that spike in a step below which single events are faster than a matrix product."""
 
 _SHAPES = ("triangular", "exponential", "boxcar", "fast_sigmoid", "gaussian", "arctan")
 
@@ -290,9 +287,7 @@ def _joined(weights: Sequence[Tensor]) -> Tensor:
 
 def _weight_gradient(group: Synapses, delta: Tensor, past: Tensor, spikes: Tensor) -> Tensor:
     """Sum of delta times the spikes that it read, (neuron to, sources)."""
-    steps = spikes.shape[0]
-    some = spikes[:: max(1, steps // 4)]  # enough to know whether spikes are rare
-    if steps <= group.delay or some.count_nonzero() > RARE * some.numel():
+    if len(spikes) <= group.delay or not rare(spikes.flatten(0, -2)):
         (dense,) = weight_gradients([group], delta, past, spikes)
         return dense
     early, seen = group.delay, group.select(spikes[: -group.delay]).contiguous()

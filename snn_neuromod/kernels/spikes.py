@@ -27,11 +27,14 @@ __all__ = ["SPIKE_DTYPES", "compiled", "spike_linear"]
 SPIKE_DTYPES = (torch.uint8, torch.bool)
 """Types of spikes that are bytes."""
 
-RARE = 0.2
+RARE = 0.4
 """Share of inputs other than 0 below which single ones are faster than a matrix product."""
 
 WORTHWHILE = 1 << 16
 """Rows times inputs of a floating-point product below which to look for zeros does not pay."""
+
+VECTOR = 64
+"""Bytes of a vector in the C sources."""
 
 _ARGUMENTS = structure("rows inputs outputs threads", "", "x w first out grad_out grad_w")
 
@@ -98,11 +101,15 @@ def compiled(*tensors: Tensor) -> bool:
     return library is not None
 
 
-def _event_driven(x: Tensor, weights: Tensor) -> bool:
-    if not x.numel() or not weights.numel() or not compiled(x, weights):
-        return False
-    some = x[:: max(1, len(x) // 128)]  # enough to know whether spikes are rare
-    return int(some.count_nonzero()) <= RARE * some.numel()
+def rare(x: Tensor, below: float = RARE) -> bool:
+    """Whether few inputs, (rows, ...), are other than 0, by a sample of them."""
+    some = x[:: max(1, len(x) // 128)]
+    return int(some.count_nonzero()) <= below * some.numel()
+
+
+def _rare_for_gradient(x: Tensor, outputs: int) -> bool:
+    """As `rare`; a few columns take as long as a strip of them, the product of matrices does not."""
+    return rare(x, RARE * min(1.0, outputs / 64))
 
 
 def _run(direction: str, x: Tensor, outputs: int, **tensors: Tensor) -> None:
@@ -117,12 +124,6 @@ def _run(direction: str, x: Tensor, outputs: int, **tensors: Tensor) -> None:
     call(f"sparse_{direction}_of_{kind}", _ARGUMENTS, dtype, {"x": x, **tensors}, numbers)
 
 
-def _width(outputs: int, dtype: torch.dtype) -> int:
-    """Columns of whole vectors of 64 bytes."""
-    vector = 64 // dtype.itemsize
-    return -(-outputs // vector) * vector
-
-
 def weight_gradient(x: Tensor, grad: Tensor) -> Tensor:
     """Sum over rows of `grad` times `x`, by the compiled library.
 
@@ -134,7 +135,8 @@ def weight_gradient(x: Tensor, grad: Tensor) -> Tensor:
         (outputs, inputs).
     """
     outputs = grad.shape[1]
-    grad_w = grad.new_empty(x.shape[1], _width(outputs, grad.dtype))
+    padded = outputs + -outputs % (VECTOR // grad.dtype.itemsize)
+    grad_w = grad.new_empty(x.shape[1], padded)
     _run("weight_gradient", x, outputs, grad_out=grad.contiguous(), grad_w=grad_w)
     return grad_w[:, :outputs].T.contiguous()
 
@@ -147,10 +149,12 @@ def _spike_linear(
 ) -> Tensor:
     rows, outputs = x.reshape(-1, x.shape[-1]).contiguous(), len(weight)
     shape = (*x.shape[:-1], outputs)
-    if not _event_driven(rows, weight):
+    if not (weight.numel() and compiled(rows, weight) and rare(rows)):
         with torch.autocast(x.device.type, enabled=False):
             return functional.linear(rows.to(weight.dtype), weight, bias).view(shape)
-    w = functional.pad(weight.T, (0, _width(outputs, weight.dtype) - outputs)).contiguous()
+    strip = 4 * VECTOR // weight.dtype.itemsize
+    padded = functional.pad(weight, (0, 0, 0, -outputs % strip))
+    w = padded.view(-1, strip, weight.shape[1]).transpose(1, 2).contiguous()
     first = w.new_zeros(outputs) if bias is None else bias.contiguous()
     out = weight.new_empty(len(rows), outputs)
     _run("forward", rows, outputs, w=w, first=first, out=out)
@@ -160,7 +164,7 @@ def _spike_linear(
 @torch.library.custom_op("snn_neuromod::spike_linear_weight", mutates_args=())
 def _weight_gradient(x: Tensor, grad: Tensor) -> Tensor:
     rows, grad_rows = x.reshape(-1, x.shape[-1]).contiguous(), grad.reshape(-1, grad.shape[-1])
-    if _event_driven(rows, grad_rows):
+    if grad.numel() and compiled(rows, grad_rows) and _rare_for_gradient(rows, grad.shape[-1]):
         return weight_gradient(rows, grad_rows)
     with torch.autocast(x.device.type, enabled=False):
         return grad_rows.T @ rows.to(grad.dtype)

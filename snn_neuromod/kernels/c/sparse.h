@@ -15,18 +15,17 @@ INLINE int64_t OF(events)(const IN *x, int64_t num, int32_t *list) {
     return count;
 }
 
-/* `wide` vectors (constant) of outputs from column j on. */
+/* `wide` vectors (constant) of outputs from column j on; w holds these columns, in rows that are `apart`. */
 INLINE void OF(gather_tile)(
-    REAL *out, const REAL *first, const IN *x, const REAL *w, const int32_t *list, int64_t count, int64_t num,
-    int64_t j, const int wide) {
+    REAL *out, const REAL *first, const IN *x, const REAL *w, int64_t apart, const int32_t *list, int64_t count,
+    int64_t num, int64_t j, const int wide) {
     FUSED_BLOCK
-    const int64_t padded = PADDED(num);
     NAME(vector) sum[TILE], odd[TILE];
     for (int k = 0; k < wide; k++) sum[k] = odd[k] = (NAME(vector)){0};
     int64_t e = 0;
     for (; e + 2 <= count; e += 2) {
-        const REAL *const w0 = w + list[e] * padded + j, z0 = x[list[e]];
-        const REAL *const w1 = w + list[e + 1] * padded + j, z1 = x[list[e + 1]];
+        const REAL *const w0 = w + list[e] * apart, z0 = x[list[e]];
+        const REAL *const w1 = w + list[e + 1] * apart, z1 = x[list[e + 1]];
 #pragma GCC unroll 4
         for (int k = 0; k < wide; k++) {
             sum[k] += z0 * *(const NAME(vector) *)(w0 + k * WIDTH);
@@ -34,7 +33,7 @@ INLINE void OF(gather_tile)(
         }
     }
     for (int k = 0; k < wide; k++) {
-        if (e < count) sum[k] += (REAL)x[list[e]] * *(const NAME(vector) *)(w + list[e] * padded + j + k * WIDTH);
+        if (e < count) sum[k] += (REAL)x[list[e]] * *(const NAME(vector) *)(w + list[e] * apart + k * WIDTH);
         NAME(vector) value;
         NAME(read)(&value, first, j + k * WIDTH, num);
         value += sum[k] + odd[k];
@@ -45,10 +44,10 @@ INLINE void OF(gather_tile)(
 /* out[n] = first[n] + sum over i of x[i] w[i][n], of the `count` inputs in `list`; out may be first. */
 INLINE void OF(gather)(
     REAL *out, const REAL *first, const IN *x, const REAL *w, const int32_t *list, int64_t count, int64_t num) {
-    TILES(PADDED(num), OF(gather_tile)(out, first, x, w, list, count, num, at, wide));
+    TILES(PADDED(num), OF(gather_tile)(out, first, x, w + at, PADDED(num), list, count, num, at, wide));
 }
 
-#define HIGH 32 /* rows that share the weights of a tile while these are in cache */
+#define HIGH 32 /* rows that share the weights of a strip while these are in cache */
 
 /* Rows row0 to row1 of out[r] = first + x[r] w. */
 CLONES FUSED static void OF(sparse_rows)(const NAME(SPIKES) *p, int64_t row0, int64_t row1) {
@@ -60,8 +59,13 @@ CLONES FUSED static void OF(sparse_rows)(const NAME(SPIKES) *p, int64_t row0, in
         REAL *const out = p->out + row * outputs;
         int64_t count[HIGH];
         for (int64_t r = 0; r < high; r++) count[r] = OF(events)(x + r * inputs, inputs, list + r * inputs);
-        TILES(PADDED(outputs), for (int64_t r = 0; r < high; r++) OF(gather_tile)(
-            out + r * outputs, p->first, x + r * inputs, p->w, list + r * inputs, count[r], outputs, at, wide));
+        for (int64_t j = 0; j < outputs; j += STRIP) {
+            const REAL *const strip = p->w + j * inputs;
+            const int64_t columns = smaller(STRIP, outputs - j);
+            TILES(PADDED(columns), for (int64_t r = 0; r < high; r++) OF(gather_tile)(
+                out + r * outputs, p->first, x + r * inputs, strip + at, STRIP, list + r * inputs, count[r], outputs,
+                j + at, wide));
+        }
     }
     free(list);
 }
@@ -73,8 +77,7 @@ void OF(sparse_forward)(const NAME(SPIKES) *p) {
     for (int64_t row = 0; row < p->rows; row += each) OF(sparse_rows)(p, row, smaller(row + each, p->rows));
 }
 
-#define EVENTS 240      /* rows whose events are sorted by input at a time */
-#define STRIP (TILE * WIDTH) /* columns of a tile, which the rows hold side by side */
+#define EVENTS 240 /* rows whose events are sorted by input at a time */
 
 /* `wide` vectors (constant) of the gradient of one input's weights; `found` are its events' rows of the strip. */
 INLINE void OF(gradient_tile)(
@@ -129,7 +132,6 @@ void OF(sparse_weight_gradient)(const NAME(SPIKES) *p) {
         OF(sparse_gradient)(p, from, smaller(from + each, p->inputs));
 }
 #undef EVENTS
-#undef STRIP
 #undef HIGH
 #undef IN
 #undef OF

@@ -1,12 +1,13 @@
 /* Products of weights with inputs that are mostly 0; the formulas stand in kernels/spikes.py. */
 typedef REAL NAME(vector) __attribute__((vector_size(64), aligned(sizeof(REAL)), may_alias));
 #define WIDTH (64 / (int64_t)sizeof(REAL))
-#define TILE 4 /* vectors of outputs that stay in registers */
+#define TILE 4                /* vectors of outputs that stay in registers */
+#define STRIP (TILE * WIDTH)  /* columns that are held side by side, so that all rows of a few columns stay in cache */
 
 typedef struct {
     int64_t rows, inputs, outputs, threads;
     const void *x;                      /* (rows, inputs), bytes or reals */
-    const REAL *w, *first;              /* (inputs, outputs padded), (outputs) */
+    const REAL *w, *first;              /* (strips, inputs, STRIP), (outputs) */
     REAL *out;                          /* (rows, outputs) */
     const REAL *grad_out;               /* (rows, outputs) */
     REAL *grad_w;                       /* (inputs, outputs padded) */
@@ -40,4 +41,5 @@ INLINE void NAME(write)(REAL *row, int64_t j, int64_t num, const NAME(vector) *v
 #include "sparse.h"
 #undef TILES
 #undef TILE
+#undef STRIP
 #undef WIDTH

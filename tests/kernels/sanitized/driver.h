@@ -107,14 +107,14 @@ static void NAME(run_src)(int64_t steps, int64_t rows, int64_t num, int kind, in
 }
 
 static void NAME(run_spikes)(int64_t rows, int64_t inputs, int64_t outputs, const uint8_t *x) {
-    const int64_t padded = PADDED(outputs);
+    const int64_t padded = PADDED(outputs), strip = 256 / sizeof(REAL), strips = (outputs + strip - 1) / strip;
     uint8_t *const bytes = malloc(rows * inputs);
     REAL *const reals = NAME(zeros)(rows * inputs);
     memcpy(bytes, x, rows * inputs);
     for (int64_t i = 0; i < rows * inputs; i++) reals[i] = (REAL)-0.5 * x[i]; /* -0 is 0 too */
     NAME(SPIKES) p = {
         .rows = rows, .inputs = inputs, .outputs = outputs, .threads = 2, .x = bytes,
-        .w = NAME(numbers)(inputs * padded), .first = NAME(numbers)(outputs), .out = NAME(zeros)(rows * outputs),
+        .w = NAME(numbers)(strips * inputs * strip), .first = NAME(numbers)(outputs), .out = NAME(zeros)(rows * outputs),
         .grad_out = NAME(numbers)(rows * outputs), .grad_w = NAME(zeros)(inputs * padded)};
     NAME(sparse_forward_of_bytes)(&p);
     NAME(sparse_weight_gradient_of_bytes)(&p);
