@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -190,7 +191,12 @@ class _Turn:
     def _take_turns(self, ready: Mapping[str, tuple[Variant, Record, int]]) -> None:
         left = dict(ready)
         for turn in range(1 + max((runs for _, _, runs in ready.values()), default=0)):
-            for name, (variant, record, runs) in list(left.items()):
+            order = sorted(
+                left
+            )  # another one each turn: what ran before leaves its traces in the caches
+            random.Random(turn).shuffle(order)
+            for name in order:
+                variant, record, runs = left[name]
                 try:
                     if turn < runs:
                         seconds, parts = self.crew.call("time", self.case, variant)

@@ -36,7 +36,8 @@ class Worker:
         device: Where PyTorch computes.
         threads: Number of threads, and of cores the process is held to.
         data: Folder of MNIST, or None.
-        memory: Whether freed memory is given back at once, so that a peak can be read.
+        memory: Whether freed memory is given back at once, so that a peak can be read; else glibc keeps it, as in
+            training by the command line, so that no variant is timed with the page faults of another.
     """
 
     def __init__(
@@ -113,8 +114,8 @@ def _environment(device: str, threads: int, memory: bool) -> dict[str, str]:
     if device == "cpu":
         found["JAX_PLATFORMS"] = "cpu"
     if memory:
-        found |= {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
-    return found
+        return found | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
+    return found | {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 
 
 def _hold(threads: int) -> None:

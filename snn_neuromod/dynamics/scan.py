@@ -69,7 +69,7 @@ def scan(
         )
     emitted: list[Tensor] = []
     weights = {} if w_rec is None else _by_delay(w_rec, delay)
-    past = _past(inputs[0], spikes, max(weights, default=1))
+    past = _past(inputs[0], spikes, max(weights) if weights else 1)
     per_step = None if modulation is None else modulation.broadcast_to(inputs.shape).unbind(0)
     for t, current in enumerate(inputs.unbind(0)):  # not inputs[t]: its backward is O(T^2)
         if per_step is not None:

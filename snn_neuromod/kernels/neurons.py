@@ -81,7 +81,10 @@ def encode(neuron: str, **options: Any) -> str:
     """
     if isinstance(options.get("psi"), surrogate.Psi):
         options["psi"] = vars(options["psi"])
-    return json.dumps({"neuron": neuron, **options}, sort_keys=True)
+    encoded = json.dumps({"neuron": neuron, **options}, sort_keys=True)
+    if encoded not in _DECODED:
+        _DECODED[encoded] = _decode(encoded)
+    return encoded
 
 
 def _hard_spikes(distance: Tensor, unit: Param, held: Tensor | None = None) -> Tensor:
@@ -94,11 +97,19 @@ def _hard_spikes(distance: Tensor, unit: Param, held: Tensor | None = None) -> T
 
 def decode(neuron: str) -> Neuron:
     """Neuron that `encode` wrote, or the one of this `Described.key`."""
+    if neuron in _DECODED:
+        return _DECODED[neuron]
     described = _DESCRIBED.get(neuron)
-    return _decode(neuron) if described is None else described.neuron
+    if described is not None:
+        return described.neuron
+    _DECODED[neuron] = _decode(neuron)
+    return _DECODED[neuron]
 
 
-@cache
+_DECODED: dict[str, Neuron] = {}
+"""The neurons of this process by what `encode` wrote: `torch.compile` can look one up, but not read JSON."""
+
+
 def _decode(neuron: str) -> Neuron:
     options = json.loads(neuron)
     module, linearise = _KNOWN[options.pop("neuron")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,27 @@ def test_a_compiled_layer_keeps_its_backend() -> None:
         layer = nm.MSRC(3, backend=backend)
         compiled = torch.compile(layer, fullgraph=True, backend="eager")
         torch.testing.assert_close(compiled(current)[0], layer(current)[0])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nm.SRC(3, backend="reference"),
+        lambda: nm.STDPALIF(3, backend="reference"),
+        lambda: nm.Izhikevich(3, backend="reference"),
+        lambda: nm.Recurrent(nm.ALIF(3, delay=2, backend="reference"), 3),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_the_reference_compiles_to_one_graph(make: Callable[[], torch.nn.Module]) -> None:
+    torch._dynamo.reset()
+    layer, current = make(), torch.rand(5, 2, 3).mul_(3).requires_grad_()
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    found, expected = (
+        torch.autograd.grad(run(current)[0].sum(), current) for run in (compiled, layer)
+    )
+    torch.testing.assert_close(found, expected)
+    assert expected[0].any()
 
 
 @pytest.mark.parametrize("backend", ["auto", "eager"])
