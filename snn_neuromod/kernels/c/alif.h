@@ -39,6 +39,11 @@ INLINE void NAME(alif_forward_part)(const NAME(ALIF) *p, Part part, const int re
             const REAL *const v_old = p->v ? p->v + now : p->v_state + row;
             REAL *const v_new = p->v ? p->v + now + step : p->v_state + row;
             REAL *const a = p->a_state + row, *const held = p->held_state + row, *const z_new = p->spikes + now;
+            if (t + 1 < p->num_steps) {
+                if (!space.input) prefetch(p->current + now + step + part.col0, wide, 0);
+                if (p->v) prefetch(p->v + now + 2 * step + part.col0, wide, 1);
+                prefetch(p->spikes + now + step + part.col0, wide, 1);
+            }
             if (p->a && t % MARK == 0) memcpy(p->a + mark, a + part.col0, wide);
             if (p->held && t % MARK == 0) memcpy(p->held + mark, held + part.col0, wide);
             SIMD for (int64_t n = part.col0; n < part.col1; n++) {
@@ -155,7 +160,12 @@ INLINE void NAME(alif_backward_part)(const NAME(ALIF) *p, Part part, const int s
         for (int64_t t = stop - 1; t >= start; t--) {
             for (int64_t b = part.row0; b < part.row1; b++) {
                 const int64_t row = b * num + part.col0, now = t * step + row;
-                const int64_t here = (t - start) * own + (b - part.row0) * wide;
+                const int64_t here = (t - start) * own + (b - part.row0) * wide, bytes = wide * sizeof(REAL);
+                if (t) {
+                    prefetch(p->v + now - step, bytes, 0);
+                    prefetch(p->grad_spikes + now - step, bytes, 0);
+                    prefetch(p->grad_current + now - step, bytes, 1);
+                }
                 const NAME(Row) r = {
                     p->v + now, a + here, holds ? held + here : NULL, t ? p->spikes + now - step : p->z_first + row,
                     p->v + now + step, a + here + own, holds ? held + here + own : NULL, row, now, part.col0, wide};

@@ -23,6 +23,11 @@ CLONES static void NAME(izhikevich_forward_task)(const NAME(IZHIKEVICH) *p, Part
             const REAL *const v_old = p->v ? p->v + now : p->v_state + row;
             REAL *const v_new = p->v ? p->v + now + step : p->v_state + row;
             REAL *const u_of = p->u_state + row, *const z_new = p->spikes + now;
+            if (t + 1 < p->num_steps) {
+                if (!space.input) prefetch(p->current + now + step + part.col0, wide, 0);
+                if (p->v) prefetch(p->v + now + 2 * step + part.col0, wide, 1);
+                prefetch(p->spikes + now + step + part.col0, wide, 1);
+            }
             if (p->u && t % MARK == 0) memcpy(p->u + mark, u_of + part.col0, wide);
             SIMD for (int64_t n = part.col0; n < part.col1; n++) {
                 const REAL z = z_old[n], dt = p->dt[n];
@@ -104,6 +109,13 @@ INLINE void NAME(izhikevich_backward_row)(
     const REAL *const z_old = t ? p->spikes + now - step : p->z_first + row;
     REAL *const grad_v = p->grad_v + row, *const grad_u = p->grad_u + row, *const grad_z = p->grad_z + row;
     REAL *const delta = p->grad_current + now;
+    if (t) {
+        const int64_t before = now - step + part.col0, bytes = (part.col1 - part.col0) * sizeof(REAL);
+        prefetch(p->v + before, bytes, 0);
+        prefetch(p->grad_spikes + before, bytes, 0);
+        prefetch(p->grad_current + before, bytes, 1);
+        if (t > 1) prefetch(p->spikes + before - step, bytes, 0);
+    }
     SIMD for (int64_t n = part.col0; n < part.col1; n++) psi[n] = v_new[n] - 30;
     NAME(psi_of)(psi + part.col0, p->inverse_width + part.col0, part.col1 - part.col0, p->at_spike, p->shape);
     SIMD for (int64_t n = part.col0; n < part.col1; n++)

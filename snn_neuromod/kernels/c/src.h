@@ -34,11 +34,6 @@ typedef struct {
     REAL grad_state[SRC_STATES][SRC_BLOCK], grad_params[SRC_PARAMS][SRC_BLOCK];
 } NAME(Work);
 
-/* Asks for numbers that are needed soon: those of the next step lie too far away for the processor to guess. */
-INLINE void NAME(prefetch)(const REAL *from, int64_t num) {
-    for (int64_t n = 0; n < num; n += 64 / (int64_t)sizeof(REAL)) __builtin_prefetch(from + n);
-}
-
 /* A parameter of the neurons from `first` on, as a row. */
 INLINE void NAME(spread)(
     REAL *restrict out, const REAL *data, const int64_t *strides, int64_t num, int64_t first, int64_t wide) {
@@ -74,33 +69,34 @@ INLINE void NAME(src_params)(const NAME(SRC) *p, NAME(Work) *w, int64_t first, i
 }
 
 /* One step, in sums of one product and one number each, which every variant rounds alike; `keep` writes what the
- * backward pass reads, else the spikes are written. `old` and `new` may be the same. */
+ * backward pass reads, else the spikes are written. `old` and `new` may be the same. Each function has a loop of its own: in
+ * one loop the processor would wait for one after the other. */
 INLINE void NAME(src_step)(
     NAME(Work) *w, const REAL *current, int64_t old, int64_t new, int64_t wide, REAL *spikes,
     const int kind, const int keep) {
     REAL(*const states)[MARK + 1][SRC_BLOCK] = w->states;
+    const REAL *const i_old = states[I][old], *const h = states[H][old];
+    const REAL *const h_s = states[H_S][old], *const h_u = states[H_U][old];
+    REAL *const i = states[I][new], *const h_new = states[H][new], *const h_s_new = states[H_S][new];
+    REAL *const y = w->y[old], *const c = w->c[old], *const sigma = w->sigma[old];
 #define OF(k) w->params[k][n]
     SIMD for (int64_t n = 0; n < wide; n++) {
-        const REAL h = states[H][old][n], h_s = states[H_S][old][n], h_u = kind == BSRC ? states[H_U][old][n] : 0;
-        const REAL i = OF(ALPHA) * states[I][old][n] + current[n];
-        const REAL y = NAME(tanh)(i * OF(INVERSE_RHO));
-        const REAL shifted = h_s + OF(H_S0), f = kind == SRC ? h_s : shifted * shifted;
-        const REAL x = OF(GAIN) * y + (OF(OPEN) * i + OF(B));
-        const REAL slow = kind == BSRC ? OF(R_U) * (h_u + OF(H_U0)) + x : x;
-        const REAL c = NAME(tanh)(OF(R) * h + (OF(R_S) * f + slow));
-        const REAL sigma = NAME(logistic)(10 * h - 5);
-        const REAL z_s = OF(Z_HYP) + OF(D_Z) * sigma, h_new = c + OF(Z) * (h - c);
-        states[I][new][n] = i;
-        states[H][new][n] = h_new;
-        states[H_S][new][n] = h + z_s * (h_s - h);
-        if (kind == BSRC) states[H_U][new][n] = h + OF(Z_U) * (h_u - h);
-        if (keep) {
-            w->y[old][n] = y;
-            w->c[old][n] = c;
-            w->sigma[old][n] = sigma;
-        } else {
-            spikes[n] = h_new > 0 ? h_new : 0;
-        }
+        i[n] = OF(ALPHA) * i_old[n] + current[n];
+        y[n] = NAME(tanh)(i[n] * OF(INVERSE_RHO));
+    }
+    SIMD for (int64_t n = 0; n < wide; n++) sigma[n] = NAME(logistic)(10 * h[n] - 5);
+    SIMD for (int64_t n = 0; n < wide; n++) {
+        const REAL shifted = h_s[n] + OF(H_S0), f = kind == SRC ? h_s[n] : shifted * shifted;
+        const REAL x = OF(GAIN) * y[n] + (OF(OPEN) * i[n] + OF(B));
+        const REAL slow = kind == BSRC ? OF(R_U) * (h_u[n] + OF(H_U0)) + x : x;
+        c[n] = NAME(tanh)(OF(R) * h[n] + (OF(R_S) * f + slow));
+    }
+    SIMD for (int64_t n = 0; n < wide; n++) {
+        const REAL z_s = OF(Z_HYP) + OF(D_Z) * sigma[n], last = h[n];
+        if (kind == BSRC) states[H_U][new][n] = last + OF(Z_U) * (h_u[n] - last);
+        h_s_new[n] = last + z_s * (h_s[n] - last);
+        h_new[n] = c[n] + OF(Z) * (last - c[n]);
+        if (!keep) spikes[n] = h_new[n] > 0 ? h_new[n] : 0;
     }
 #undef OF
 }
@@ -109,11 +105,12 @@ INLINE void NAME(src_step)(
 INLINE void NAME(src_steps)(
     const NAME(SRC) *p, NAME(Work) *w, int64_t first, int64_t wide, int64_t start, int64_t stop, const int kind,
     const int keep) {
-    const int64_t step = p->rows * p->num;
+    const int64_t step = p->rows * p->num, bytes = wide * sizeof(REAL);
     for (int64_t t = start; t < stop; t++) {
         const int64_t now = t * step + first, old = keep ? t - start : 0, new = keep ? old + 1 : 0;
-        if (t + 1 < p->num_steps) NAME(prefetch)(p->current + now + step, wide);
-        if (keep) NAME(prefetch)(p->grad_spikes + now, wide);
+        if (t + 1 < p->num_steps) prefetch(p->current + now + step, bytes, 0);
+        if (keep) prefetch(p->grad_spikes + now, bytes, 0), prefetch(p->grad_current + now, bytes, 1);
+        else if (t + 1 < p->num_steps) prefetch(p->spikes + now + step, bytes, 1);
         NAME(src_modulation)(p, w, t, first, wide);
         NAME(src_step)(w, p->current + now, old, new, wide, keep ? NULL : p->spikes + now, kind, keep);
     }
