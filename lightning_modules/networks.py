@@ -116,7 +116,7 @@ class SpikingLinear(nn.Module):
     def current(self, x: Tensor) -> Tensor:
         """Input of the neurons, (T, batch, neuron), from x (T, batch, in_features)."""
         weight = self.weight if self.input_gain == 1 else self.input_gain * self.weight
-        return spike_linear(x, weight, self.bias)
+        return spike_linear(x, weight, self.bias, backend=self.neuron.backend)
 
     def extra_repr(self) -> str:
         return f"in_features={self.weight.shape[1]}, input_gain={self.input_gain:g}"

@@ -15,6 +15,7 @@ import ctypes
 import torch
 from torch import Tensor
 
+from snn_neuromod.kernels import backends
 from snn_neuromod.kernels.library import load
 from snn_neuromod.kernels.spikes import compiled
 
@@ -61,7 +62,7 @@ def _rate_code(limit: Tensor, key: Tensor, num_steps: int, blank_steps: int) -> 
     shape = (blank_steps + num_steps, *limit.shape)
     spikes = torch.zeros(shape, dtype=torch.uint8, device=limit.device)
     coded = spikes[blank_steps:]
-    if compiled(limit, key):
+    if compiled(limit, key, backend=backends.requested()):
         tensors = [coded, limit.contiguous(), key.contiguous()]
         sizes = [num_steps, *limit.shape, torch.get_num_threads()]
         library, _ = load()

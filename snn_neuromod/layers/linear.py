@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
+from snn_neuromod.kernels.backends import Backend, checked
 from snn_neuromod.kernels.spikes import spike_linear
 
 __all__ = ["SpikeLinear"]
@@ -17,6 +20,17 @@ class SpikeLinear(nn.Linear):
     is a spike; large inputs are looked through, and dense ones served as by `torch.nn.Linear`. Arguments, parameters
     and `state_dict` are those of `torch.nn.Linear`, which it replaces anywhere.
 
+    Args:
+        in_features: Number of inputs.
+        out_features: Number of outputs.
+        bias: Whether there is a bias.
+        device: As of `torch.nn.Linear`.
+        dtype: As of `torch.nn.Linear`.
+        backend: Asks for a backend by name, see `kernels.backends`; None: as `kernels.use` or the environment says.
+
+    Raises:
+        ValueError: If `backend` is unknown.
+
     Examples:
         >>> import torch
         >>> layer = SpikeLinear(784, 10)
@@ -25,6 +39,22 @@ class SpikeLinear(nn.Linear):
         True
     """
 
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        backend: Backend | None = None,
+    ) -> None:
+        super().__init__(in_features, out_features, bias, device, dtype)
+        self.backend = checked(type(self).__name__, backend)
+
     def forward(self, input: Tensor) -> Tensor:
         """Weighted input, (..., out_features), of `input` (..., in_features)."""
-        return spike_linear(input, self.weight, self.bias)
+        return spike_linear(input, self.weight, self.bias, backend=self.backend)
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + (f", backend={self.backend!r}" if self.backend else "")

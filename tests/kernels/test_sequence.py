@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import pytest
 import torch
 
+import snn_neuromod as nm
 from snn_neuromod import dynamics, surrogate
 from snn_neuromod.kernels import backends, sequence
 from snn_neuromod.kernels.delays import grouped
@@ -249,3 +251,24 @@ def test_encode_is_stable() -> None:
     text = sequence.encode("alif", psi=psi, reset="zero", refractory=2, detach_reset=True)
     assert text == sequence.encode("alif", detach_reset=True, refractory=2, reset="zero", psi=psi)
     assert sequence.encode("alif", psi=surrogate.Psi()) != sequence.encode("alif", psi=psi)
+
+
+@pytest.mark.parametrize("backend", ["eager", "auto"])
+@pytest.mark.parametrize(
+    ("layer", "freed"),
+    [(nm.ALIF(3), True), (nm.STDPALIF(3), True), (nm.Izhikevich(3), True), (nm.SRC(3), False)],
+    ids=lambda value: type(value).__name__ if isinstance(value, torch.nn.Module) else "",
+)
+def test_an_input_that_is_not_read_again_is_freed(
+    layer: torch.nn.Module, freed: bool, backend: str
+) -> None:
+    """The graph must not hold it: an input is as large as all that the backward pass needs."""
+    weight = torch.ones(3, requires_grad=True)
+    current = torch.rand(5, 2, 3) * weight
+    held = weakref.ref(current)
+    with nm.kernels.use(backend):
+        spikes, _ = layer(current)
+    del current
+    assert (held() is None) == freed
+    spikes.sum().backward()
+    assert weight.grad.isfinite().all()

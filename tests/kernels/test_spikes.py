@@ -196,7 +196,7 @@ def test_floating_point_gradients_of_gradients(monkeypatch: pytest.MonkeyPatch) 
     assert torch.autograd.gradcheck(product, leaves)
     assert torch.autograd.gradgradcheck(product, leaves)
     assert "sparse_weight_gradient_of_reals" in calls
-    torch.library.opcheck(torch.ops.snn_neuromod.spike_linear, leaves)
+    torch.library.opcheck(torch.ops.snn_neuromod.spike_linear, (*leaves, "auto"))
 
 
 @needs_c
@@ -232,6 +232,36 @@ def test_rare_spikes_are_summed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> N
     assert calls == ["sparse_forward_of_bytes", "sparse_weight_gradient_of_bytes"]
 
 
+@needs_c
+def test_the_backward_pass_follows_its_forward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = looked_for(monkeypatch)
+    x, weight, bias = operands(300, 64)
+    with nm.kernels.use("eager"):
+        dense_out = nm.kernels.spike_linear(x, weight, bias)
+        asked = nm.kernels.spike_linear(x, weight, bias, backend="c")
+    with nm.kernels.use("c"):
+        dense_out.sum().backward()
+    assert calls == ["sparse_forward_of_bytes"]
+    with nm.kernels.use("eager"):
+        asked.sum().backward()
+    assert calls == ["sparse_forward_of_bytes", "sparse_weight_gradient_of_bytes"]
+
+
+@needs_c
+def test_a_layer_asks_for_its_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = looked_for(monkeypatch)
+    x = torch.rand(6, 5, 300) < 0.05
+    nm.SpikeLinear(300, 9, backend="eager")(x)
+    nm.Recurrent(nm.ALIF(9, backend="eager"), 300)(x.float())
+    assert calls == []
+    layer = nm.SpikeLinear(300, 9, backend="c")
+    layer(x)
+    assert calls == ["sparse_forward_of_bytes"]
+    assert repr(layer) == "SpikeLinear(in_features=300, out_features=9, bias=True, backend='c')"
+    with pytest.raises(ValueError, match="SpikeLinear: backend must be one of"):
+        nm.SpikeLinear(3, 2, backend="fast")
+
+
 def test_asked_for_by_name_without_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spikes, "load", lambda: (None, "not built"))
     x, weight, bias = operands(30, 4)
@@ -255,9 +285,9 @@ def test_opcheck(backend: nm.kernels.Backend) -> None:
     x, weight, bias = operands(20, 4)
     with nm.kernels.use(backend):
         for b in (bias, None):
-            torch.library.opcheck(torch.ops.snn_neuromod.spike_linear, (x, weight, b))
+            torch.library.opcheck(torch.ops.snn_neuromod.spike_linear, (x, weight, b, backend))
         grad = torch.randn(17, 15, 4, dtype=torch.float64, requires_grad=True)
-        torch.library.opcheck(torch.ops.snn_neuromod.spike_linear_weight, (x, grad))
+        torch.library.opcheck(torch.ops.snn_neuromod.spike_linear_weight, (x, grad, backend))
 
 
 @compiles
