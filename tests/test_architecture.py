@@ -1,7 +1,7 @@
 """The direction of imports, read from the source without importing it.
 
 dynamics -> {layers, kernels, learning, analysis} -> {snntorch, norse, nir} -> lightning_modules;
-siblings do not import one another, except layers -> kernels and layers -> learning.
+siblings do not import one another, except {layers, learning} -> kernels and layers -> learning.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ALLOWED = {
     "surrogate": set[str](),
     "dynamics": {"surrogate"},
     "kernels": CORE,
-    "learning": CORE,
+    "learning": CORE | {"kernels"},
     "analysis": CORE,
     "layers": CORE | {"kernels", "learning"},
     "snntorch": MODELS,
@@ -81,7 +81,7 @@ def test_imports_go_one_way() -> None:
         ("dynamics/src.py", "import snn_neuromod"),
         ("kernels/src.py", "from ..layers import SRC"),
         ("kernels/__init__.py", "from ..layers import SRC"),
-        ("learning/eprop/rule.py", "from ...kernels import dispatch"),
+        ("learning/eprop/rule.py", "from ...layers import ALIF"),
         ("layers/src.py", "def f():\n    import snn_neuromod.snntorch.src"),
         ("norse/__init__.py", "from snn_neuromod.snntorch import SRC"),
         ("encoders.py", "from lightning_modules import tasks"),

@@ -11,8 +11,18 @@ from torch.testing import assert_close
 
 import snn_neuromod as nm
 from snn_neuromod.dynamics import scan
+from snn_neuromod.kernels import eligibility, library
 from snn_neuromod.learning.eprop import OnlineEprop, rule, traces
-from tests.learning.cases import INPUTS, NEURONS, Problem, assert_live, loss_from, online, sequence
+from tests.learning.cases import (
+    INPUTS,
+    NEURONS,
+    Problem,
+    assert_live,
+    loss_from,
+    online,
+    oracle,
+    sequence,
+)
 
 ALIF = Problem(nm.ALIF, "", {"tau_mem": 8.0, "refractory": 2, "learn": ["beta"]})
 
@@ -203,3 +213,30 @@ def test_errors() -> None:
         y.sum().backward()
     run.reset()
     assert run.step(x[0, :1])[0].shape == (1, 3)
+
+
+@pytest.mark.parametrize("neuron", [nm.ALIF, nm.STDPALIF, nm.Izhikevich])
+@pytest.mark.parametrize("length", [1, 7])
+def test_backends_agree(neuron: Any, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traces by the compiled library and in plain PyTorch, both against the traces of the whole sequence."""
+    called = []
+    original = eligibility.advance
+    monkeypatch.setattr(
+        eligibility, "advance", lambda *a: (called.append(len(a[0])), original(*a))[1]
+    )
+    options, drive = ({"dt": 0.5}, 40.0) if neuron is nm.Izhikevich else ({"tau_mem": 8.0}, 0.6)
+    problem, x = Problem(neuron, "", options, drive=drive), sequence()
+    (layer, readout), found = problem.make(), {}
+    with torch.no_grad():
+        assert_live(layer(x)[0])
+    for backend in ("eager", "auto"):
+        with nm.kernels.use(backend):
+            found[backend] = {k: v.clone() for k, v in online(layer, readout, x, length).items()}
+        assert bool(called) == (backend == "auto" and library.load()[0] is not None)
+    _, expected = oracle(layer, readout, x)
+    for grads in found.values():
+        for name, grad in grads.items():
+            assert_close(
+                grad, expected[name], rtol=1e-9, atol=1e-9 * expected[name].abs().max().item()
+            )
+    assert expected["layer.w_rec"].any()

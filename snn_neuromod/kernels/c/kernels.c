@@ -30,6 +30,8 @@
 #define MANY 0.45  /* share of neurons that spike in a step above which a product of matrices is faster */
 #define MARK 16    /* steps between two states that are stored, where the others are cheap to find again */
 
+#define CARRIED 4 /* variables with eligibility traces */
+
 #define SRC_BLOCK 256    /* neurons of a task of the SRC family */
 #define SRC_SMALL 32768 /* neurons times steps below which one thread is fastest */
 
@@ -135,6 +137,7 @@ INLINE double exp_double(double x) { return exp(x); }
 #include "izhikevich.h"
 #include "leaky_integrator.h"
 #include "src.h"
+#include "eligibility.h"
 #undef REAL
 #undef NAME
 #undef CLONES
@@ -148,6 +151,7 @@ INLINE double exp_double(double x) { return exp(x); }
 #include "izhikevich.h"
 #include "leaky_integrator.h"
 #include "src.h"
+#include "eligibility.h"
 
 /* Says which sources this library was built from. */
 uint32_t snn_source(void) { return SNN_SOURCE; }

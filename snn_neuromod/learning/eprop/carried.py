@@ -12,8 +12,8 @@ $$
 $$
 
 where x runs over the values at the segment's start, $I_t$ is the input current and $s_t$ the presynaptic spikes. The
-derivatives come from one reverse pass over the segment for each y, and the sum over its steps is one batched matrix
-product.
+derivatives come from one reverse pass over the segment for each y. The traces themselves are advanced in one pass over
+memory by `snn_neuromod.kernels.eligibility` where that serves, else by one batched matrix product for each y.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from snn_neuromod.kernels import eligibility
 from snn_neuromod.learning.eprop.network import Source
 
 BLOCK_ELEMENTS = 1 << 19
@@ -34,7 +35,7 @@ class Traces(NamedTuple):
     """Eligibility traces of one layer.
 
     Attributes:
-        synapses: Trace of each variable by its name, (batch, neuron, synapse); absent where it is zero.
+        synapses: Trace of each variable by its name, (batch, synapse, neuron); absent where it is zero.
         parameters: Derivative by each of the neurons' own parameters, (variable, parameter) -> (batch, neuron).
     """
 
@@ -59,8 +60,14 @@ class Sensitivities(NamedTuple):
 class _Carry(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, traces: Traces, names: list[str], parameter_names: list[str], *tensors: Tensor
+        ctx: Any,
+        traces: Traces,
+        names: list[str],
+        parameter_names: list[str],
+        backend: str,
+        *tensors: Tensor,
     ) -> tuple[Tensor, ...]:
+        ctx.backend = backend
         ctx.names, ctx.parameter_names, ctx.by_parameter = names, parameter_names, traces.parameters
         ctx.traced = list(traces.synapses)
         ctx.save_for_backward(*traces.synapses.values())
@@ -76,20 +83,32 @@ class _Carry(torch.autograd.Function):
                 "OnlineEprop: the loss of a step or segment must be sent back before the next one is run; "
                 "call backward() after each, or run all of them as one segment"
             ) from error
-        weights: Tensor | None = None
+        by_trace: dict[str, Tensor] = {}
         parameters: dict[str, Tensor] = {}
         for y, grad in zip(ctx.names, grads, strict=True):
             if grad is None:
                 continue
             if y in traces and grad.any():
-                by_synapse = torch.bmm(grad.T.unsqueeze(1), traces[y].transpose(0, 1)).squeeze(1)
-                weights = by_synapse if weights is None else weights.add_(by_synapse)
+                by_trace[y] = grad
             for (variable, parameter), trace in ctx.by_parameter.items():
                 if variable == y:
                     earlier = parameters.get(parameter, 0.0)
                     parameters[parameter] = earlier + grad * trace
+        weights = _by_synapse(traces, by_trace, ctx.backend).T if by_trace else None
         found = [parameters.get(name) for name in ctx.parameter_names]
-        return None, None, None, weights, *found, *(None for _ in grads)
+        return None, None, None, None, weights, *found, *(None for _ in grads)
+
+
+def _by_synapse(traces: Mapping[str, Tensor], grads: Mapping[str, Tensor], backend: str) -> Tensor:
+    """Gradient of the weights through the traces, (synapse, neuron)."""
+    used = [traces[y] for y in grads]
+    if eligibility.serves(len(used), 0, used[0], backend=backend):
+        return eligibility.gradient(used, dict(enumerate(grads.values())))
+    total = torch.zeros_like(used[0][0])
+    for trace, grad in zip(used, grads.values(), strict=True):
+        for trace_b, grad_b in zip(trace, grad, strict=True):
+            total.addcmul_(trace_b, grad_b)
+    return total
 
 
 def carry(
@@ -97,6 +116,8 @@ def carry(
     traces: Traces,
     weights: Tensor,
     parameters: Mapping[str, Tensor],
+    *,
+    backend: str,
 ) -> dict[str, Tensor]:
     """The same values, with their traces as derivatives.
 
@@ -105,13 +126,14 @@ def carry(
         traces: Their eligibility traces; the values take hold of them, not of copies.
         weights: Weights of the synapses, (neuron, synapse).
         parameters: The neurons' own parameters that are learned, each (batch, neuron).
+        backend: Asked for, see `snn_neuromod.kernels.backends`.
 
     Returns:
         The values; their gradient reaches `weights` and `parameters`.
     """
     names = list(values)
     out = _Carry.apply(
-        traces, names, list(parameters), weights, *parameters.values(), *values.values()
+        traces, names, list(parameters), backend, weights, *parameters.values(), *values.values()
     )
     return dict(zip(names, out, strict=True))
 
@@ -149,13 +171,16 @@ def sensitivities(
     return found
 
 
-def advance(traces: Traces, by: Sensitivities, sources: Sequence[Source]) -> Traces:
+def advance(
+    traces: Traces, by: Sensitivities, sources: Sequence[Source], *, backend: str
+) -> Traces:
     """Take the traces from a segment's start to its end.
 
     Args:
         traces: At its start; the synapses' are overwritten.
         by: Derivatives of the variables at its end.
         sources: What the synapses brought at the segment's steps.
+        backend: Asked for, see `snn_neuromod.kernels.backends`.
 
     Returns:
         The traces at its end.
@@ -167,14 +192,23 @@ def advance(traces: Traces, by: Sensitivities, sources: Sequence[Source]) -> Tra
         for y in dict.fromkeys([*synapses, *onwards, *by.inputs])
     }
     values = sources[0].values
-    shape = (*next(iter(by.inputs.values())).shape[1:], values.shape[-1])
+    num_steps, batch, num = next(iter(by.inputs.values())).shape
     for y in reads:
         if y not in synapses:
-            synapses[y] = values.new_zeros(shape)
-    batch = shape[0]
-    size = max(1, BLOCK_ELEMENTS // (shape[1] * shape[2]))
-    for start in range(0, batch, size):
-        _advance_block(synapses, reads, by, sources, slice(start, start + size))
+            synapses[y] = values.new_zeros(batch, values.shape[-1], num)
+    whole = len(sources) == 1 and sources[0].mask is None
+    if whole and eligibility.serves(len(reads), num_steps, values, backend=backend):
+        index = {y: k for k, y in enumerate(reads)}
+        eligibility.advance(
+            [synapses[y] for y in reads],
+            {(index[y], index[x]): by.starts[y, x] for y in reads for x in reads[y]},
+            {index[y]: delta for y, delta in by.inputs.items()},
+            values,
+        )
+    else:
+        size = max(1, BLOCK_ELEMENTS // (num * values.shape[-1]))
+        for start in range(0, batch, size):
+            _advance_block(synapses, reads, by, sources, slice(start, start + size))
     parameters = dict(by.parameters)
     for (y, x), factor in by.starts.items():
         for (variable, parameter), earlier in traces.parameters.items():
@@ -194,7 +228,7 @@ def _advance_block(
 ) -> None:
     """`advance` for some samples, in place wherever nothing reads the old trace any more."""
     traces = {name: trace[block] for name, trace in synapses.items()}
-    seen = [(source.values[:, block].transpose(0, 1), source.mask) for source in sources]
+    seen = [(source.values[:, block].permute(1, 2, 0), source.mask) for source in sources]
     waiting, late = list(reads), {}
     while waiting:
         unread = [y for y in waiting if not any(y in reads[z] for z in waiting if z != y)]
@@ -202,19 +236,19 @@ def _advance_block(
         waiting.remove(y)
         trace = traces[y] if unread else traces[y].clone()
         if y in reads[y]:
-            trace.mul_(by.starts[y, y][block].unsqueeze(-1))
+            trace.mul_(by.starts[y, y][block].unsqueeze(1))
         else:
             trace.zero_()
         for x in reads[y]:
             if x != y:
-                trace.addcmul_(by.starts[y, x][block].unsqueeze(-1), traces[x])
+                trace.addcmul_(by.starts[y, x][block].unsqueeze(1), traces[x])
         if y in by.inputs:
-            delta = by.inputs[y][:, block].permute(1, 2, 0)
+            delta = by.inputs[y][:, block].transpose(0, 1)
             for values, mask in seen:
                 if mask is None:
-                    trace.baddbmm_(delta, values)
+                    trace.baddbmm_(values, delta)
                 else:
-                    trace.add_(torch.bmm(delta, values).mul_(mask))
+                    trace.add_(torch.bmm(values, delta).mul_(mask.T))
         if not unread:
             late[y] = trace
     for y, trace in late.items():

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from snn_neuromod.kernels import backends
+from snn_neuromod.kernels.spikes import spike_linear
 from snn_neuromod.learning.eprop import network
 from snn_neuromod.learning.eprop.carried import Sensitivities, Traces, advance, carry, sensitivities
 from snn_neuromod.learning.eprop.feedback import linear_with_feedback
@@ -157,11 +159,11 @@ def _advance(
     layer: Any, run: _Run, x: Tensor, groups: list[network.Group]
 ) -> tuple[Tensor, list[Tensor], _Run]:
     """Run a layer over one segment: spikes, filtered spikes at the segment's start, and what it keeps."""
-    traces = run.traces
+    traces, backend = run.traces, backends.requested(layer.neuron.backend)
     if run.by is not None:
-        traces = advance(traces, run.by, run.sources)
+        traces = advance(traces, run.by, run.sources, backend=backend)
     w_in, w_rec = layer.weights()
-    current = torch.nn.functional.linear(x, w_in)
+    current = spike_linear(x, w_in, backend=backend)
     if not current.requires_grad:
         current.requires_grad_()
     learned = _learned(layer, current)
@@ -170,7 +172,7 @@ def _advance(
         **dict(zip(_filter_names(len(groups)), run.filtered, strict=True)),
     }
     weights = torch.cat([w_in, w_rec], 1)
-    starts = carry(values, traces, weights, learned)
+    starts = carry(values, traces, weights, learned, backend=backend)
     here = {name: value.clone() for name, value in learned.items()}  # apart from what `carry` saw
     neuron = type(run.state.neuron)(*(starts[name] for name in run.state.neuron._fields))
     before = run.state._replace(neuron=neuron)

@@ -123,6 +123,18 @@ static void NAME(run_spikes)(int64_t rows, int64_t inputs, int64_t outputs, cons
     NAME(sparse_weight_gradient_of_reals)(&p);
 }
 
+static void NAME(run_eligibility)(int64_t steps, int64_t rows, int64_t inputs, int64_t num, int count) {
+    NAME(ELIGIBILITY) p = {
+        .steps = steps, .rows = rows, .inputs = inputs, .num = num, .threads = 2, .count = count,
+        .s = NAME(numbers)(steps * rows * inputs), .grad_w = NAME(zeros)(inputs * num)};
+    for (int y = 0; y < count; y++) {
+        p.e[y] = NAME(numbers)(rows * inputs * num), p.g[y] = NAME(numbers)(rows * num);
+        p.d[y] = NAME(numbers)(steps * rows * num), p.f[y][y] = NAME(numbers)(rows * num);
+    }
+    NAME(eligibility_forward)(&p);
+    NAME(eligibility_gradient)(&p);
+}
+
 static void NAME(run_all)(const uint8_t *x) {
     static const int64_t sizes[] = {1, 17, 65}, lengths[] = {1, 18};
     for (int s = 0; s < 3; s++) {
@@ -136,6 +148,7 @@ static void NAME(run_all)(const uint8_t *x) {
             for (int kind = SRC; kind <= BSRC; kind++)
                 for (int detached = 0; detached < 2; detached++) NAME(run_src)(steps, rows, num, kind, detached);
         }
+        for (int count = 1; count <= CARRIED; count++) NAME(run_eligibility)(1 + 17 * s, 2, sizes[s], sizes[2 - s], count);
         NAME(run_spikes)(3, sizes[s], 9 + 60 * s, x);
     }
 }

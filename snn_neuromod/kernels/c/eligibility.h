@@ -1,0 +1,106 @@
+/* Eligibility traces that are carried from segment to segment: snn_neuromod/learning/eprop/carried.py.
+ *
+ *   e_y[b][i][j] <- sum over x of f_yx[b][j] e_x[b][i][j] + sum over t of s[t][b][i] d_y[t][b][j]
+ *   dL/dw[i][j] = sum over b and y of g_y[b][j] e_y[b][i][j]
+ *
+ * for variables x and y of neuron j, and the spikes s of input i. A task is a sample, of the gradient GATHERED inputs.
+ */
+typedef struct {
+    int64_t steps, rows, inputs, num, threads, count; /* count: variables */
+    const REAL *s;                                    /* (steps, rows, inputs) */
+    const REAL *d[CARRIED], *f[CARRIED][CARRIED];     /* (steps, rows, num), (rows, num); NULL: zero */
+    REAL *e[CARRIED];                                 /* (rows, inputs, num) */
+    const REAL *g[CARRIED];                           /* (rows, num); NULL: zero */
+    REAL *grad_w;                                     /* (inputs, num) */
+} NAME(ELIGIBILITY);
+
+#define WIDTH (64 / (int64_t)sizeof(REAL))
+#define TILE 2
+
+/* `wide` vectors (constant) from column j on of input i, whose `fired` spikes come at the steps `found`. */
+INLINE void NAME(carry_tile)(
+    const NAME(ELIGIBILITY) *p, int64_t b, int64_t i, int64_t j, const uint8_t *found, int64_t fired, const int count,
+    const int wide) {
+    FUSED_BLOCK
+    const int64_t num = p->num, row = (b * p->inputs + i) * num;
+    NAME(vector) old[CARRIED][TILE], new[CARRIED][TILE], value;
+#define EACH _Pragma("GCC unroll 4") for (int y = 0; y < count; y++) _Pragma("GCC unroll 2") for (int k = 0; k < wide; k++)
+    EACH NAME(read)(&old[y][k], p->e[y] + row, j + k * WIDTH, num);
+    EACH {
+        new[y][k] = (NAME(vector)){0};
+#pragma GCC unroll 4
+        for (int x = 0; x < count; x++) {
+            if (!p->f[y][x]) continue;
+            NAME(read)(&value, p->f[y][x] + b * num, j + k * WIDTH, num);
+            new[y][k] += value * old[x][k];
+        }
+    }
+    for (int64_t t = 0; t < fired; t++) {
+        const int64_t sent = found[t] * p->rows + b;
+        const REAL s = p->s[sent * p->inputs + i];
+        EACH {
+            if (!p->d[y]) continue;
+            NAME(read)(&value, p->d[y] + sent * num, j + k * WIDTH, num);
+            new[y][k] += s * value;
+        }
+    }
+    EACH NAME(write)(p->e[y] + row, j + k * WIDTH, num, &new[y][k]);
+#undef EACH
+}
+
+INLINE void NAME(carry_sample)(const NAME(ELIGIBILITY) *p, int64_t b, const int count) {
+    const int64_t inputs = p->inputs, num = p->num, steps = p->steps;
+    int32_t *const list = malloc(inputs * (sizeof(int32_t) + steps + 1));
+    uint8_t *const found = (uint8_t *)(list + inputs), *const fired = found + inputs * steps;
+    memset(fired, 0, inputs);
+    for (int64_t t = 0; t < steps; t++) {
+        const int64_t all = NAME(events_of_reals)(p->s + (t * p->rows + b) * inputs, inputs, list);
+        for (int64_t k = 0; k < all; k++) found[list[k] * steps + fired[list[k]]++] = (uint8_t)t;
+    }
+    for (int64_t i = 0; i < inputs; i++) {
+        int64_t j = 0;
+        for (; j + TILE * WIDTH <= num; j += TILE * WIDTH)
+            NAME(carry_tile)(p, b, i, j, found + i * steps, fired[i], count, TILE);
+        for (; j < num; j += WIDTH) NAME(carry_tile)(p, b, i, j, found + i * steps, fired[i], count, 1);
+    }
+    free(list);
+}
+
+CLONES FUSED static void NAME(carry_task)(const NAME(ELIGIBILITY) *p, int64_t b) {
+    switch (p->count) {
+    case 1: NAME(carry_sample)(p, b, 1); break;
+    case 2: NAME(carry_sample)(p, b, 2); break;
+    case 3: NAME(carry_sample)(p, b, 3); break;
+    default: NAME(carry_sample)(p, b, 4);
+    }
+}
+
+void NAME(eligibility_forward)(const NAME(ELIGIBILITY) *p) {
+    _Pragma("omp parallel for schedule(static) num_threads(p->threads) if (p->threads > 1)")
+    for (int64_t b = 0; b < p->rows; b++) NAME(carry_task)(p, b);
+}
+
+#define GATHERED 64 /* inputs whose gradient stays in cache while the samples pass */
+
+CLONES FUSED static void NAME(gather_task)(const NAME(ELIGIBILITY) *p, int64_t from, int64_t to) {
+    const int64_t num = p->num;
+    memset(p->grad_w + from * num, 0, (to - from) * num * sizeof(REAL));
+    for (int64_t b = 0; b < p->rows; b++)
+        for (int64_t y = 0; y < p->count; y++) {
+            if (!p->g[y]) continue;
+            const REAL *const g = p->g[y] + b * num;
+            for (int64_t i = from; i < to; i++) {
+                const REAL *const e = p->e[y] + (b * p->inputs + i) * num;
+                REAL *const grad_w = p->grad_w + i * num;
+                SIMD for (int64_t j = 0; j < num; j++) grad_w[j] += g[j] * e[j];
+            }
+        }
+}
+
+void NAME(eligibility_gradient)(const NAME(ELIGIBILITY) *p) {
+    _Pragma("omp parallel for schedule(static) num_threads(p->threads) if (p->threads > 1)")
+    for (int64_t i = 0; i < p->inputs; i += GATHERED) NAME(gather_task)(p, i, smaller(i + GATHERED, p->inputs));
+}
+#undef GATHERED
+#undef TILE
+#undef WIDTH

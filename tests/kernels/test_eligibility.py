@@ -1,0 +1,103 @@
+"""Traces carried over a segment by the C kernels, next to the sums that define them."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor
+
+from snn_neuromod.kernels import eligibility, library
+
+AVAILABLE, STATUS = library.load()
+pytestmark = pytest.mark.skipif(AVAILABLE is None, reason=f"C kernels: {STATUS}")
+
+
+def problem(
+    count: int, steps: int, batch: int, inputs: int, num: int, dtype: torch.dtype = torch.float64
+) -> tuple[list[Tensor], dict[tuple[int, int], Tensor], dict[int, Tensor], Tensor]:
+    """Traces, factors, deltas and sources; every third factor is zero, and so is the first delta of several."""
+    traces = [torch.randn(batch, inputs, num, dtype=dtype) for _ in range(count)]
+    pairs = [p for k, p in enumerate(itertools.product(range(count), repeat=2)) if k % 3 != 1]
+    factors = {pair: torch.randn(batch, num, dtype=dtype) for pair in pairs}
+    deltas = {y: torch.randn(steps, batch, num, dtype=dtype) for y in range(count > 1, count)}
+    sources = torch.randn(steps, batch, inputs, dtype=dtype)
+    return traces, factors, deltas, sources * (torch.rand_like(sources) < 0.2)
+
+
+def expected(
+    traces: list[Tensor],
+    factors: dict[tuple[int, int], Tensor],
+    deltas: dict[int, Tensor],
+    sources: Tensor,
+) -> list[Tensor]:
+    out = [torch.zeros_like(trace) for trace in traces]
+    for (y, x), factor in factors.items():
+        out[y] += factor[:, None] * traces[x]
+    for y, delta in deltas.items():
+        out[y] += torch.einsum("tbi,tbj->bij", sources, delta)
+    return out
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize(("batch", "inputs", "num"), [(1, 1, 1), (3, 63, 17), (2, 130, 1000)])
+@pytest.mark.parametrize("steps", [1, 240])
+def test_equal_to_the_sums(count: int, steps: int, batch: int, inputs: int, num: int) -> None:
+    traces, *by = problem(count, steps, batch, inputs, num)
+    wanted = expected(traces, *by)
+    versions = [trace._version for trace in traces]
+    eligibility.advance(traces, *by)
+    for trace, value, version in zip(traces, wanted, versions, strict=True):
+        torch.testing.assert_close(trace, value, rtol=1e-12, atol=1e-11)
+        assert trace._version > version
+    grads = {y: torch.randn(batch, num, dtype=torch.float64) for y in range(0, count, 2)}
+    found = eligibility.gradient(traces, grads)
+    total = sum(torch.einsum("bj,bij->ij", grad, traces[y]) for y, grad in grads.items())
+    torch.testing.assert_close(found, total, rtol=1e-12, atol=1e-11)
+    assert found.any()
+
+
+def test_float32_is_as_precise_as_the_sums() -> None:
+    traces, factors, deltas, sources = problem(3, 50, 4, 100, 90, torch.float32)
+    exact = expected(
+        [trace.double() for trace in traces],
+        {k: v.double() for k, v in factors.items()},
+        {k: v.double() for k, v in deltas.items()},
+        sources.double(),
+    )
+    usual = expected(traces, factors, deltas, sources)
+    eligibility.advance(traces, factors, deltas, sources)
+    for trace, value, true in zip(traces, usual, exact, strict=True):
+        assert (trace - true).abs().max() <= 3 * (value - true).abs().max()
+
+
+def test_threads_and_strides_change_nothing() -> None:
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 7):
+            torch.manual_seed(0)
+            torch.set_num_threads(threads)
+            traces, factors, deltas, sources = problem(3, 20, 5, 70, 40)
+            sources = sources.transpose(0, 1).contiguous().transpose(0, 1)
+            eligibility.advance(traces, factors, deltas, sources)
+            grads = {0: torch.randn(40, 5, dtype=torch.float64).T}
+            found.append([*traces, eligibility.gradient(traces, grads)])
+    finally:
+        torch.set_num_threads(before)
+    for values in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(values, found[0], strict=True))
+
+
+def test_what_is_served() -> None:
+    x = torch.zeros(3)
+    assert eligibility.serves(4, 240, x, backend="auto")
+    assert eligibility.serves(1, 1, x.double(), backend="c")
+    for variables, steps, tensor, backend in (
+        (5, 10, x, "auto"),
+        (0, 10, x, "auto"),
+        (3, 241, x, "auto"),
+        (3, 10, x.bfloat16(), "auto"),
+        (3, 10, x, "eager"),
+    ):
+        assert not eligibility.serves(variables, steps, tensor, backend=backend)
