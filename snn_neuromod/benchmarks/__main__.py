@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from snn_neuromod.benchmarks import report, table
+from snn_neuromod.benchmarks import picture, report, table
 from snn_neuromod.benchmarks.driver import Options, run
 from snn_neuromod.benchmarks.results import Results
 from snn_neuromod.benchmarks.table import Case
@@ -40,13 +40,17 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, default=Path("benchmarks"), help="folder of the results")
     add("--overwrite", action="store_true", help="measure again what the folder has")
     add("--no-memory", action="store_true", help="leave out the peak of memory")
-    add("--report", action="store_true", help="measure nothing, write the Markdown of the folder")
+    add(
+        "--report",
+        action="store_true",
+        help="measure nothing, write Markdown and picture of the folder",
+    )
     add("--list", action="store_true", help="list the cases and their variants")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and write `benchmarks.json` and `benchmarks.md`."""
+    """Measure, and write `benchmarks.json`, `benchmarks.md` and, with matplotlib, `benchmarks.png`."""
     parser = _parser()
     options = parser.parse_args(arguments)
     cases = _cases(parser, options)
@@ -73,6 +77,7 @@ def _write(results: Results, folder: Path) -> None:
         return
     text = report.markdown(results)
     (folder / "benchmarks.md").write_text("# Benchmarks\n\n" + text, encoding="utf-8")
+    picture.draw(results, folder)
     print(text)
 
 

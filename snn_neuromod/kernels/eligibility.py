@@ -88,7 +88,7 @@ def gradient(traces: Sequence[Tensor], grads: Mapping[int, Tensor]) -> Tensor:
     Returns:
         (synapse, neuron).
     """
-    grad_w = torch.empty_like(traces[0][0])
+    grad_w = traces[0].new_empty(traces[0].shape[1:])
     given = {f"g{y}": grad.contiguous() for y, grad in grads.items()}
     _run("gradient", traces, steps=0, grad_w=grad_w, **given)
     return grad_w

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from snn_neuromod.benchmarks import __main__ as command
-from snn_neuromod.benchmarks import driver, measure, problems, table, worker
+from snn_neuromod.benchmarks import driver, measure, picture, problems, table, worker
 from snn_neuromod.benchmarks.driver import Options
 from snn_neuromod.benchmarks.measure import Bench, WrongResultError
 from snn_neuromod.benchmarks.outcome import Outcome, UnableError
@@ -295,3 +295,13 @@ def test_every_variant_is_found_where_the_table_says():
         source = Path(found.origin).read_text(encoding="utf-8")
         assert f"def {name}(" in source or f"\n{name} = " in source
     assert {case.workload for case in table.CASES} == set(table.WORKLOADS)
+
+
+def test_the_picture_shows_every_variant_of_the_table(fake, tmp_path):
+    assert {v.name for v in table.VARIANTS} == {*picture.MARKS, "snn_neuromod"}
+    results = Results(tmp_path)
+    assert picture.draw(results, tmp_path, [TINY]) is None
+    driver.run([TINY], results, Options(repeats=2, budget=100, peers=PEERS), lambda line: None)
+    assert picture.ratios(results, TINY) == {"plain": 1.0}
+    drawn = picture.draw(results, tmp_path, [TINY])
+    assert drawn.read_bytes().startswith(b"\x89PNG")

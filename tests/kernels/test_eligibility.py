@@ -101,3 +101,18 @@ def test_what_is_served() -> None:
         (3, 10, x, "eager"),
     ):
         assert not eligibility.serves(variables, steps, tensor, backend=backend)
+
+
+def test_nothing_is_left_unwritten_and_no_sample_is_no_error() -> None:
+    torch.use_deterministic_algorithms(True)  # which fills what torch.empty gives
+    try:
+        assert torch.empty(3).isnan().all()
+        for batch in (0, 2):
+            traces, factors, deltas, sources = problem(2, 5, batch, 9, 7)
+            eligibility.advance(traces, factors, deltas, sources)
+            grads = {1: torch.ones(batch, 7, dtype=torch.float64)}
+            found = eligibility.gradient(traces, grads)
+            assert all(value.isfinite().all() for value in [*traces, found])
+            assert found.any() == bool(batch)
+    finally:
+        torch.use_deterministic_algorithms(False)
