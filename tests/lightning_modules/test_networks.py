@@ -107,10 +107,10 @@ def test_input_gain_multiplies_the_current_but_not_the_bias():
 
 
 def test_dtypes():
-    net = network()
-    x = spikes()
-    assert torch.equal(net(x).outputs, net(x.float()).outputs)
-    assert net.double()(x).outputs.dtype == torch.float64
+    net, x = network().double(), spikes()
+    outputs = net(x).outputs
+    assert outputs.dtype == torch.float64
+    torch.testing.assert_close(outputs, net(x.double()).outputs, rtol=1e-12, atol=1e-12)
     half = network().bfloat16()
     outputs, layers = half(x)
     assert (outputs.dtype, layers[0].dtype) == (torch.float32, torch.bfloat16)

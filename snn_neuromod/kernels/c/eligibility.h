@@ -15,24 +15,22 @@ typedef struct {
 } NAME(ELIGIBILITY);
 
 #define WIDTH (64 / (int64_t)sizeof(REAL))
-#define TILE 2
+#define EACH _Pragma("GCC unroll 4") for (int y = 0; y < count; y++)
 
-/* `wide` vectors (constant) from column j on of input i, whose `fired` spikes come at the steps `found`. */
-INLINE void NAME(carry_tile)(
-    const NAME(ELIGIBILITY) *p, int64_t b, int64_t i, int64_t j, const uint8_t *found, int64_t fired, const int count,
-    const int wide) {
+/* The vector at column j of input i, whose `fired` spikes come at the steps `found`; `count` is constant. */
+INLINE void NAME(carry)(
+    const NAME(ELIGIBILITY) *p, int64_t b, int64_t i, int64_t j, const uint8_t *found, int64_t fired, const int count) {
     FUSED_BLOCK
     const int64_t num = p->num, row = (b * p->inputs + i) * num;
-    NAME(vector) old[CARRIED][TILE], new[CARRIED][TILE], value;
-#define EACH _Pragma("GCC unroll 4") for (int y = 0; y < count; y++) _Pragma("GCC unroll 2") for (int k = 0; k < wide; k++)
-    EACH NAME(read)(&old[y][k], p->e[y] + row, j + k * WIDTH, num);
+    NAME(vector) old[CARRIED], new[CARRIED], value;
+    EACH NAME(read)(&old[y], p->e[y] + row, j, num);
     EACH {
-        new[y][k] = (NAME(vector)){0};
+        new[y] = (NAME(vector)){0};
 #pragma GCC unroll 4
         for (int x = 0; x < count; x++) {
             if (!p->f[y][x]) continue;
-            NAME(read)(&value, p->f[y][x] + b * num, j + k * WIDTH, num);
-            new[y][k] += value * old[x][k];
+            NAME(read)(&value, p->f[y][x] + b * num, j, num);
+            new[y] += value * old[x];
         }
     }
     for (int64_t t = 0; t < fired; t++) {
@@ -40,16 +38,15 @@ INLINE void NAME(carry_tile)(
         const REAL s = p->s[sent * p->inputs + i];
         EACH {
             if (!p->d[y]) continue;
-            NAME(read)(&value, p->d[y] + sent * num, j + k * WIDTH, num);
-            new[y][k] += s * value;
+            NAME(read)(&value, p->d[y] + sent * num, j, num);
+            new[y] += s * value;
         }
     }
-    EACH NAME(write)(p->e[y] + row, j + k * WIDTH, num, &new[y][k]);
-#undef EACH
+    EACH NAME(write)(p->e[y] + row, j, num, &new[y]);
 }
 
 INLINE void NAME(carry_sample)(const NAME(ELIGIBILITY) *p, int64_t b, const int count) {
-    const int64_t inputs = p->inputs, num = p->num, steps = p->steps;
+    const int64_t inputs = p->inputs, steps = p->steps;
     int32_t *const list = malloc(inputs * (sizeof(int32_t) + steps + 1));
     uint8_t *const found = (uint8_t *)(list + inputs), *const fired = found + inputs * steps;
     memset(fired, 0, inputs);
@@ -57,12 +54,8 @@ INLINE void NAME(carry_sample)(const NAME(ELIGIBILITY) *p, int64_t b, const int 
         const int64_t all = NAME(events_of_reals)(p->s + (t * p->rows + b) * inputs, inputs, list);
         for (int64_t k = 0; k < all; k++) found[list[k] * steps + fired[list[k]]++] = (uint8_t)t;
     }
-    for (int64_t i = 0; i < inputs; i++) {
-        int64_t j = 0;
-        for (; j + TILE * WIDTH <= num; j += TILE * WIDTH)
-            NAME(carry_tile)(p, b, i, j, found + i * steps, fired[i], count, TILE);
-        for (; j < num; j += WIDTH) NAME(carry_tile)(p, b, i, j, found + i * steps, fired[i], count, 1);
-    }
+    for (int64_t i = 0; i < inputs; i++)
+        for (int64_t j = 0; j < p->num; j += WIDTH) NAME(carry)(p, b, i, j, found + i * steps, fired[i], count);
     free(list);
 }
 
@@ -102,5 +95,5 @@ void NAME(eligibility_gradient)(const NAME(ELIGIBILITY) *p) {
     for (int64_t i = 0; i < p->inputs; i += GATHERED) NAME(gather_task)(p, i, smaller(i + GATHERED, p->inputs));
 }
 #undef GATHERED
-#undef TILE
+#undef EACH
 #undef WIDTH

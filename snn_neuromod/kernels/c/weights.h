@@ -63,7 +63,7 @@ INLINE NAME(Space) NAME(new_space)(Part part, int64_t num) {
 
 /* A task's input of step t: `current`, (T, rows, N), and what arrives through the synapses. Rows with few spikes take
  * those alone. */
-INLINE void NAME(recurrent_input)(
+CLONES FUSED static void NAME(recurrent_input)(
     NAME(Space) space, const NAME(Synapses) *s, const REAL *current, const REAL *spikes, int64_t t, Part part,
     int64_t rows, int64_t num) {
     const int64_t longest = s->groups[1], *sources = s->sources;
