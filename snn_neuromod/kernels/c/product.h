@@ -29,6 +29,8 @@ INLINE void V(tile)(const NAME(Product) *p, int64_t r, int64_t j, const int high
         const int64_t wide = smaller(across * WIDTH, p->num_out - j);
         if (p->columns)
             for (int64_t n = 0; n < wide; n++) out[p->columns[j + n]] += sum[k][n / WIDTH][n % WIDTH];
+        else if (wide == across * WIDTH)
+            for (int c = 0; c < across; c++) *(V(vec) *)(out + j + c * WIDTH) += sum[k][c];
         else
             for (int64_t n = 0; n < wide; n++) out[j + n] += sum[k][n / WIDTH][n % WIDTH];
     }
