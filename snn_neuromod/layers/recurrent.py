@@ -154,7 +154,10 @@ class Recurrent(nn.Module):
 
     def initial_state(self, x: Tensor) -> RecurrentState:
         """State before the first step for the input of one step, (batch, in_features)."""
-        current = spike_linear(x, self.w_in, backend=self.neuron.backend)
+        return self._at_rest(spike_linear(x, self.w_in, backend=self.neuron.backend))
+
+    def _at_rest(self, current: Tensor) -> RecurrentState:
+        """State before the first step for its weighted input, (batch, N)."""
         neuron = self.neuron.initial_state(current)
         spikes = torch.zeros_like(neuron[0])
         more = self.delays.steps[-1] - 1
@@ -196,7 +199,7 @@ class Recurrent(nn.Module):
             )
         w_in, w_rec = self.weights()
         current = spike_linear(x, w_in, backend=self.neuron.backend)
-        state = self.initial_state(x[0]) if state is None else RecurrentState(*state)
+        state = self._at_rest(current[0]) if state is None else RecurrentState(*state)
         return self.run(
             current, state, w_rec, through_time=self.learning_rule == "bptt", modulation=modulation
         )
