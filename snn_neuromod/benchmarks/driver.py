@@ -191,9 +191,8 @@ class _Turn:
     def _take_turns(self, ready: Mapping[str, tuple[Variant, Record, int]]) -> None:
         left = dict(ready)
         for turn in range(1 + max((runs for _, _, runs in ready.values()), default=0)):
-            order = sorted(
-                left
-            )  # another one each turn: what ran before leaves its traces in the caches
+            # Another order each turn: what ran before leaves its traces in the caches.
+            order = sorted(left)
             random.Random(turn).shuffle(order)
             for name in order:
                 variant, record, runs = left[name]
