@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from lightning_modules.data.loader import KeyedDataModule
 from snn_neuromod import encoders
 from snn_neuromod.data.images import Split, embedded_digits, find_idx_folder, mnist_images
-from snn_neuromod.data.keyed import Key, sample_seeds, split_key
+from snn_neuromod.data.keyed import Indexed, Key, sample_seeds, split_key
 
 __all__ = ["DigitMemory", "DigitSequences"]
 
@@ -20,7 +20,7 @@ NO_LABEL = -100
 """Label of a step that counts nowhere."""
 
 
-class DigitSequences(Dataset[tuple[Tensor, Tensor]]):
+class DigitSequences(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tensor]]):
     """Digits one after another, rate-coded, with a signal that says which of them to keep.
 
     While the signal "hold" is 0 the present digit is to be taken in, while it is 1 the digit taken in last is to be

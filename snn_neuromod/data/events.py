@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snn_neuromod.data.keyed import Key
+from snn_neuromod.data.keyed import Indexed, Key
 from snn_neuromod.data.spiking_images import SpikingImages
 
 __all__ = ["EVENT_DTYPE", "Events", "SpikeEvents", "Transform"]
@@ -23,7 +23,7 @@ Events = NDArray[np.void]
 Transform = Callable[[Any], Any]
 
 
-class SpikeEvents:
+class SpikeEvents(Indexed[tuple[Any, Any]]):
     """Spike-coded images, such as spike-coded MNIST, as event recordings.
 
     Args:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from snn_neuromod.data.events import Events
+from snn_neuromod.errors import DataError
 
 __all__ = ["BinaryFrames", "collate_framewise"]
 
@@ -20,8 +21,8 @@ __all__ = ["BinaryFrames", "collate_framewise"]
 class BinaryFrames:
     """Transform: events to `num_steps` flat frames of 0 and 1.
 
-    Every recording starts at time 0 and gives exactly `num_steps` frames, also an empty one; later
-    events are left out. A pixel and polarity with one or more events in a frame is 1. Equal to
+    Every recording starts at time 0 and gives exactly `num_steps` frames, also an empty one; events
+    before and after them are left out. A pixel and polarity with one or more events in a frame is 1. Equal to
     Tonic's ToFrame with start and end time given, clipped to 1 and flattened, but leaves its input
     alone, and much faster. `tonic.transforms.Compose` skips it for empty recordings: put it last
     and alone where those occur.
@@ -46,11 +47,25 @@ class BinaryFrames:
             raise ValueError(f"BinaryFrames: time_window must be positive, got {self.time_window}")
 
     def __call__(self, events: Events) -> Tensor:
-        """Frames, uint8, shape (num_steps, P * H * W), of structured events."""
+        """Frames, uint8, shape (num_steps, P * H * W), of structured events.
+
+        Raises:
+            DataError: If an event lies off the sensor, where it would land on another pixel.
+        """
         width, height, polarities = self.sensor_size
+        x, y, p = (events[name].astype(np.int64) for name in ("x", "y", "p"))
+        off = np.zeros(len(events), dtype=bool)
+        for value, size in ((x, width), (y, height), (p, polarities)):
+            off |= (value < 0) | (value >= size)
+        if off.any():
+            first = int(off.argmax())
+            raise DataError(
+                f"BinaryFrames: events must lie on the sensor of {width} x {height} x {polarities}, "
+                f"got x={x[first]}, y={y[first]}, p={p[first]} in event {first}; drop them, or correct sensor_size"
+            )
         frame = events["t"] // self.time_window
         seen = (frame >= 0) & (frame < self.num_steps)
-        pixel = (events["p"].astype(int) * height + events["y"]) * width + events["x"]
+        pixel = (p * height + y) * width + x
         frames = np.zeros((self.num_steps, polarities * height * width), dtype=np.uint8)
         frames[frame[seen], pixel[seen]] = 1
         return torch.from_numpy(frames)

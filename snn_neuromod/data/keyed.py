@@ -8,14 +8,16 @@ batch size, on the number of worker processes, or on what was drawn before.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Sized
-from typing import TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
-__all__ = ["Key", "KeyedSampler", "sample_seeds", "split_key"]
+__all__ = ["Indexed", "Key", "KeyedSampler", "sample_seeds", "split_key"]
+
+Item = TypeVar("Item")
 
 Key: TypeAlias = "int | tuple[int, int]"
 """Index of a sample, alone (then of epoch 0) or as (epoch, index)."""
@@ -29,6 +31,23 @@ def split_key(key: Key) -> tuple[int, int]:
         ((0, 7), (2, 7))
     """
     return key if isinstance(key, tuple) else (0, int(key))
+
+
+class Indexed(Generic[Item]):
+    """A data set that can be iterated over; its iteration ends at its length.
+
+    Without it, Python takes an IndexError from inside an item, of a damaged file or of a transform, for the end.
+    """
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitem__(self, key: Any) -> Item:
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[Item]:
+        for index in range(len(self)):
+            yield self[index]
 
 
 def sample_seeds(seed: int, epoch: int, indices: Sequence[int]) -> list[int]:

@@ -8,23 +8,29 @@ References:
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from snn_neuromod.data.events import EVENT_DTYPE, Transform, apply_transforms
-from snn_neuromod.data.keyed import Key, split_key
+from snn_neuromod.data.keyed import Indexed, Key, split_key
+from snn_neuromod.data.recording import read_recording
+from snn_neuromod.data.text import numbered_lines
+from snn_neuromod.errors import DataError
 
 __all__ = ["NMNIST"]
 
+_DIGITS = tuple("0123456789")
 
-class NMNIST:
+
+class NMNIST(Indexed[tuple[Any, Any]]):
     """N-MNIST from a local folder, in Tonic's form; downloads nothing.
 
     Two layouts are read. The complete set: `Train/0/*.bin` to `Test/9/*.bin`, directly below root
     or below `root/NMNIST`, where Tonic unpacks it. A subset: numbered `.bs2` files beside
-    `train*.txt` and `test*.txt`, which hold one "number label" pair per line. An event takes five
-    bytes: x, y, then one bit of polarity and 23 bits of microseconds.
+    `train*.txt` and `test*.txt`, which hold one "number label" pair per line; a heading of words
+    and lines behind "#" are skipped. Upper and lower case of all names are taken for the same,
+    hidden files are skipped. An event takes five bytes, see `recording.read_recording`.
 
     Args:
         root: Folder of the recordings.
@@ -39,6 +45,7 @@ class NMNIST:
 
     Raises:
         FileNotFoundError: If root holds neither layout, or a listed recording is missing.
+        DataError: If a line of a list is wrong or, on reading, a recording is damaged.
     """
 
     sensor_size = (34, 34, 2)
@@ -86,29 +93,58 @@ class NMNIST:
         return len(self.files)
 
     def __getitem__(self, key: Key) -> tuple[Any, Any]:
-        from tonic.io import read_mnist_file
-
         _, index = split_key(key)
-        # A list raises the IndexError at the end that Tonic's iteration relies on.
         path, label = self.files[index], self.labels[index]
-        events = read_mnist_file(str(path), dtype=self.dtype)
+        events = read_recording(path, self.sensor_size)
         return apply_transforms(events, label, self.transform, self.target_transform)
 
 
 def _listed(root: Path, split: str) -> list[tuple[Path, int]]:
-    rows = [
-        line.split()
-        for listing in sorted(root.glob(f"{split}*.txt"))
-        for line in listing.read_text().splitlines()
-        if line.strip() and not line.startswith("#")
-    ]
-    return [(root / f"{number}.bs2", int(label)) for number, label in rows]
+    """Recordings that the lists of a split name, with their digits."""
+    files = {path.name.lower(): path for path in _visible(root)}
+    lists = [p for name, p in files.items() if name.startswith(split) and name.endswith(".txt")]
+    pairs: dict[str, tuple[Path, int]] = {}
+    for listing in sorted(lists):
+        for number, digit in _rows(listing):
+            if number in pairs:
+                raise DataError(f"recording {number} must be listed once, got it twice", listing)
+            path = files.get(f"{number}.bs2", root / f"{number}.bs2")
+            pairs[number] = (path, digit)
+    return list(pairs.values())
+
+
+def _rows(listing: Path) -> Iterator[tuple[str, int]]:
+    heading = True
+    for number, line in numbered_lines(listing):
+        words = [] if line.startswith("#") else line.split()
+        if words and not (heading and not any(word.isdecimal() for word in words)):
+            heading = False
+            if len(words) != 2 or not words[0].isdecimal() or words[1] not in _DIGITS:
+                raise DataError(
+                    f'line {number} must be "number label" with a label of 0 to 9, got {line!r}',
+                    listing,
+                )
+            yield words[0], int(words[1])
 
 
 def _foldered(root: Path, split: str) -> list[tuple[Path, int]]:
-    folder = next((f for f in (root, root / "NMNIST") if (f / split.capitalize()).is_dir()), root)
+    """Recordings below the folder of a split, in the order of their digits."""
+    places = (root, *_folders(root, "nmnist"))
+    found = next((folders for place in places if (folders := _folders(place, split))), [])
     return [
-        (path, digit)
-        for digit in range(10)
-        for path in sorted((folder / split.capitalize() / str(digit)).glob("*.bin"))
+        (path, int(digit))
+        for digit in _DIGITS
+        for split_folder in found
+        for folder in _folders(split_folder, digit)
+        for path in _visible(folder)
+        if path.name.lower().endswith(".bin")
     ]
+
+
+def _folders(parent: Path, name: str) -> list[Path]:
+    return [path for path in _visible(parent) if path.name.lower() == name and path.is_dir()]
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What lies in a folder, sorted, without hidden files; nothing if there is no such folder."""
+    return sorted(p for p in folder.iterdir() if p.name[0] != ".") if folder.is_dir() else []

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from snn_neuromod.data.keyed import Key, sample_seeds, split_key
+from snn_neuromod.data.keyed import Indexed, Key, sample_seeds, split_key
 
 __all__ = ["Encoder", "SpikeBatch", "SpikingImages", "collate_time_first"]
 
@@ -42,7 +42,7 @@ class SpikeBatch(Sequence[tuple[Tensor, Tensor]]):
         return self.spikes[:, index], self.labels[index]
 
 
-class SpikingImages(Dataset[tuple[Tensor, Tensor]]):
+class SpikingImages(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tensor]]):
     """Images that an encoder turns into spikes each time they are read.
 
     The noise of a sample depends on (seed, epoch, index) only. A plain index stands for epoch 0: a

@@ -6,6 +6,7 @@ import torch
 
 from snn_neuromod.data.events import EVENT_DTYPE
 from snn_neuromod.data.frames import BinaryFrames, collate_framewise
+from snn_neuromod.errors import DataError
 
 
 def random_events(polarities=2, n=500, duration=12_000):
@@ -48,6 +49,32 @@ def test_empty_and_late_recordings_keep_the_number_of_frames():
     late["t"] += 4000
     assert transform(late).shape == (4, 70)
     assert transform(late).sum() == 0
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        (7, 0, 0, 0),
+        (-1, 0, 0, 0),
+        (0, 5, 0, 0),
+        (0, -1, 0, 1),
+        (0, 5, 0, 1),
+        (32_767, 32_767, 0, 1),
+    ],
+)
+def test_events_off_the_sensor_land_nowhere(event):
+    events = np.array([(6, 4, 0, 1), event], dtype=EVENT_DTYPE)
+    x, y, _, p = event
+    with pytest.raises(DataError, match=f"sensor of 7 x 5 x 2, got x={x}, y={y}, p={p} in event 1"):
+        BinaryFrames((7, 5, 2), 1, 1000)(events)
+    assert BinaryFrames((7, 5, 2), 1, 1000)(events[:1]).nonzero().tolist() == [[0, 69]]
+
+
+@pytest.mark.parametrize(("p", "polarities"), [(1, 1), (2, 2), (-1, 2)])
+def test_polarities_that_the_sensor_lacks(p, polarities):
+    events = np.array([(0, 0, 0, p)], dtype=[(name, np.int32) for name in "xytp"])
+    with pytest.raises(DataError, match=f"got x=0, y=0, p={p} in event 0"):
+        BinaryFrames((7, 5, polarities), 1, 1000)(events)
 
 
 @pytest.mark.parametrize(("num_steps", "time_window"), [(0, 10), (5, 0)])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from snn_neuromod.data.keyed import Key, sample_seeds, split_key
+from snn_neuromod.data.keyed import Indexed, Key, sample_seeds, split_key
 from snn_neuromod.data.phones.corpus import Corpus, Split
 from snn_neuromod.data.phones.extraction import (
     Cache,
@@ -42,7 +42,7 @@ class FrameBatch(NamedTuple):
     names: list[str]
 
 
-class PhoneFrames(Dataset[tuple[Tensor, Tensor]]):
+class PhoneFrames(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tensor]]):
     """Features, normalised, and classes of the frames of each utterance.
 
     A frame's class is that of the segment at the frame's centre. Each channel has mean 0 and
@@ -130,7 +130,7 @@ class PhoneFrames(Dataset[tuple[Tensor, Tensor]]):
         return FrameBatch(features, self._labels[rows].view(shape), lengths, names)
 
 
-class FramePieces(Dataset[FrameBatch]):
+class FramePieces(Indexed[FrameBatch], Dataset[FrameBatch]):
     r"""Utterances, whole or cut into pieces anew in each epoch, as batches.
 
     An utterance of L frames is cut into ceil(L / segment) pieces. The first cut lies at a random

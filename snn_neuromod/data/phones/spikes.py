@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snn_neuromod.data.events import EVENT_DTYPE, Events, Transform, apply_transforms
-from snn_neuromod.data.keyed import Key, split_key
+from snn_neuromod.data.keyed import Indexed, Key, split_key
 from snn_neuromod.data.phones.frames import PhoneFrames
 
 __all__ = ["SEGMENT_DTYPE", "PhoneSpikes", "delta_modulation", "label_segments"]
@@ -29,7 +29,7 @@ SEGMENT_DTYPE = np.dtype([("start", np.int64), ("end", np.int64), ("label", np.i
 """A run of frames of one class: times in microseconds, end exclusive, and the class."""
 
 
-class PhoneSpikes:
+class PhoneSpikes(Indexed[tuple[Any, Any]]):
     """Spike-coded speech with framewise labels, as event recordings that Tonic's tools accept.
 
     Args:
