@@ -1,4 +1,4 @@
-"""The examples of docs/analysis.md run, one after another."""
+"""The examples of docs/analysis.md run, each by itself."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 
-import snn_neuromod as nm
-
 PAGE = Path(__file__).parents[1] / "docs" / "analysis.md"
 
 
 def test_examples() -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    results, namespace = [], dict[str, Any](nm=nm)
+    results = []
     for block in blocks:
-        namespace.pop("found", None)
+        namespace: dict[str, Any] = {}
         exec(compile(block, str(PAGE), "exec"), namespace)
         results.append(namespace.get("found"))
     assert len(blocks) >= 6

@@ -77,7 +77,7 @@ class LeakyReadout(nn.Module):
         tau_out: Time constant in ms, > 0, one for all outputs or one for each; inf sums without a leak.
         dt: Time step in ms, > 0.
         feedback: How the error reaches the neurons: "symmetric" through W_out, "random" through fixed weights
-            B ~ N(0, 1), "adaptive" through a B that starts at random and receives W_out's gradient.
+            B ~ N(0, 1), "adaptive" through a B that starts from N(0, 1 / in_features) and receives W_out's gradient.
         bias: Whether there is a bias.
         bias_inside: Bias inside the leak, as in Bellec et al., or added to the filtered output.
         normalise: Weigh the filter's input by 1 - kappa.
@@ -128,13 +128,15 @@ class LeakyReadout(nn.Module):
         self.filter = LeakyIntegrator(
             out_features, tau=tau_out, dt=dt, normalise=normalise, backend=backend
         )
-        self.w_out = nn.Parameter(torch.randn(out_features, in_features) / in_features**0.5)
+        size = in_features**0.5
+        self.w_out = nn.Parameter(torch.randn(out_features, in_features) / size)
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
         if feedback == "symmetric":
             self.b_feedback = None
         else:
-            b = torch.randn(out_features, in_features)
-            self.b_feedback = nn.Parameter(b, requires_grad=feedback == "adaptive")
+            adaptive = feedback == "adaptive"
+            b = torch.randn(out_features, in_features) / (size if adaptive else 1)
+            self.b_feedback = nn.Parameter(b, requires_grad=adaptive)
 
     def forward(self, spikes: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Read a sequence of spikes.

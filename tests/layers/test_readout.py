@@ -120,6 +120,15 @@ def test_adaptive_feedback_follows_the_weights() -> None:
     assert_close((net.b_feedback - net.w_out).detach(), distance * (1 - 0.1 * 0.5) ** 10)
 
 
+@pytest.mark.parametrize(("feedback", "size"), [("adaptive", 400**-0.5), ("random", 1.0)])
+def test_size_of_the_feedback(feedback: Any, size: float) -> None:
+    """Bellec et al.: adaptive feedback starts as W_out does, random feedback has unit variance."""
+    b = nm.LeakyReadout(400, 50, feedback=feedback).b_feedback
+    assert b is not None
+    assert b.std().item() == pytest.approx(size, rel=0.02)
+    assert abs(b.mean().item()) < 0.03 * size
+
+
 def test_random_feedback_stays() -> None:
     net = nm.LeakyReadout(INPUTS, OUTPUTS, feedback="random")
     before = net.b_feedback.clone()
