@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -20,6 +20,9 @@ from snn_neuromod.data.phones.corpus import (
     set_aside,
 )
 from snn_neuromod.data.phones.labels import RUSSIAN_LABELS, SILENCE, TIMIT_LABELS
+from snn_neuromod.data.phones.walk import files_below
+from snn_neuromod.data.text import numbered_lines
+from snn_neuromod.errors import DataError
 
 __all__ = ["TimitFolder", "read_phn"]
 
@@ -38,7 +41,9 @@ class TimitFolder:
     `NAME.wav` (RIFF or NIST SPHERE) lies beside `NAME.phn`, whose lines are "start end label" in
     samples, directly in the split's folder or in any folders below it; the innermost one names the
     speaker. Upper and lower case of all names are taken for the same, hidden files are skipped, and
-    of `NAME.wav` and `NAME.wav.wav` the first is read.
+    of `NAME.wav` and `NAME.wav.wav` the first is read. Folders and recordings may be links. What is
+    reached in several ways is one utterance, of the split in whose folder it lies itself, else of
+    test before validation before train; links that lead back are not followed.
 
     Args:
         root: Folder that holds `train`, `test` and perhaps `validation`.
@@ -55,7 +60,9 @@ class TimitFolder:
     Raises:
         FileNotFoundError: On first use, if root does not hold such folders, or audio or labels
             lack their counterpart; the message names the file.
-        ValueError: If an argument is wrong or, on reading, audio or labels are.
+        ValueError: If an argument is wrong.
+        DataError: If names differ in letter case only, there is one training utterance and none for
+            validation or, on reading, audio or labels are wrong.
     """
 
     def __init__(
@@ -103,9 +110,10 @@ class TimitFolder:
             raise ValueError(f"TimitFolder: there is no utterance {name!r} in {self.root}")
         samples, rate = read_audio(files.audio)
         if rate != self.rate:
-            raise ValueError(
-                f"{files.audio}: must have {self.rate} samples per second, got {rate}; "
-                "resample audio and labels, or give rate="
+            raise DataError(
+                f"must have {self.rate} samples per second, got {rate}; "
+                "resample audio and labels, or give rate=",
+                files.audio,
             )
         segments = check_segments(
             files.phones,
@@ -125,12 +133,10 @@ class TimitFolder:
 
     @cached_property
     def _files(self) -> dict[str, _Files]:
-        return {
-            name: files
-            for split in _SPLITS
-            for folder in _folders_named(self.root, split)
-            for name, files in _scan(self.root, folder)
-        }
+        # What links reach from several splits belongs to test before validation before train.
+        folders = [f for split in reversed(_SPLITS) for f in _folders_named(self.root, split)]
+        parts = _once(folders, [_pairs(self.root, paths) for paths in files_below(folders)])
+        return {name: files for part in reversed(parts) for name, files in part.items()}
 
     @cached_property
     def _splits(self) -> dict[Split, list[str]]:
@@ -145,6 +151,12 @@ class TimitFolder:
                 "Correct root or copy the corpus there"
             )
         if not splits["validation"]:
+            if len(splits["train"]) < 2:
+                raise DataError(
+                    f"TimitFolder: {self.root} must hold at least 2 utterances for train, of which one is set aside "
+                    "for validation, found 1; add some, or a folder validation",
+                    self.root,
+                )
             splits["train"], splits["validation"] = set_aside(
                 splits["train"], self.validation_every
             )
@@ -161,12 +173,9 @@ def read_phn(path: str | Path) -> list[Segment]:
         The segments in the order of the lines.
 
     Raises:
-        ValueError: If a line has another form.
+        DataError: If a line has another form.
     """
-    lines = Path(path).read_text("utf-8", "replace").splitlines()
-    return [
-        _parse(path, number, line) for number, line in enumerate(lines, start=1) if line.strip()
-    ]
+    return [_parse(path, number, line) for number, line in numbered_lines(path)]
 
 
 def _parse(path: str | Path, number: int, line: str) -> Segment:
@@ -174,8 +183,8 @@ def _parse(path: str | Path, number: int, line: str) -> Segment:
         start, end, label = line.split()
         return Segment(int(start), int(end), label)
     except ValueError:
-        raise ValueError(
-            f'{path}: line {number} must be "start end label" with times in samples, got {line!r}'
+        raise DataError(
+            f'line {number} must be "start end label" with times in samples, got {line!r}', path
         ) from None
 
 
@@ -185,28 +194,46 @@ def _folders_named(root: Path, name: str) -> list[Path]:
     return sorted(path for path in root.iterdir() if path.is_dir() and path.name.lower() == name)
 
 
-def _scan(root: Path, folder: Path) -> Iterator[tuple[str, _Files]]:
-    """Utterances below a folder as (name, files), sorted by their names in lower case."""
+def _pairs(root: Path, paths: Iterable[Path]) -> dict[str, _Files]:
+    """Utterances among the files below root by name, sorted by their names in lower case."""
     audio: dict[str, Path] = {}
     phones: dict[str, Path] = {}
-    for path in sorted(_visible_files(folder), key=lambda path: len(path.name)):
-        name, lower = path.relative_to(root).as_posix(), path.name.lower()
-        if lower.endswith(".phn"):
-            phones[name[:-4]] = path
-        elif lower.endswith(".wav"):
+    for path in sorted(paths, key=lambda path: len(path.name)):
+        lower = path.relative_to(root).as_posix().lower()
+        if lower.endswith(".wav.wav"):
             # Copies converted from SPHERE are often kept as NAME.wav.wav beside NAME.wav.
-            audio.setdefault(name[: -8 if lower.endswith(".wav.wav") else -4], path)
+            audio.setdefault(lower[:-8], path)
+        elif lower.endswith((".wav", ".phn")):
+            other = (audio if lower.endswith(".wav") else phones).setdefault(lower[:-4], path)
+            if other is not path:
+                raise DataError(
+                    f"must differ from {other.name} in more than letter case; rename it", path
+                )
     for name in sorted(audio.keys() ^ phones.keys()):
         path, missing = (audio[name], ".phn") if name in audio else (phones[name], ".wav")
         raise FileNotFoundError(
             f"{path}: must have a {missing} file of the same name beside it; copy it there or "
             "remove this one"
         )
-    for name in sorted(audio, key=str.lower):
-        yield name, _Files(audio[name], phones[name])
+    return {_name(root, audio[key]): _Files(audio[key], phones[key]) for key in sorted(audio)}
 
 
-def _visible_files(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(parent, name) for name in files if not name.startswith("."))
+def _name(root: Path, audio: Path) -> str:
+    name = audio.relative_to(root).as_posix()
+    return name[: -8 if name.lower().endswith(".wav.wav") else -4]
+
+
+def _once(folders: Sequence[Path], parts: Sequence[dict[str, _Files]]) -> list[dict[str, _Files]]:
+    """The same, each recording once: where it lies itself, else in the first part that links to it."""
+    owner: dict[Path, tuple[bool, int, str]] = {}
+    for number, (folder, part) in enumerate(zip(folders, parts, strict=True)):
+        home = folder.resolve()
+        for name, files in part.items():
+            target = files.audio.resolve()
+            claim = (not target.is_relative_to(home), number, name)
+            owner[target] = min(claim, owner.get(target, claim))
+    owners = {(number, name) for _, number, name in owner.values()}
+    return [
+        {name: files for name, files in part.items() if (number, name) in owners}
+        for number, part in enumerate(parts)
+    ]

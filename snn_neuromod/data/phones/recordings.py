@@ -9,12 +9,16 @@ from pathlib import Path
 
 from snn_neuromod.data.phones.audio import read_audio
 from snn_neuromod.data.phones.corpus import Split, Utterance, fingerprint
+from snn_neuromod.data.phones.walk import files_below
+from snn_neuromod.errors import DataError
 
 __all__ = ["Recordings"]
 
 
 class Recordings:
-    """All .wav files of a folder and the folders below it, as a corpus without labels.
+    """All .wav files of a folder and the folders below it, linked ones too, as a corpus without labels.
+
+    Hidden files and folders are left out; a folder that links reach in several ways is read once.
 
     Every split holds all of them; in a data set their frames have the label -100.
 
@@ -28,7 +32,7 @@ class Recordings:
 
     Raises:
         FileNotFoundError: On first use, if there is no such folder or no .wav file in it.
-        ValueError: When a file is read that is no mono audio.
+        DataError: When a file is read that is no mono audio, or two have the same name.
     """
 
     def __init__(
@@ -55,16 +59,17 @@ class Recordings:
 
     @cached_property
     def _files(self) -> dict[str, Path]:
-        paths = [
-            path
-            for path in self.root.rglob("*")
-            if path.suffix.lower() == ".wav" and path.name[0] != "." and path.is_file()
-        ]
+        found = files_below([self.root])[0] if self.root.is_dir() else []
+        paths = [path for path in found if path.suffix.lower() == ".wav"]
         if not paths:
             why = "which holds none" if self.root.is_dir() else "which is no folder"
             raise FileNotFoundError(
                 f"Recordings: root must be a folder of .wav files, got {self.root}, {why}. "
                 "Correct it or copy them there"
             )
-        names = [path.relative_to(self.root).with_suffix("").as_posix() for path in paths]
-        return dict(sorted(zip(names, paths, strict=True)))
+        files: dict[str, Path] = {}
+        for path in paths:
+            name = path.relative_to(self.root).with_suffix("").as_posix()
+            if files.setdefault(name, path) is not path:
+                raise DataError(f"must have another name than {files[name].name}; rename it", path)
+        return dict(sorted(files.items()))

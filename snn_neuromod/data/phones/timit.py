@@ -113,8 +113,7 @@ class Timit:
             if not wanted:
                 raise FileNotFoundError(
                     f"Timit: {self._folder.root} must hold {size} utterances for {split}, found "
-                    f"{len(splits[split])}. Copy the corpus again; complete=False allows a part of "
-                    "it if each split has an utterance"
+                    f"{len(splits[split])}. Copy the corpus again; complete=False is content with one"
                 )
         return splits
 

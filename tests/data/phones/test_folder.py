@@ -1,5 +1,6 @@
 """Corpora in TIMIT's folder conventions."""
 
+import os
 import pickle
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from snn_neuromod.data.phones import RUSSIAN_LABELS, Corpus, TimitFolder
+from snn_neuromod.errors import DataError
 from tests.data.phones.recordings import LABELS, noise, write_phn, write_riff, write_utterance
 
 pytest.importorskip("soundfile")
@@ -123,6 +125,100 @@ def test_missing_counterparts(tmp_path):
     (tmp_path / "train/u04.wav").unlink()
     with pytest.raises(FileNotFoundError, match=r"u04\.phn: must have a \.wav file"):
         TimitFolder(tmp_path).names("test")
+
+
+def everything(root):
+    corpus = TimitFolder(root)
+    return {s: sorted(corpus.names(s)) for s in ("train", "validation", "test")}
+
+
+@pytest.mark.parametrize(
+    ("link", "target"),
+    [
+        ("train/all", "."),
+        ("train/spk/all", ".."),
+        ("train/self", "train"),
+        ("test/self", "test"),
+        ("train/held_out", "test"),
+        ("train/held_out", "test/spk"),
+        ("test/seen", "train"),
+        ("test/all", "."),
+    ],
+)
+def test_links_that_lead_back_add_nothing(tmp_path, link, target):
+    root = tmp_path / "corpus"
+    for name in ("train/spk/u0", "train/spk/u1", "train/spk/u2", "test/spk/u7", "test/spk/u8"):
+        write_utterance(root, name)
+    before = everything(root)
+    (root / link).symlink_to(root / target, target_is_directory=True)
+    assert everything(root) == before
+    assert not set(before["train"]) & set(before["test"])
+
+
+def test_links_to_folders_and_recordings_elsewhere(tmp_path):
+    root, other = tmp_path / "corpus", tmp_path / "other"
+    for name in ("a/u0", "a/u1", "b/u2", "b/deep/u3"):
+        write_utterance(other, name)
+    for split in ("train", "test"):
+        (root / split).mkdir(parents=True)
+    (other / "a" / "back").symlink_to(other)  # a circle outside of the corpus
+    (root / "train" / "all").symlink_to(other)
+    (root / "test" / "held_out").symlink_to(other / "b" / "deep")
+    (root / "test" / "u9.wav").symlink_to(other / "b" / "u2.wav")
+    write_phn(root / "test" / "u9.phn")
+    found = everything(root)
+    assert found["test"] == ["test/held_out/u3", "test/u9"]
+    assert [*found["train"], *found["validation"]] == ["train/all/a/u1", "train/all/a/u0"]
+    assert len(TimitFolder(root).read("test/held_out/u3").samples) == 1600
+
+
+def test_a_linked_recording_of_test_is_none_of_train(tmp_path):
+    small(tmp_path, train=3, test=1)
+    for suffix in (".wav", ".phn"):
+        (tmp_path / f"train/u09{suffix}").symlink_to(tmp_path / f"test/u00{suffix}")
+    found = everything(tmp_path)
+    assert found["test"] == ["test/u00"]
+    assert "train/u09" not in found["train"] + found["validation"]
+
+
+@pytest.mark.parametrize(("audio", "phones"), [("U0.WAV", "u0.phn"), ("u0.wav", "U0.Phn")])
+def test_letter_case_within_a_pair(tmp_path, audio, phones):
+    write_utterance(tmp_path, "train/u1")
+    write_riff(tmp_path / "train" / audio)
+    write_phn(tmp_path / "train" / phones)
+    corpus = TimitFolder(tmp_path)
+    (name,) = corpus.names("validation")
+    assert name == f"train/{audio[:2]}"
+    assert len(corpus.read(name).segments) == 3
+
+
+def test_names_that_differ_in_letter_case_only(tmp_path):
+    write_utterance(tmp_path, "train/u1")
+    write_riff(tmp_path / "train" / "U1.wav")
+    if len(list((tmp_path / "train").iterdir())) == 2:
+        pytest.skip("this file system takes both for the same name")
+    with pytest.raises(DataError, match=r"u1\.wav: must differ from U1\.wav|U1\.wav: must differ"):
+        TimitFolder(tmp_path).names("train")
+
+
+def test_byte_order_mark(tmp_path):
+    write_utterance(tmp_path, "train/u0")
+    (tmp_path / "train/u0.phn").write_text("\ufeff0 400 h#\r\n400 900 sh\r\n", "utf-8")
+    assert [s.end for s in TimitFolder(tmp_path).read("train/u0").segments] == [400, 900]
+
+
+def test_pipes_are_no_recordings(tmp_path):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no pipes here")
+    corpus = small(tmp_path, train=2)
+    os.mkfifo(tmp_path / "train" / "u99.wav")
+    assert len(corpus.names("train")) == 1
+
+
+def test_one_utterance_is_too_few(tmp_path):
+    small(tmp_path, train=1)
+    with pytest.raises(DataError, match=r"must hold at least 2 utterances for train.*found 1"):
+        TimitFolder(tmp_path).names("train")
 
 
 def test_wrong_folders(tmp_path):
