@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor
@@ -13,6 +12,7 @@ from lightning_modules.losses import CrossEntropy, FiringRate, final_labels, spi
 from lightning_modules.networks import FeedForward, NetworkOutput, is_graded
 from lightning_modules.optimisation import Interval, Scheduler, optimisation
 from lightning_modules.tally import Tally, error_rate
+from lightning_modules.task_base import Task
 
 __all__ = ["Prediction", "SpikeClassification"]
 
@@ -31,7 +31,7 @@ class Prediction(NamedTuple):
     labels: Tensor
 
 
-class SpikeClassification(pl.LightningModule):
+class SpikeClassification(Task):
     """Train a network to classify spike trains.
 
     A label is the class of a whole sample, or there is one for every step, of which the last is tested.

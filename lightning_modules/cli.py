@@ -14,19 +14,21 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
-from jsonargparse import ArgumentError
+from jsonargparse import ArgumentError, set_parsing_settings
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from lightning_modules.allocator import keep_freed_memory
 from lightning_modules.callbacks import Interrupt, LogProgress, LostWeights
+from lightning_modules.class_paths import check_class_paths
 from lightning_modules.cli_arguments import COMMANDS, UsageError, next_version, prepare, usage
 from lightning_modules.cli_messages import is_user_error, readable
 from lightning_modules.cli_report import file_list, summary, write_predictions
 from lightning_modules.framewise.label_files import write_label_files
 from lightning_modules.framewise.task import FramePrediction
 from lightning_modules.pictures import Pictures
+from snn_neuromod.errors import ConfigError
 
 __all__ = ["CLI", "main"]
 
@@ -56,6 +58,8 @@ class CLI(LightningCLI):
 
     def __init__(self, args: list[str], name: str, root: Path) -> None:
         self.name, self.root = name, root
+        # Lightning would read configurations from addresses as well.
+        set_parsing_settings(config_read_mode_fsspec_enabled=False)
         options = {"exit_on_error": False, "allow_abbrev": False}
         super().__init__(
             pl.LightningModule,
@@ -102,6 +106,9 @@ class CLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """The configuration says what the network is; a checkpoint only fills it."""
+
+    def before_instantiate_classes(self) -> None:
+        check_class_paths(self.config[self.subcommand].as_dict())
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         config = self._get(self.config_init, "trainer")
@@ -263,7 +270,7 @@ def main(args: Sequence[str] | None = None) -> None:
             CLI(*prepare(args))
         except KeyboardInterrupt as interruption:
             _fail(f"interrupted; {interruption}" if str(interruption) else "interrupted", 130)
-        except (UsageError, ArgumentError) as error:
+        except (UsageError, ArgumentError, ConfigError) as error:
             if debug:
                 raise
             _fail(readable(error), 2)

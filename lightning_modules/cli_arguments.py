@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from lightning_modules.class_paths import check_class_paths
 from lightning_modules.config_files import (
     available_configs,
     config_root,
@@ -81,7 +82,7 @@ def prepare(args: Sequence[str]) -> Arguments:
     Raises:
         UsageError: If the subcommand is missing or wrong, or a checkpoint is missing.
         FileNotFoundError: If a configuration is not there.
-        ValueError: If a configuration cannot be read.
+        ValueError: If a configuration cannot be read, or names a class that must not stand there.
     """
     if not args or args[0] not in COMMANDS:
         got = repr(args[0]) if args else "nothing"
@@ -108,6 +109,7 @@ def prepare(args: Sequence[str]) -> Arguments:
         merged: dict[str, Any] = {}
         for config in configs:
             merged = merge(merged, load_config(config))
+        check_class_paths(merged)
         ready += ["--config", yaml.safe_dump(merged, sort_keys=False)]
     if checkpoint is not None:
         ready += ["--ckpt_path", str(checkpoint)]

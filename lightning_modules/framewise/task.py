@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from lightning_modules.losses import L2, FiringRate, mean_rates
 from lightning_modules.networks import NetworkOutput
 from lightning_modules.optimisation import Interval, Scheduler, optimisation
 from lightning_modules.tally import Tally, error_rate
+from lightning_modules.task_base import Task
 from snn_neuromod.snntorch.functional import IGNORE_INDEX, ce_framewise_loss
 
 __all__ = ["FramePrediction", "FramewiseClassification"]
@@ -50,7 +50,7 @@ class FramePrediction(NamedTuple):
     names: list[str]
 
 
-class FramewiseClassification(pl.LightningModule):
+class FramewiseClassification(Task):
     r"""Train a network to classify each frame of a sequence.
 
     The loss is the cross-entropy, averaged over the frames of a batch. Frames labelled -100, padding among them, count

@@ -1,0 +1,199 @@
+"""Which classes and functions a configuration may name: checked before anything is called.
+
+A configuration, the `config.yaml` of a run and the hyper-parameters in a checkpoint name classes to be made with
+arguments of their choice. Whoever passes such a file on could name `os.system` as well. So each name must be a subclass
+of what stands there, or a function declared to return one.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.profilers import Profiler
+
+from lightning_modules.type_hints import Wanted, parameter_hint, return_hint, wanted
+from snn_neuromod.errors import ConfigError
+
+__all__ = ["check_class_paths", "check_hyper_parameters"]
+
+# Modules that load code from files or networks; nothing in them is ever what a configuration asks for.
+_LOADERS = (
+    "torch.hub", "torch.jit", "torch.load", "torch.package", "torch.serialization", "torch.utils.cpp_extension",
+    "dill", "cloudpickle", "joblib", "pip", "setuptools", "pkg_resources", "jsonargparse", "numpy.ctypeslib",
+)  # fmt: skip
+# What may stand where no type is declared.
+_USUAL = (torch.nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler, pl.Callback,
+          pl.LightningDataModule, Logger, Profiler)  # fmt: skip
+_OURS = ("snn_neuromod", "lightning_modules")
+_ROOTS: dict[str, Any] = {"model": pl.LightningModule, "data": pl.LightningDataModule}
+_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+
+
+class _Place(NamedTuple):
+    """Where a value stands: its key, and what is wanted there."""
+
+    key: str
+    wanted: Wanted
+
+    def inside(self, name: str, hint: Any) -> _Place:
+        return _Place(f"{self.key}.{name}" if self.key else name, wanted(hint))
+
+
+def check_class_paths(config: Mapping[str, Any]) -> None:
+    """Check every class and function that a configuration names, and call none.
+
+    Modules are imported to look at what they define, except those of the standard library, which are refused by name.
+
+    Args:
+        config: The configuration, with the keys `model`, `data`, `trainer` and those of callbacks; names may be
+            resolved to classes and functions already.
+
+    Raises:
+        ConfigError: If a name is not a subclass of what stands there, nor a function declared to return one, or if
+            `weights_only` is false.
+
+    Examples:
+        >>> check_class_paths({"model": {"class_path": "os.system", "init_args": {"command": "true"}}})
+        Traceback (most recent call last):
+            ...
+        snn_neuromod.errors.ConfigError: model.class_path must name LightningModule or a subclass, ...
+    """
+    if config.get("weights_only", True) is not True:
+        raise ConfigError(
+            "weights_only must be true, got false in a configuration: a checkpoint could then run any code"
+        )
+    top = _Place("", wanted(None))
+    for key, value in config.items():
+        if key == "trainer" and isinstance(value, Mapping):
+            _check_arguments(value, top.inside(key, None), pl.Trainer)
+        else:
+            _check(value, top.inside(key, _ROOTS.get(key, Any)))
+
+
+def check_hyper_parameters(parameters: Mapping[str, Any]) -> None:
+    """Check the hyper-parameters in a checkpoint, from which Lightning rebuilds a task; as `check_class_paths`."""
+    arguments = {name: value for name, value in parameters.items() if not name.startswith("_")}
+    made = {"class_path": parameters["_class_path"]} if "_class_path" in parameters else {}
+    check_class_paths({"model": {**made, "init_args": arguments}})
+
+
+def _check(value: Any, place: _Place) -> None:
+    if hasattr(value, "as_dict"):  # the parser's own mapping
+        value = value.as_dict()
+    if isinstance(value, Mapping):
+        path = value.get("class_path")
+        if isinstance(path, str):
+            made = _permitted(path, place._replace(key=f"{place.key}.class_path"))
+        else:
+            made = next(iter(place.wanted.classes), None)
+        given = [value.get(k) for k in ("init_args", "dict_kwargs")]
+        if path is None and not any(given):
+            given = [value]
+        for arguments in given:
+            if isinstance(arguments, Mapping):
+                _check_arguments(arguments, place, made)
+            elif arguments is not None:
+                _check(arguments, place)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _check(item, place)
+    elif isinstance(value, str):
+        file = value.endswith(
+            (".yaml", ".yml", ".json")
+        )  # read by the parser, and checked behind it
+        if place.wanted.named and _DOTTED.fullmatch(value) and not file:
+            _permitted(value, place)
+    elif inspect.isclass(value) or inspect.isroutine(value):
+        name = f"{value.__module__}.{value.__qualname__}"
+        _refuse_by_name(name, place)
+        _refuse_by_type(value, name, place)
+
+
+def _check_arguments(arguments: Mapping[str, Any], place: _Place, made: Any) -> None:
+    for name, value in arguments.items():
+        hint = Any if made is None else parameter_hint(made, str(name))
+        _check(value, place.inside(str(name), hint))
+
+
+def _permitted(path: str, place: _Place) -> Any:
+    """The class or function of a dotted path if it may stand there; None for a short name, which is resolved later."""
+    if "." not in path:
+        return None
+    _refuse_by_name(path, place)
+    found = _resolve(path)
+    if found is None:
+        return None  # the parser says what is wrong with it
+    _refuse_by_type(found, path, place)
+    return found
+
+
+def _refuse_by_name(path: str, place: _Place) -> None:
+    """Refuse what must not even be imported."""
+    parts = path.split(".")
+    standard = parts[0] in sys.stdlib_module_names or parts[0] == "builtins"
+    loader = any(path == name or path.startswith(f"{name}.") for name in _LOADERS)
+    if standard or loader or any(part.startswith("__") for part in parts):
+        _refuse(path, place)
+
+
+def _resolve(path: str) -> Any:
+    """What a dotted path names, its module imported; None if there is no such thing."""
+    module, _, name = path.rpartition(".")
+    attributes = [name]
+    while module:
+        try:
+            found: Any = import_module(module)
+        except ModuleNotFoundError:
+            module, _, name = module.rpartition(".")
+            attributes.insert(0, name)
+            continue
+        for attribute in attributes:
+            found = getattr(found, attribute, None)
+        return found
+    return None
+
+
+def _refuse_by_type(found: Any, path: str, place: _Place) -> None:
+    """Refuse a class or function that is not what stands there."""
+    if isinstance(found, ModuleType):
+        _refuse(path, place)
+    result = found if inspect.isclass(found) else return_hint(found)
+    if not inspect.isclass(result):
+        result = None
+    fits = place.wanted.fits(result) if result is not None else False
+    if not fits and place.wanted.untyped:
+        fits = _is_usual(found, result)
+    if not fits:
+        _refuse(path, place)
+
+
+def _is_usual(found: Any, result: type | None) -> bool:
+    """Whether something may stand where no type is declared: the usual kinds, or the user's own functions."""
+    if result is not None and (
+        issubclass(result, _USUAL) or result.__module__.split(".")[0] in _OURS
+    ):
+        return True
+    try:
+        file = Path(inspect.getfile(found)).resolve()
+    except TypeError:  # built in
+        return False
+    site = any(part in ("site-packages", "dist-packages") for part in file.parts)
+    return inspect.isfunction(found) and not site and file.is_relative_to(Path.cwd())
+
+
+def _refuse(path: str, place: _Place) -> None:
+    names = " or ".join(sorted({c.__name__ for c in place.wanted.classes})) or "a known class"
+    raise ConfigError(
+        f"{place.key} must name {names} or a subclass, or a function declared to return one, got {path}; "
+        "nothing of it was called"
+    )
