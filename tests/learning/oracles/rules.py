@@ -53,7 +53,7 @@ def khop_traces(run: Trajectory, signal: Array, hops: int) -> Gradient:
             eps[m] += drive[t][..., None] * into[:, :, None]
             e[m, t] = np.einsum("bni,bnis->bns", read[t], eps[m])
     total = np.einsum("tbn,mtbns->s", signal, e)
-    return _split(total.reshape(n, inputs + n), inputs)
+    return split(total.reshape(n, inputs + n), inputs)
 
 
 def _direct(run: Trajectory, t: int) -> Array:
@@ -129,7 +129,7 @@ def rflo(run: Trajectory, signal: Array) -> Gradient:
         s = np.concatenate([np.repeat(run.x[t][:, None], n, 1), run.earlier(t)], -1)
         eps = own[t, ..., 0, 0, None] * eps + drive[t, ..., 0, None] * s
         total += np.einsum("bn,bns->ns", signal_t * read[t, ..., 0], eps)
-    return _split(total, inputs)
+    return split(total, inputs)
 
 
 def rflo_adjoint(run: Trajectory, signal: Array) -> Array:
@@ -150,10 +150,11 @@ def gradient(run: Trajectory, p: Array) -> Gradient:
     for t, p_t in enumerate(p):
         s = np.concatenate([np.repeat(run.x[t][:, None], n, 1), arriving(run.z, run.delay, t)], -1)
         total += np.einsum("bn,bns->ns", p_t, s)
-    return _split(total, inputs)
+    return split(total, inputs)
 
 
-def _split(total: Array, inputs: int) -> Gradient:
+def split(total: Array, inputs: int) -> Gradient:
+    """Columns of the inputs and of the recurrent synapses."""
     w_rec = total[:, inputs:].copy()
     np.fill_diagonal(w_rec, 0.0)
     return Gradient(total[:, :inputs], w_rec)
