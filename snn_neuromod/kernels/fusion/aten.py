@@ -1,0 +1,211 @@
+"""The table of operations: PyTorch's own, as a trace records them, in those of `graph`.
+
+What `torch._decomp` takes apart (addcmul, lerp, silu, the derivatives of activations, ...) needs no line here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from snn_neuromod.kernels.fusion.graph import COMPARISONS, UNARY, Graph, Node, Value
+
+ALIASES = frozenset(["alias", "detach", "view", "expand", "_unsafe_view", "reshape", "lift_fresh"])
+"""Operations whose result shares memory with their argument."""
+
+COPIES = frozenset(["clone", "contiguous", "lift_fresh_copy", "_to_copy"])
+"""Operations whose result is their argument over again, but for its type."""
+
+_NAMES = {
+    "maximum": "max",
+    "minimum": "min",
+    "logical_and": "and",
+    "bitwise_and": "and",
+    "__and__": "and",
+    "logical_or": "or",
+    "bitwise_or": "or",
+    "__or__": "or",
+    "logical_xor": "xor",
+    "bitwise_xor": "xor",
+    "__xor__": "xor",
+    "logical_not": "not",
+    "bitwise_not": "not",
+}
+_LOGICAL = frozenset(["and", "or", "xor", "not"])
+
+
+def as_bool(graph: Graph, value: Value) -> Value:
+    """Truth of a value: reals that are not 0."""
+    if isinstance(value, Node):
+        return value if value.is_bool else graph.make("ne", value, 0.0)
+    return bool(value)
+
+
+def as_real(graph: Graph, value: Value) -> Value:
+    """A value to calculate with: True is 1."""
+    if isinstance(value, Node):
+        return graph.make("real", value) if value.is_bool else value
+    return float(value)
+
+
+def operation(graph: Graph, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Node | None:
+    """Result of an operation of PyTorch.
+
+    Args:
+        graph: Where it is made.
+        name: The operation, without its overload.
+        args: Its arguments: nodes, numbers, and what else it takes.
+        kwargs: Its named arguments.
+
+    Returns:
+        The result, or None if the operation is not in the table.
+    """
+    if name in _SPECIAL:
+        return _SPECIAL[name](graph, *args, **kwargs)
+    op = _NAMES.get(name, name)
+    if op in _LOGICAL:
+        return _logic(graph, op, *args)
+    if op in UNARY and op != "round":
+        return graph.make(op, as_real(graph, args[0]))
+    if op in COMPARISONS or op in ("mul", "max", "min"):
+        return graph.make(op, as_real(graph, args[0]), as_real(graph, args[1]))
+    return None
+
+
+def _logic(graph: Graph, op: str, *args: Value) -> Node:
+    return graph.make(op, *(as_bool(graph, a) for a in args))
+
+
+def _scaled(graph: Graph, value: Value, alpha: float) -> Value:
+    value = as_real(graph, value)
+    return value if alpha == 1 else graph.make("mul", value, float(alpha))
+
+
+def _add(graph: Graph, a: Value, b: Value, *, alpha: float = 1) -> Node:
+    return graph.make("add", as_real(graph, a), _scaled(graph, b, alpha))
+
+
+def _sub(graph: Graph, a: Value, b: Value, *, alpha: float = 1) -> Node:
+    return graph.make("sub", as_real(graph, a), _scaled(graph, b, alpha))
+
+
+def _rsub(graph: Graph, a: Value, b: Value, alpha: float = 1) -> Node:
+    return _sub(graph, b, a, alpha=alpha)
+
+
+def _div(graph: Graph, a: Value, b: Value, *, rounding_mode: str | None = None) -> Node | None:
+    if rounding_mode is not None:
+        return None
+    return graph.make("div", as_real(graph, a), as_real(graph, b))
+
+
+def _round(graph: Graph, a: Value, *, decimals: int = 0) -> Node | None:
+    return None if decimals else graph.make("round", a)
+
+
+def _clamp(graph: Graph, x: Value, low: Value | None = None, high: Value | None = None) -> Node:
+    x = as_real(graph, x)
+    if low is not None:
+        x = graph.make("max", x, as_real(graph, low))
+    if high is not None:
+        x = graph.make("min", x, as_real(graph, high))
+    return graph.make("add", x, 0.0)
+
+
+def _sign(graph: Graph, x: Value) -> Node:
+    return graph.make(
+        "sub",
+        graph.make("real", graph.make("gt", x, 0.0)),
+        graph.make("real", graph.make("lt", x, 0.0)),
+    )
+
+
+def _pow(graph: Graph, x: Value, exponent: Value) -> Node:
+    x = as_real(graph, x)
+    power = exponent.number if isinstance(exponent, Node) else float(exponent)
+    square = graph.make("mul", x, x)
+    if power == 0:
+        return graph.const(1.0)
+    if power == 1:
+        return graph.make("mul", x, 1.0)
+    if power == 2:
+        return square
+    if power == 3:
+        return graph.make("mul", square, x)
+    if power == 0.5:
+        return graph.make("sqrt", x)
+    if power == -0.5:
+        return graph.make("div", 1.0, graph.make("sqrt", x))
+    if power == -1:
+        return graph.make("div", 1.0, x)
+    if power == -2:
+        return graph.make("div", 1.0, square)
+    return graph.make("pow", x, as_real(graph, exponent))
+
+
+def _where(graph: Graph, condition: Value, a: Value, b: Value) -> Node:
+    kinds = [x.is_bool if isinstance(x, Node) else isinstance(x, bool) for x in (a, b)]
+    if not all(kinds):
+        a, b = as_real(graph, a), as_real(graph, b)
+    return graph.make("where", as_bool(graph, condition), a, b)
+
+
+def _elu(graph: Graph, x: Node, alpha: float = 1, scale: float = 1, inner: float = 1) -> Node:
+    below = graph.make("expm1", graph.make("mul", x, inner))
+    below = graph.make("mul", below, alpha * scale)
+    return graph.make("where", graph.make("gt", x, 0.0), graph.make("mul", x, scale), below)
+
+
+def _leaky_relu(graph: Graph, x: Node, slope: float = 0.01) -> Node:
+    return graph.make("where", graph.make("gt", x, 0.0), x, graph.make("mul", x, slope))
+
+
+def _gelu(graph: Graph, x: Node, *, approximate: str = "none") -> Node | None:
+    if approximate != "none":
+        return None
+    share = graph.make("erf", graph.make("mul", x, math.sqrt(0.5)))
+    return graph.make("mul", graph.make("mul", x, 0.5), graph.make("add", share, 1.0))
+
+
+def _filled(graph: Graph, value: float, dtype: Any) -> Node:
+    return graph.const(bool(value) if str(dtype) == "torch.bool" else float(value))
+
+
+_SPECIAL: dict[str, Callable[..., Node | None]] = {
+    "add": _add,
+    "sub": _sub,
+    "rsub": _rsub,
+    "div": _div,
+    "true_divide": _div,
+    "round": _round,
+    "clamp": _clamp,
+    "clamp_min": _clamp,
+    "clamp_max": lambda graph, x, high: _clamp(graph, x, None, high),
+    "sign": _sign,
+    "sgn": _sign,
+    "pow": _pow,
+    "where": _where,
+    "elu": _elu,
+    "gelu": _gelu,
+    "leaky_relu": _leaky_relu,
+    "copy": lambda graph, x, source, **_: graph.make("add", as_real(graph, source), 0.0),
+    "relu": lambda graph, x: graph.make("max", x, 0.0),
+    "reciprocal": lambda graph, x: graph.make("div", 1.0, x),
+    "rsqrt": lambda graph, x: graph.make("div", 1.0, graph.make("sqrt", x)),
+    "square": lambda graph, x: graph.make("mul", x, x),
+    "isnan": lambda graph, x: graph.make("ne", x, x),
+    "masked_fill": lambda graph, x, mask, value: _where(graph, mask, value, x),
+    "fill": lambda graph, x, value: graph.make("add", as_real(graph, value), 0.0),
+    "zero": lambda graph, x: graph.const(0.0),
+    "zeros_like": lambda graph, x, dtype=None, **_: _filled(graph, 0, dtype),
+    "ones_like": lambda graph, x, dtype=None, **_: _filled(graph, 1, dtype),
+    "full_like": lambda graph, x, value, dtype=None, **_: _filled(graph, value, dtype),
+    "zeros": lambda graph, size, dtype=None, **_: _filled(graph, 0, dtype),
+    "ones": lambda graph, size, dtype=None, **_: _filled(graph, 1, dtype),
+    "full": lambda graph, size, value, dtype=None, **_: _filled(graph, value, dtype),
+    "new_zeros": lambda graph, x, size, dtype=None, **_: _filled(graph, 0, dtype),
+    "new_ones": lambda graph, x, size, dtype=None, **_: _filled(graph, 1, dtype),
+    "new_full": lambda graph, x, size, value, dtype=None, **_: _filled(graph, value, dtype),
+    "scalar_tensor": lambda graph, value, dtype=None, **_: _filled(graph, value, dtype),
+}
