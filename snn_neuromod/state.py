@@ -30,8 +30,10 @@ def reset(net: nn.Module) -> None:
         tensor([[0., 0., 0.],
                 [0., 0., 0.]])
     """
-    for module in _modules("reset", net):
+    for name, module in _modules("reset", net).items():
         if _keeps_state(module):
+            if hasattr(module, "warn_if_silent"):
+                module.warn_if_silent(name)
             module.reset_mem()
             _cut(module)
         elif _regularises(module):
@@ -75,7 +77,7 @@ def detach(net: Any) -> Any:
                 f"detach: a state must be made of tensors, got one that holds {type(wrong[0]).__name__}"
             )
         return _detached(net)
-    for module in _modules("detach", net):
+    for module in _modules("detach", net).values():
         if _keeps_state(module):
             _cut(module)
         elif _regularises(module):
@@ -83,10 +85,10 @@ def detach(net: Any) -> Any:
     return None
 
 
-def _modules(who: str, net: nn.Module) -> list[Any]:
+def _modules(who: str, net: nn.Module) -> dict[str, Any]:
     if not isinstance(net, nn.Module):
         raise TypeError(f"{who}: net must be a torch.nn.Module, got {type(net).__name__}")
-    return list(net.modules())
+    return dict(net.named_modules())
 
 
 def _keeps_state(module: Any) -> bool:

@@ -89,6 +89,8 @@ def run(neuron: Any, case: str, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         spikes, state = neuron(x)
         return spikes, tuple(state)
     spikes, state = [], ()
+    if case.startswith("snntorch"):
+        nm.reset(getattr(neuron, "_orig_mod", neuron))
     for step in x.unbind(0):
         if case.startswith("norse"):
             spk, state = neuron(step, state or None)
@@ -270,7 +272,8 @@ def pair(name: str, plain: str, dtype: torch.dtype) -> tuple[Any, Any, tuple[str
         layer = getattr(nm, plain)(None, beta=0.25, detach_reset=True, psi=psi)
         order = ("a", "v") if plain == "ALIF" else ("held", "a", "v")
     elif plain == "Izhikevich":
-        neuron, layer = getattr(nm.snntorch, name)(dt=0.5, **extra), nm.Izhikevich(None, dt=0.5)
+        neuron = getattr(nm.snntorch, name)(dt=0.5, **extra)
+        layer = nm.Izhikevich(None, dt=0.5, detach_reset=True)
         order = ("u", "v")
     else:
         neuron, layer = getattr(nm.snntorch, name)(), getattr(nm, name)(None)

@@ -149,16 +149,6 @@ def test_snntorchs_own_reset_is_shallow_and_wipes_others() -> None:
     assert not other.mem.any()
 
 
-def test_snntorchs_reset_leaves_ours_alone_and_ours_may_stand_beside_it() -> None:
-    net = nn.Sequential(THEIRS["Leaky"](), OURS["ALIF"]())
-    net(torch.full((2, 4), 3.0))
-    utils.reset(net)
-    assert not net[0].mem.any()
-    assert net[1].mem.any()
-    nm.reset(net)
-    assert not net[1].mem.any()
-
-
 def test_norses_regularisation_cell() -> None:
     pytest.importorskip("norse")
     from norse.torch.module.regularization import RegularizationCell

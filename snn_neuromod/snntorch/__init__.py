@@ -3,13 +3,14 @@
 The order of the state is snnTorch's: spikes of a recurrent neuron first, membrane last.
 """
 
-from snn_neuromod.snntorch import functional
+from snn_neuromod.snntorch import functional, upstream
 from snn_neuromod.snntorch.alif import ALIF
 from snn_neuromod.snntorch.base import Neuron
 from snn_neuromod.snntorch.bsrc import BSRC
 from snn_neuromod.snntorch.izhikevich import Izhikevich
 from snn_neuromod.snntorch.msrc import MSRC
 from snn_neuromod.snntorch.recurrent import RALIF, RSTDPALIF, RIzhikevich
+from snn_neuromod.snntorch.silence import SilentLayerWarning
 from snn_neuromod.snntorch.src import SRC
 from snn_neuromod.snntorch.stdp_alif import STDPALIF
 from snn_neuromod.snntorch.surrogate import ATan
@@ -26,5 +27,8 @@ __all__ = [
     "Izhikevich",
     "Neuron",
     "RIzhikevich",
+    "SilentLayerWarning",
     "functional",
 ]
+
+upstream.install()

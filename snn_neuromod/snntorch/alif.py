@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from snn_neuromod._types import Param
 from snn_neuromod.dynamics import alif
@@ -16,9 +16,10 @@ from snn_neuromod.snntorch.surrogate import SpikeGrad
 class ALIF(ALIFFamily):
     r"""Adaptive LIF neuron in snnTorch's form; equations in `snn_neuromod.dynamics.alif`.
 
-    `spk, adapt, mem = alif(input_, adapt, mem)`. With `adapt_strength=0` it is `snntorch.Leaky`, spike for spike. The
-    threshold is threshold + adapt_strength * adapt, where adapt counts decayed spikes. As in snnTorch the spike that
-    resets and adapts is computed again from the state of the step before, and the reset passes no gradient; the
+    `spk, adapt, mem = alif(input_, adapt, mem)`. With the constant `adapt_strength=0` it is `snntorch.Leaky`, spike for
+    spike and in its calls: `mem = alif.reset_mem()`, `spk, mem = alif(input_, mem)`; the longer call stays possible.
+    The threshold is threshold + adapt_strength * adapt, where adapt counts decayed spikes. As in snnTorch the spike
+    that resets and adapts is computed again from the state of the step before, and the reset passes no gradient; the
     adaptation does.
 
     Args:
@@ -39,7 +40,7 @@ class ALIF(ALIFFamily):
         reset_delay: False resets in the step of the spike. Possible without adaptation only, since a membrane that has
             been reset no longer shows the spike that adapts.
         adapt_decay: Decay of the adaptation per step, rho, in [0, 1].
-        adapt_strength: Rise of the threshold by a spike, >= 0, the papers' beta; 0 is plain Leaky.
+        adapt_strength: Rise of the threshold by a spike, >= 0, the papers' beta; 0, not learned, is plain Leaky.
         learn_adapt_decay: Learn adapt_decay.
         learn_adapt_strength: Learn adapt_strength.
 
@@ -54,6 +55,8 @@ class ALIF(ALIFFamily):
     """
 
     state_names: ClassVar[tuple[str, ...]] = ("adapt", "mem")
+    _leaky_names: ClassVar[tuple[str, ...]] = ("mem",)
+    _leaky: bool = False
 
     def __init__(
         self,
@@ -93,31 +96,27 @@ class ALIF(ALIFFamily):
         self._register_adaptation(
             beta, learn_beta, adapt_decay, learn_adapt_decay, adapt_strength, learn_adapt_strength
         )
-        if not reset_delay and (learn_adapt_strength or bool((self.adapt_strength != 0).any())):
+        self.reset_delay = reset_delay
+        self._look_at_strength()
+
+    def _look_at_strength(self) -> None:
+        """Whether the neuron is a Leaky; read from the device once, and again where the strength was changed."""
+        strength = self.adapt_strength
+        if not strength.is_meta:
+            self._leaky = not (isinstance(strength, nn.Parameter) or bool(strength.any()))
+        self._looked_at = (strength, strength._version)
+        if not (self.reset_delay or self._leaky):
             raise ValueError(
                 f"{type(self).__name__}: reset_delay must be True with adaptation, got False; a membrane that was "
                 "reset in the same step no longer shows the spike that adapts. Keep the delay, or set adapt_strength=0"
             )
-        self.reset_delay = reset_delay
 
-    def forward(
-        self, input_: Tensor, adapt: Tensor | None = None, mem: Tensor | None = None
-    ) -> Any:
-        """Advance by one time step.
-
-        Args:
-            input_: Input current, (batch, ..., neuron), floating point.
-            adapt: Adaptation after the step before; None: at rest.
-            mem: Membrane after the step before; None: at rest.
-
-        Returns:
-            (spk, adapt, mem), each of the input's shape; spk alone with `init_hidden=True` and `output=False`.
-
-        Raises:
-            TypeError: If a state is passed with `init_hidden=True`, or the input is not floating point.
-            ValueError: If a state has another shape than the input.
-        """
-        return self._call(input_, (adapt, mem))
+    def _taken(self) -> tuple[str, ...]:
+        if not torch.compiler.is_compiling():
+            strength, version = self._looked_at
+            if self.adapt_strength is not strength or strength._version != version:
+                self._look_at_strength()
+        return self._leaky_names if self._leaky else self.state_names
 
     def _advance(self, current: Tensor, states: list[Tensor], **inputs: Any) -> list[Tensor]:
         adapt, mem = states

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -68,8 +70,21 @@ class ALIFFamily(Neuron):
         self, params: alif.Params, spikes: Tensor, state: alif.State, held: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Emitted spikes, adaptation and membrane: the options that act after the neuron's step."""
-        mem = self.state_quant(state.v) if self.state_quant else state.v
-        distance = mem - alif.threshold(params, state.a)
-        if self.state_quant:
-            spikes = self._spikes(distance, params.v_th, held)
-        return self._emit(spikes, distance), state.a, mem
+        threshold, mem = alif.threshold(params, state.a), state.v
+        if self.state_quant:  # its levels end a little above v_th: they grow with the threshold
+            rise = (threshold / params.v_th).detach()
+            mem = self.state_quant(mem / rise) * rise
+            spikes = self._spikes(mem - threshold, params.v_th, held)
+        return self._emit(spikes, mem - threshold), state.a, mem
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        """A state_dict of `snntorch.Leaky` or `RLeaky` has no adaptation: the neuron's own stays."""
+        own = {
+            prefix + name: getattr(self, name).detach()
+            for name in ("adapt_decay", "adapt_strength")
+        }
+        if prefix + "beta" in state_dict and not set(own) & set(state_dict):
+            state_dict.update(own)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import snntorch
 import torch
 from torch import Tensor
 
 from snn_neuromod._types import Param
+from snn_neuromod.snntorch.states import Stateful, States
 from snn_neuromod.snntorch.surrogate import ATan, SpikeGrad, no_surrogate
 from snn_neuromod.surrogate import Psi
 
-States = Sequence["Tensor | None"]
 _HALF = (torch.float16, torch.bfloat16)
 # Every living neuron, for the class methods; unlike snnTorch's own list it keeps none alive.
 _living: weakref.WeakSet[Neuron] = weakref.WeakSet()
 
 
-class Neuron(snntorch.SpikingNeuron):
+class Neuron(Stateful, snntorch.SpikingNeuron):
     """A neuron in snnTorch's calling convention; the equations stay in `snn_neuromod.dynamics`.
 
     Args:
@@ -41,9 +41,8 @@ class Neuron(snntorch.SpikingNeuron):
     """
 
     threshold: Tensor
-    graded_spikes_factor: Tensor
-    state_names: ClassVar[tuple[str, ...]]
-    """The state in the order in which it is passed and returned, membrane last."""
+    spike_grad: Any
+    state_quant: Any
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Neuron:
         """Note the neuron for the class methods, whether it is built, copied or unpickled."""
@@ -82,24 +81,56 @@ class Neuron(snntorch.SpikingNeuron):
             )
         finally:  # snnTorch's list would keep the neuron alive for ever
             known[:] = [neuron for neuron in known if neuron is not self]
-        if init_hidden:
-            self._set_hidden([torch.zeros(0) for _ in self.state_names])
+        self._forget()
 
     _surrogate_bypass = staticmethod(no_surrogate)
-
-    def _set_hidden(self, states: Sequence[Tensor]) -> None:
-        for name, state in zip(self.state_names, states, strict=True):
-            self.register_buffer(name, state, persistent=False)
 
     def _advance(self, current: Tensor, states: list[Tensor], **inputs: Any) -> list[Tensor]:
         """One step of the neuron: state before -> [spikes, *state after]."""
         raise NotImplementedError
 
-    def _rest(self, current: Tensor) -> list[Tensor]:
-        """State before the first step, for inputs like `current`."""
-        raise NotImplementedError
+    def forward(self, input_: Tensor, *states: Tensor | None, **named: Tensor | None) -> Any:
+        """Advance by one time step.
 
-    def _call(self, input_: Tensor, states: States, **inputs: Any) -> Any:
+        Args:
+            input_: Input of this step, (batch, ..., neuron), floating point.
+            *states: State after the step before, in the order of `state_names`, each of the input's shape; all or
+                none. None, or no state at all, goes on from the last step as `snntorch.Leaky` does, from rest at first
+                and where the shape has changed.
+            **named: The same by name.
+
+        Returns:
+            The spikes and the state, membrane last, each of the input's shape; the spikes alone with `init_hidden=True`
+            and `output=False`.
+
+        Raises:
+            TypeError: If some states are missing, any is passed with `init_hidden=True`, or the input is not floating
+                point.
+            ValueError: If a state has another shape than the input.
+        """
+        return self._call(input_, states, named)
+
+    def _call(
+        self,
+        input_: Tensor,
+        states: States,
+        named: Mapping[str, Tensor | None],
+        **inputs: Any,
+    ) -> Any:
+        self._check(input_)
+        given = self._bound(states, named)
+        single = input_.float() if input_.dtype in _HALF else input_
+        spk, *after = self._advance(single, self._started(single, given), **inputs)
+        self._listen(spk, after[-1])
+        new = dict(zip(self.state_names, after, strict=True))
+        for name in given:
+            setattr(self, name, new[name])
+        spk = spk.to(input_.dtype)
+        if self.init_hidden and not self.output:
+            return spk
+        return (spk, *(new[name] for name in given if name != "spk"))
+
+    def _check(self, input_: Tensor) -> None:
         who = type(self).__name__
         if not input_.is_floating_point():
             raise TypeError(
@@ -109,44 +140,6 @@ class Neuron(snntorch.SpikingNeuron):
             raise ValueError(
                 f"{who}: input_ must have shape (batch, neuron) with inhibition=True, got {tuple(input_.shape)}"
             )
-        if self.init_hidden:
-            if any(state is not None for state in states):
-                raise TypeError(
-                    f"{who}: no state may be passed with init_hidden=True, the neuron keeps it; "
-                    f"leave out {', '.join(self.state_names)}"
-                )
-            states = [getattr(self, name) for name in self.state_names]
-        single = input_.float() if input_.dtype in _HALF else input_
-        spk, *after = self._advance(single, self._started(single, states), **inputs)
-        if self.init_hidden:
-            for name, state in zip(self.state_names, after, strict=True):
-                setattr(self, name, state)
-        spk = spk.to(input_.dtype)
-        if self.init_hidden and not self.output:
-            return spk
-        return (spk, *after[1:]) if self.state_names[0] == "spk" else (spk, *after)
-
-    def _started(self, current: Tensor, states: States) -> list[Tensor]:
-        """The states given, and rest for those that are missing or empty."""
-        started: list[Tensor] = []
-        rest: list[Tensor] | None = None
-        for i, (name, state) in enumerate(zip(self.state_names, states, strict=True)):
-            fits = (
-                state is not None
-                and state.shape == current.shape
-                and (not self.init_hidden or _alike(state, current))
-            )
-            if fits and state is not None:
-                started.append(state)
-                continue
-            if not (self.init_hidden or state is None or state.numel() == 0):
-                raise ValueError(
-                    f"{type(self).__name__}: {name} must have the shape {tuple(current.shape)} of the input, "
-                    f"got {tuple(state.shape)}; pass None to start at rest"
-                )
-            rest = self._rest(current) if rest is None else rest
-            started.append(rest[i])
-        return started
 
     def _spikes(self, distance: Tensor, unit: Param, held: Tensor | None = None) -> Tensor:
         """Spike function of the neuron's `step`, made of `spike_grad`."""
@@ -162,30 +155,9 @@ class Neuron(snntorch.SpikingNeuron):
             spikes = spikes * winner.scatter(1, distance.argmax(dim=1, keepdim=True), 1.0)
         return spikes * self.graded_spikes_factor.to(spikes.dtype)
 
-    def reset_mem(self) -> tuple[Tensor, ...]:
-        """Put the state that the neuron keeps to rest, and cut it off its graph.
-
-        Returns:
-            The state in the order of the call. Empty tensors stand for a state without a shape yet: the first input
-            gives it one. With init_hidden=False nothing is kept, and all are empty.
-        """
-        if not self.init_hidden:
-            return tuple(self._like.new_zeros(0) for _ in self.state_names)
-        mem = getattr(self, self.state_names[-1])
-        if mem.numel():
-            with torch.no_grad():
-                self._set_hidden(self._rest(mem.detach()))
-        return tuple(getattr(self, name) for name in self.state_names)
-
-    def detach_mem(self) -> None:
-        """Cut the state that the neuron keeps off its graph."""
-        if self.init_hidden:
-            self._set_hidden([getattr(self, name).detach() for name in self.state_names])
-
-    @property
-    def _like(self) -> Tensor:
-        factor: Tensor = self.graded_spikes_factor
-        return factor.detach()
+    def init_leaky(self) -> Any:
+        """`reset_mem`, under snnTorch's older name."""
+        return self.reset_mem()
 
     @classmethod
     def _alive(cls) -> Iterator[Neuron]:
@@ -214,13 +186,9 @@ class Neuron(snntorch.SpikingNeuron):
         return state
 
     def _load_from_state_dict(
-        self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         value = state_dict.get(prefix + "reset_mechanism_val")
         if value is not None:
             self._reset_mechanism = list(snntorch.SpikingNeuron.reset_dict)[int(value)]
-
-
-def _alike(state: Tensor, current: Tensor) -> bool:
-    return state.dtype == current.dtype and state.device == current.device

@@ -16,6 +16,9 @@ class FixedReset(Neuron):
     _meaningless: ClassVar[Mapping[str, str]]
     """Keyword of snnTorch's: why it has no meaning here, and what to do."""
 
+    remedy: ClassVar[str] = (
+        "scale the weights in front to its range, `snn_neuromod.snntorch.scale_input(linear, neuron)`"
+    )
     reset_mechanism_val: Tensor
 
     def _refuse(self, keywords: Mapping[str, Any]) -> None:

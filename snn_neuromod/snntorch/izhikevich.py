@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from snn_neuromod import layers
@@ -14,6 +16,8 @@ from snn_neuromod.layers.parameters import Value
 from snn_neuromod.snntorch.fixed import FixedReset
 from snn_neuromod.snntorch.surrogate import SpikeGrad
 
+_LONGEST = 0.5  # ms, of a step of the equations
+
 
 class Izhikevich(FixedReset):
     r"""Izhikevich neuron in snnTorch's form; equations in `snn_neuromod.dynamics.izhikevich`.
@@ -21,14 +25,28 @@ class Izhikevich(FixedReset):
     `spk, u, mem = neuron(input_, u, mem)`, u and mem in mV; an input of 10 drives the default neuron to about 20 Hz. It
     has no beta, no threshold to set and one reset of its own; the constructor takes keywords only.
 
+    What differs from the layer `snn_neuromod.Izhikevich`, so that it stands in the place of a `snntorch.Leaky`:
+
+    | here | in the layer | reason |
+    |---|---|---|
+    | no gradient through the reset | gradient | snnTorch detaches every reset; through it gradients explode |
+    | steps of at most 0.5 ms, `substeps` of them in a call | one step of `dt` | at 1 ms strong inhibition excites |
+    | input from `min_current` on | any | below it a step of 0.5 ms leaps over rest as well |
+
+    A call that takes several steps emits one spike if any of them does.
+
     Args:
         a: Rate of recovery, 1/ms, > 0.
         b: Sensitivity of recovery to the membrane.
         c: Membrane after a spike, mV.
         d: Increase of recovery by a spike, mV.
-        dt: Time step in ms, > 0; 0.5 is safer in training.
+        dt: Time of a call in ms, > 0.
         v_init: Membrane before the first step, mV; recovery starts at its equilibrium.
         detach_reset: No gradient through the reset.
+        clip_jacobian: Bound, > 0, of the derivative of a neuron's membrane by itself, per step; 1 keeps gradients from
+            growing during a spike's upstroke. None for none.
+        substeps: Steps of the equations in a call; None: as many as keep each at 0.5 ms or below.
+        min_current: Stronger inhibition is taken as this; None for no bound.
         num_neurons: Number of neurons; None for inputs of any shape, with parameters that all neurons share.
         learn: Names of the parameters a, b, c, d that are learned.
         spike_grad: Surrogate: a function of the distance to 30 mV, or a `snn_neuromod.Psi`. None: the source's
@@ -71,7 +89,10 @@ class Izhikevich(FixedReset):
         d: Value = 2.0,
         dt: float = 1.0,
         v_init: float = -65.0,
-        detach_reset: bool = False,
+        detach_reset: bool = True,
+        clip_jacobian: float | None = None,
+        substeps: int | None = None,
+        min_current: float | None = -100.0,
         num_neurons: int | None = None,
         learn: Collection[str] = (),
         spike_grad: SpikeGrad | None = None,
@@ -85,6 +106,7 @@ class Izhikevich(FixedReset):
         **meaningless: Any,
     ) -> None:
         self._refuse(meaningless)
+        steps = _steps(type(self).__name__, dt, substeps, min_current)
         super().__init__(
             izhikevich.PEAK,
             izhikevich.PSI if spike_grad is None else spike_grad,
@@ -99,51 +121,50 @@ class Izhikevich(FixedReset):
             learn_graded_spikes_factor,
         )
         self._forget_reset()
+        self.substeps, self.min_current = steps, min_current
         self.layer: layers.Izhikevich = layers.Izhikevich(
             num_neurons,
             a=a,
             b=b,
             c=c,
             d=d,
-            dt=dt,
+            dt=dt / steps,
             v_init=v_init,
             detach_reset=detach_reset,
+            clip_jacobian=clip_jacobian,
             learn=learn,
         )
-
-    def forward(self, input_: Tensor, u: Tensor | None = None, mem: Tensor | None = None) -> Any:
-        """Advance by one time step.
-
-        Args:
-            input_: Input current, (batch, ..., neuron), floating point.
-            u: Recovery after the step before, mV; None: at rest.
-            mem: Membrane after the step before, mV; None: at rest.
-
-        Returns:
-            (spk, u, mem), each of the input's shape; spk alone with `init_hidden=True` and `output=False`.
-
-        Raises:
-            TypeError: If a state is passed with `init_hidden=True`, or the input is not floating point.
-            ValueError: If a state has another shape than the input.
-        """
-        return self._call(input_, (u, mem))
 
     def _rest(self, current: Tensor) -> list[Tensor]:
         state = self.layer.initial_state(current)
         return [state.u, state.v]
 
     def _advance(self, current: Tensor, states: list[Tensor], **inputs: Any) -> list[Tensor]:
-        u, mem = states
-        before = self._spikes(mem - izhikevich.PEAK, izhikevich.PEAK)
-        spikes, state = izhikevich.step(
-            self.layer.params(current.dtype),
-            izhikevich.State(mem, u, before),
-            current,
-            spike_fn=self._spikes,
-            detach_reset=self.layer.detach_reset,
-        )
-        mem = state.v
-        if self.state_quant:
-            mem = self.state_quant(mem)
-            spikes = self._spikes(mem - izhikevich.PEAK, izhikevich.PEAK)
-        return [self._emit(spikes, mem), state.u, mem]
+        (u, mem), current = states, self._bounded(current)
+        params = self.layer.params(current.dtype)
+        options = {**self.layer.step_options(), "spike_fn": self._spikes}
+        state = izhikevich.State(mem, u, self._spikes(mem - izhikevich.PEAK, izhikevich.PEAK))
+        spikes = torch.zeros_like(mem)
+        for _ in range(self.substeps):
+            fired, state = izhikevich.step(params, state, current, **options)
+            if self.state_quant:
+                mem = self.state_quant(state.v)
+                fired = self._spikes(mem - izhikevich.PEAK, izhikevich.PEAK)
+                state = izhikevich.State(mem, state.u, fired)
+            spikes = spikes + fired * (1 - spikes)
+        return [self._emit(spikes, state.v), state.u, state.v]
+
+    def _bounded(self, current: Tensor) -> Tensor:
+        return current if self.min_current is None else current.clamp(min=self.min_current)
+
+
+def _steps(who: str, dt: float, substeps: int | None, min_current: float | None) -> int:
+    """Steps in a call; checks what the layer does not know."""
+    if not 0 < dt < math.inf:
+        raise ValueError(f"{who}: dt must be finite and > 0, got {dt}")
+    if min_current is not None and not min_current < 0:
+        raise ValueError(f"{who}: min_current must be < 0 or None, got {min_current}")
+    steps = math.ceil(dt / _LONGEST) if substeps is None else substeps
+    if not steps >= 1 or int(steps) != steps:
+        raise ValueError(f"{who}: substeps must be a number of steps >= 1 or None, got {substeps}")
+    return int(steps)

@@ -104,26 +104,24 @@ class MSRC(SRCFamily):
     def forward(
         self,
         input_: Tensor,
-        syn: Tensor | None = None,
-        h_s: Tensor | None = None,
-        h: Tensor | None = None,
-        *,
+        *states: Tensor | None,
         modulation: Tensor | None = None,
+        **named: Tensor | None,
     ) -> Any:
-        """Advance by one time step.
+        """Advance by one time step, as `Neuron.forward`.
 
         Args:
             input_: Weighted input, (batch, ..., neuron), floating point.
-            syn: Synapse after the step before; None: at rest.
-            h_s: Slow variable after the step before; None: at rest.
-            h: Membrane after the step before; None: at rest.
+            *states: State after the step before, in the order of `state_names`; all or none.
             modulation: Replaces the neuron's modulation at this step; broadcastable to `input_`.
+            **named: States by name.
 
         Returns:
-            (spk, syn, h_s, h), each of the input's shape; spk alone with `init_hidden=True` and `output=False`.
+            The spikes and the state, membrane last; the spikes alone with `init_hidden=True` and `output=False`.
 
         Raises:
-            TypeError: If a state is passed with `init_hidden=True`, or the input is not floating point.
+            TypeError: If some states are missing, any is passed with `init_hidden=True`, or the input is not floating
+                point.
             ValueError: If a state has another shape than the input, or the modulation does not broadcast to it.
         """
-        return self._call(input_, (syn, h_s, h), modulation=modulation)
+        return self._call(input_, states, named, modulation=modulation)

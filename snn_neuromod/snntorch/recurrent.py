@@ -41,6 +41,26 @@ class _Recurrence(Neuron):
 
     recurrent: nn.Module
 
+    def init_rleaky(self) -> Any:
+        """`reset_mem`, under snnTorch's older name."""
+        return self.reset_mem()
+
+    @property
+    def V(self) -> Tensor:  # noqa: N802  (snnTorch's name)
+        """Weight of each neuron's recurrence with itself, with `all_to_all=False`."""
+        if not isinstance(self.recurrent, OneToOne):
+            raise AttributeError(
+                f"{type(self).__name__}: V exists with all_to_all=False only; see recurrent.weight"
+            )
+        return self.recurrent.V
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        if prefix + "recurrent.V" in state_dict:  # RLeaky names the same weight twice
+            state_dict.pop(prefix + "V", None)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
     def _connect(
         self,
         V: Param,
@@ -87,8 +107,9 @@ class _Recurrence(Neuron):
 class RALIF(_Recurrence, ALIF):
     r"""Recurrent ALIF neuron in snnTorch's form; equations in `snn_neuromod.dynamics.alif`.
 
-    `spk, adapt, mem = ralif(input_, spk, adapt, mem)`. With `adapt_strength=0` it is `snntorch.RLeaky`; as there, the
-    reset "zero" also drops the input of the step after a spike.
+    `spk, adapt, mem = ralif(input_, spk, adapt, mem)`. With the constant `adapt_strength=0` it is `snntorch.RLeaky`,
+    also in its calls: `spk, mem = ralif(input_, spk, mem)`; as there, the reset "zero" also drops the input of the step
+    after a spike.
 
     Args:
         beta: Decay of the membrane per step, clamped to [0, 1]; a number or a tensor, one per neuron.
@@ -128,6 +149,7 @@ class RALIF(_Recurrence, ALIF):
     """
 
     state_names: ClassVar[tuple[str, ...]] = ("spk", "adapt", "mem")
+    _leaky_names: ClassVar[tuple[str, ...]] = ("spk", "mem")
 
     def __init__(
         self,
@@ -179,30 +201,6 @@ class RALIF(_Recurrence, ALIF):
         )
         self._connect(V, all_to_all, linear_features, conv2d_channels, kernel_size, learn_recurrent)
 
-    def forward(  # type: ignore[override]
-        self,
-        input_: Tensor,
-        spk: Tensor | None = None,
-        adapt: Tensor | None = None,
-        mem: Tensor | None = None,
-    ) -> Any:
-        """Advance by one time step.
-
-        Args:
-            input_: Input current, (batch, ..., neuron), floating point.
-            spk: Emitted spikes of the step before; None: none.
-            adapt: Adaptation after the step before; None: at rest.
-            mem: Membrane after the step before; None: at rest.
-
-        Returns:
-            (spk, adapt, mem), each of the input's shape; spk alone with `init_hidden=True` and `output=False`.
-
-        Raises:
-            TypeError: If a state is passed with `init_hidden=True`, or the input is not floating point.
-            ValueError: If a state has another shape than the input.
-        """
-        return self._call(input_, (spk, adapt, mem))
-
     def _drive(self, current: Tensor, before: Tensor) -> Tensor:
         return current * (1 - before.detach()) if self._reset_mechanism == "zero" else current
 
@@ -248,32 +246,6 @@ class RSTDPALIF(_Recurrence, STDPALIF):
         super().__init__(beta, **options)
         self._connect(V, all_to_all, linear_features, conv2d_channels, kernel_size, learn_recurrent)
 
-    def forward(  # type: ignore[override]
-        self,
-        input_: Tensor,
-        spk: Tensor | None = None,
-        held: Tensor | None = None,
-        adapt: Tensor | None = None,
-        mem: Tensor | None = None,
-    ) -> Any:
-        """Advance by one time step.
-
-        Args:
-            input_: Input current, (batch, ..., neuron), floating point.
-            spk: Emitted spikes of the step before; None: none.
-            held: Refractory steps left after the step before; None: none.
-            adapt: Adaptation after the step before; None: at rest.
-            mem: Membrane after the step before; None: at rest.
-
-        Returns:
-            (spk, held, adapt, mem); spk alone with `init_hidden=True` and `output=False`.
-
-        Raises:
-            TypeError: If a state is passed with `init_hidden=True`, or the input is not floating point.
-            ValueError: If a state has another shape than the input.
-        """
-        return self._call(input_, (spk, held, adapt, mem))
-
 
 class RIzhikevich(_Recurrence, Izhikevich):
     r"""Recurrent Izhikevich neuron in snnTorch's form; equations in `snn_neuromod.dynamics.izhikevich`.
@@ -313,27 +285,3 @@ class RIzhikevich(_Recurrence, Izhikevich):
     ) -> None:
         super().__init__(**options)
         self._connect(V, all_to_all, linear_features, conv2d_channels, kernel_size, learn_recurrent)
-
-    def forward(  # type: ignore[override]
-        self,
-        input_: Tensor,
-        spk: Tensor | None = None,
-        u: Tensor | None = None,
-        mem: Tensor | None = None,
-    ) -> Any:
-        """Advance by one time step.
-
-        Args:
-            input_: Input current, (batch, ..., neuron), floating point.
-            spk: Emitted spikes of the step before; None: none.
-            u: Recovery after the step before, mV; None: at rest.
-            mem: Membrane after the step before, mV; None: at rest.
-
-        Returns:
-            (spk, u, mem); spk alone with `init_hidden=True` and `output=False`.
-
-        Raises:
-            TypeError: If a state is passed with `init_hidden=True`, or the input is not floating point.
-            ValueError: If a state has another shape than the input.
-        """
-        return self._call(input_, (spk, u, mem))

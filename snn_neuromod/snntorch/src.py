@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from torch import Tensor
-
 from snn_neuromod import layers
 from snn_neuromod._types import Param
 from snn_neuromod.layers.parameters import Value
@@ -96,27 +94,3 @@ class SRC(SRCFamily):
             graded_spikes_factor,
             learn_graded_spikes_factor,
         )
-
-    def forward(
-        self,
-        input_: Tensor,
-        syn: Tensor | None = None,
-        h_s: Tensor | None = None,
-        h: Tensor | None = None,
-    ) -> Any:
-        """Advance by one time step.
-
-        Args:
-            input_: Weighted input, (batch, ..., neuron), floating point.
-            syn: Synapse after the step before; None: at rest.
-            h_s: Slow variable after the step before; None: at rest.
-            h: Membrane after the step before; None: at rest.
-
-        Returns:
-            (spk, syn, h_s, h), each of the input's shape; spk alone with `init_hidden=True` and `output=False`.
-
-        Raises:
-            TypeError: If a state is passed with `init_hidden=True`, or the input is not floating point.
-            ValueError: If a state has another shape than the input.
-        """
-        return self._call(input_, (syn, h_s, h))

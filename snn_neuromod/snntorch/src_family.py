@@ -19,6 +19,7 @@ class SRCFamily(FixedReset):
     """Step and state of the three, around their layer."""
 
     layer: layers.Layer
+    spike_level: ClassVar[float] = 0.5
     _fields: ClassVar[tuple[str, ...]]
     _meaningless: ClassVar[Mapping[str, str]] = {
         "beta": f"{_MEMBRANE} without decay of its own; set alpha (synapse) or z (membrane gate)",
@@ -56,6 +57,16 @@ class SRCFamily(FixedReset):
         )
         self._forget_reset()
         self.layer = layer
+
+    @property
+    def mem(self) -> Tensor:
+        """The membrane h that the neuron keeps, under snnTorch's name."""
+        h: Tensor = self.h
+        return h
+
+    @mem.setter
+    def mem(self, value: Tensor) -> None:
+        self.h = value
 
     def _rest(self, current: Tensor) -> list[Tensor]:
         state = self.layer.initial_state(current)

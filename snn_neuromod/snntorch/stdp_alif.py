@@ -103,30 +103,6 @@ class STDPALIF(ALIFFamily):
                 f"got {reset_mechanism!r}"
             )
 
-    def forward(
-        self,
-        input_: Tensor,
-        held: Tensor | None = None,
-        adapt: Tensor | None = None,
-        mem: Tensor | None = None,
-    ) -> Any:
-        """Advance by one time step.
-
-        Args:
-            input_: Input current, (batch, ..., neuron), floating point.
-            held: Refractory steps left after the step before; None: none.
-            adapt: Adaptation after the step before; None: at rest.
-            mem: Membrane after the step before; None: at rest.
-
-        Returns:
-            (spk, held, adapt, mem), each of the input's shape; spk alone with `init_hidden=True` and `output=False`.
-
-        Raises:
-            TypeError: If a state is passed with `init_hidden=True`, or the input is not floating point.
-            ValueError: If a state has another shape than the input.
-        """
-        return self._call(input_, (held, adapt, mem))
-
     def _advance(self, current: Tensor, states: list[Tensor], **inputs: Any) -> list[Tensor]:
         held, adapt, mem = states
         params = self.params(current.dtype)

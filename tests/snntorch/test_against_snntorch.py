@@ -51,7 +51,7 @@ def compare(
     theirs, mine = theirs.to(dtype), mine.to(dtype)
     x = (2 * torch.rand(100, 4, SIZE, dtype=dtype) - 0.9).requires_grad_()
     y = x.detach().clone().requires_grad_()
-    (spk, mem), (spk2, mem2) = unroll(theirs, x, 0), unroll(mine, y, 1)
+    (spk, mem), (spk2, mem2) = unroll(theirs, x, 0), unroll(mine, y, 0)
     assert spk2.dtype == mem2.dtype == dtype
     assert 0.03 < (spk != 0).float().mean() < 0.95
     tolerance = 1e-6 if dtype == torch.float32 else 1e-12
@@ -67,7 +67,7 @@ def compare(
     torch.testing.assert_close(x.grad, y.grad, rtol=tolerance, atol=tolerance)
     gradients = {name: p.grad for name, p in mine.named_parameters()}
     for name, parameter in theirs.named_parameters():
-        name = "recurrent.V" if name == "V" else name
+        name = "recurrent.V" if name == "V" else name  # RLeaky has it twice
         assert parameter.grad is not None
         dropped = (
             name == "recurrent.V" and theirs.reset_mechanism == "zero"
@@ -125,7 +125,7 @@ def test_recurrent_convolution() -> None:
     mine.recurrent.load_state_dict(theirs.recurrent.state_dict())
     x = torch.rand(20, 3, 2, 5, 5)
     spk, _ = unroll(theirs, x, 0)
-    spk2, _ = unroll(mine, x, 1)
+    spk2, _ = unroll(mine, x, 0)
     assert spk.any()
     assert torch.equal(spk, spk2)
 
@@ -163,7 +163,7 @@ def test_quantised_membrane() -> None:
     options["state_quant"] = quant.state_quant(num_bits=4, uniform=True, threshold=1.0)
     theirs, mine = snn.Leaky(**options), ours.ALIF(**options, adapt_strength=0.0)
     compare(theirs, mine, torch.float32)
-    assert len(unroll(mine, torch.rand(50, 4, SIZE), 1)[1].unique()) <= 16
+    assert len(unroll(mine, torch.rand(50, 4, SIZE), 0)[1].unique()) <= 16
 
 
 @pytest.mark.filterwarnings("ignore:Inhibition is an unstable feature")
@@ -173,8 +173,89 @@ def test_inhibition() -> None:
         0.9, inhibition=True, spike_grad=Sigmoid.apply, learn_beta=True, adapt_strength=0.0
     )
     compare(theirs, mine, torch.float64)
-    spk, _ = unroll(mine, torch.rand(50, 4, SIZE, dtype=torch.float64), 1)
+    spk, _ = unroll(mine, torch.rand(50, 4, SIZE, dtype=torch.float64), 0)
     assert spk.sum(-1).max() == 1
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_without_a_state_it_goes_on(recurrent: bool) -> None:
+    """As Leaky and RLeaky do, also after a call with a state, and with None in the place of one."""
+    options: dict[str, Any] = {"V": 0.5, "all_to_all": False} if recurrent else {}
+    theirs = (snn.RLeaky if recurrent else snn.Leaky)(0.9, **options)
+    mine = (ours.RALIF if recurrent else ours.ALIF)(0.9, **options, adapt_strength=0.0)
+    x = torch.rand(30, 4, SIZE)
+    out: tuple[Tensor, ...] = ()
+    for t, step in enumerate(x.unbind(0)):
+        state = () if t < 10 else (None,) * (1 + recurrent) if t < 20 else out[-1 - recurrent :]
+        out, expected = mine(step, *state), theirs(step, *state)
+        torch.testing.assert_close(out, expected, rtol=1e-6, atol=1e-6)
+    assert len(out) == 2
+    assert out[0].any()
+    torch.testing.assert_close(mine.mem, theirs.mem, rtol=1e-6, atol=1e-6)
+
+
+def test_the_longer_call_stays() -> None:
+    short, long = (ours.ALIF(0.9, adapt_strength=0.0) for _ in range(2))
+    mem, state = short.reset_mem(), long.reset_mem()
+    state = (torch.zeros(0), state)
+    for step in torch.rand(30, 4, SIZE).unbind(0):
+        spk, mem = short(step, mem)
+        other, *state = long(step, *state)
+        assert torch.equal(spk, other)
+        assert torch.equal(mem, state[1])
+    assert len(state) == 2
+    assert state[0].any()  # it still counts spikes
+
+
+@pytest.mark.parametrize("learn", [False, True])
+def test_a_leaky_state_dict_loads(learn: bool) -> None:
+    options: dict[str, Any] = {"learn_beta": learn, "learn_threshold": learn}
+    theirs = snn.Leaky(0.7, threshold=0.8, reset_mechanism="zero", **options)
+    for strength in (0.0, 0.3):
+        mine = ours.ALIF(0.9, **options, adapt_strength=strength)
+        mine.load_state_dict(theirs.state_dict())
+        assert mine.beta == theirs.beta
+        assert mine.threshold == theirs.threshold
+        assert mine.adapt_strength == torch.tensor(strength)
+        assert mine.reset_mechanism == "zero"
+    broken = {k: v for k, v in mine.state_dict().items() if k != "adapt_decay"}
+    with pytest.raises(RuntimeError, match="Missing key"):
+        mine.load_state_dict(broken)
+
+
+@pytest.mark.parametrize("all_to_all", [False, True])
+def test_an_rleaky_state_dict_loads(all_to_all: bool) -> None:
+    options: dict[str, Any] = {"linear_features": SIZE} if all_to_all else {"V": 0.3}
+    theirs = snn.RLeaky(0.8, all_to_all=all_to_all, **options)
+    mine = ours.RALIF(
+        0.9,
+        all_to_all=all_to_all,
+        linear_features=options.get("linear_features"),
+        adapt_strength=0.0,
+    )
+    mine.load_state_dict(theirs.state_dict())
+    x = torch.rand(20, 4, SIZE)
+    (spk, _), (spk2, _) = unroll(theirs, x, 0), unroll(mine, x, 0)
+    assert spk.any()
+    assert torch.equal(spk, spk2)
+    if all_to_all:
+        with pytest.raises(AttributeError, match="V"):
+            _ = mine.V
+    else:
+        assert theirs.V == mine.V == 0.3
+
+
+def test_state_quant_follows_the_adaptive_threshold() -> None:
+    """SnnTorch's levels end at 1.2 threshold; the adaptive one rises past it."""
+    levels = quant.state_quant(num_bits=8, uniform=True, threshold=1.0)
+    x = torch.full((200, 1, 1), 1.0)
+    for make in (ours.ALIF, ours.STDPALIF):
+        plain, _ = unroll(make(0.9), x, 1 if make is ours.ALIF else 2)
+        fine, mem = unroll(make(0.9, state_quant=levels), x, 1 if make is ours.ALIF else 2)
+        assert mem.max() > 2.0
+        counts = [s.reshape(4, 50).sum(1) for s in (plain, fine)]
+        assert (counts[0] - counts[1]).abs().max() <= 2
+        assert counts[0].min() > 5
 
 
 def test_adaptation_makes_the_difference() -> None:

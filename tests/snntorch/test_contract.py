@@ -28,10 +28,10 @@ def plain_recurrent(**options: Any) -> ours.RALIF:
 
 def test_decay_from_the_empty_state() -> None:
     neuron = plain()
-    adapt, mem = neuron.reset_mem()
+    mem = neuron.init_leaky()
     mems, spikes = [], []
     for step in INPUT:
-        spk, adapt, mem = neuron(step, adapt, mem)
+        spk, mem = neuron(step, mem)
         mems.append(mem)
         spikes.append(spk)
     assert mems[1] == mems[0] * 0.5 + INPUT[1]
@@ -40,10 +40,10 @@ def test_decay_from_the_empty_state() -> None:
 
 def test_decay_of_a_recurrent_neuron() -> None:
     neuron = plain_recurrent()
-    spk, adapt, mem = neuron.reset_mem()
+    spk, mem = neuron.init_rleaky()
     mems, spikes = [], []
     for step in INPUT:
-        spk, adapt, mem = neuron(step, spk, adapt, mem)
+        spk, mem = neuron(step, spk, mem)
         mems.append(mem)
         spikes.append(spk)
     assert mems[1] == mems[0] * 0.5 + INPUT[1] + spikes[0]
@@ -66,12 +66,12 @@ def test_reset_mechanism_can_be_set(make: Any) -> None:
 
 def test_a_changed_reset_mechanism_acts() -> None:
     neuron = plain()
-    _, adapt, mem = neuron(torch.full((1, 1), 3.0))
-    assert neuron(torch.zeros(1, 1), adapt, mem)[-1] == 0.5
+    _, mem = neuron(torch.full((1, 1), 3.0))
+    assert neuron(torch.zeros(1, 1), mem)[-1] == 0.5
     neuron.reset_mechanism = "zero"
-    assert neuron(torch.zeros(1, 1), adapt, mem)[-1] == 0.0
+    assert neuron(torch.zeros(1, 1), mem)[-1] == 0.0
     neuron.reset_mechanism = "none"
-    assert neuron(torch.zeros(1, 1), adapt, mem)[-1] == 1.5
+    assert neuron(torch.zeros(1, 1), mem)[-1] == 1.5
 
 
 def test_reset_mechanism_travels_with_the_state_dict() -> None:
@@ -110,9 +110,12 @@ def test_a_state_is_refused_with_init_hidden(make: Any) -> None:
 def test_output_returns_the_state(make: Any) -> None:
     neuron = make(init_hidden=True, output=True)
     out = neuron(2 * torch.ones(3, 4))
-    assert len(out) == 3
+    assert len(out) == 2
     assert torch.equal(out[-1], neuron.mem)
-    assert torch.equal(out[1], neuron.adapt)
+    adapting = ours.ALIF(0.5, init_hidden=True, output=True)
+    out = adapting(2 * torch.ones(3, 4))
+    assert len(out) == 3
+    assert torch.equal(out[1], adapting.adapt)
 
 
 def test_gradient_of_the_graded_factor() -> None:
@@ -159,13 +162,85 @@ def test_half_precision_keeps_a_float32_state() -> None:
     assert neuron.mem.unique() != 1  # the state went on
 
 
-def test_nothing_is_kept_without_init_hidden() -> None:
+def test_reset_of_an_explicit_state_is_empty() -> None:
+    """So that it fits a last batch that is smaller."""
     neuron = ours.RALIF(0.9, linear_features=4)
-    before = set(vars(neuron)) | set(neuron._buffers)
     neuron(torch.ones(3, 4))
-    assert set(vars(neuron)) | set(neuron._buffers) == before
-    assert not hasattr(neuron, "mem")
-    assert [tuple(s.shape) for s in neuron.reset_mem()] == [(0,)] * 3
+    assert neuron.mem.shape == (3, 4)
+    state = neuron.reset_mem()
+    assert [tuple(s.shape) for s in state] == [(0,)] * 3
+    _, _, mem = neuron(torch.ones(2, 4), *state)
+    assert mem.shape == (2, 4)
+
+
+STATES = [
+    (lambda: ours.ALIF(0.9), "adapt, mem"),
+    (lambda: ours.RALIF(0.9, linear_features=4), "spk, adapt, mem"),
+    (lambda: ours.RALIF(0.9, linear_features=4, adapt_strength=0.0), "spk, mem"),
+    (lambda: ours.STDPALIF(0.9), "held, adapt, mem"),
+    (ours.Izhikevich, "u, mem"),
+    (ours.SRC, "syn, h_s, h"),
+    (ours.MSRC, "syn, h_s, h"),
+    (ours.BSRC, "syn, h_u, h_s, h"),
+]
+
+
+@pytest.mark.parametrize(("make", "names"), STATES)
+def test_no_state_is_taken_for_another(make: Any, names: str) -> None:
+    """The message holds the line to write, and the line works."""
+    neuron, x = make(), torch.ones(3, 4)
+    out = ", ".join(["spk", *names.removeprefix("spk, ").split(", ")])
+    line = f"{out} = neuron(input_, {names})"
+    some = [x] * (len(names.split(", ")) - 1)
+    for states, named in (
+        (some, {}), ([], {names.split(", ")[-1]: x}), ([*some, (x, x)], {}), ([x] * 9, {}), ([], {"x": x}),
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match=f"{type(neuron).__name__}: states") as error:
+            neuron(x, *states, **named)
+        assert f"`{line}`" in str(error.value)
+    values = {"neuron": neuron, "input_": x}
+    exec(f"{names} = neuron.reset_mem()\n{line}", values)
+    assert values["spk"].shape == (3, 4)
+
+
+def test_states_by_name() -> None:
+    neuron, x = ours.ALIF(0.9), torch.rand(3, 4)
+    _, adapt, mem = neuron(x)
+    expected = neuron(x, adapt, mem)
+    assert all(map(torch.equal, neuron(x, mem=mem, adapt=adapt), expected))
+    assert torch.equal(plain()(x, mem=mem)[1], plain()(x, mem)[1])
+
+
+def test_what_leaky_is_follows_the_strength() -> None:
+    neuron, x = plain(), torch.rand(3, 4)
+    assert len(neuron(x)) == 2
+    neuron.adapt_strength.fill_(0.3)
+    assert len(neuron(x)) == 3
+    neuron.adapt_strength = torch.zeros(())
+    assert len(neuron(x)) == 2
+    assert len(ours.ALIF(0.9, adapt_strength=0.0, learn_adapt_strength=True)(x)) == 3
+    at_once = plain(reset_delay=False)
+    at_once.load_state_dict(ours.ALIF(0.9).state_dict())
+    with pytest.raises(ValueError, match="reset_delay must be True with adaptation"):
+        at_once(x)
+
+
+def test_a_membrane_cut_off_by_hand_is_all_of_leakys_state() -> None:
+    neuron, weight = plain(), torch.ones((), requires_grad=True)
+    mem = neuron.reset_mem()
+    for step in (2 * torch.rand(6, 3, 4)).unbind(0):
+        spk, mem = neuron(weight * step, mem.detach())
+        (spk.sum() + mem.sum()).backward()  # would go through the graph a second time
+    assert weight.grad != 0
+
+
+def test_every_neuron_shows_its_membrane() -> None:
+    for make, names in STATES:
+        neuron = make()
+        state = neuron(torch.ones(3, 4))
+        assert torch.equal(neuron.mem, state[-1])
+        neuron.mem = torch.zeros(3, 4)
+        assert not getattr(neuron, names.split(", ")[-1]).any()
 
 
 def test_a_state_of_another_shape_is_refused() -> None:

@@ -1,0 +1,83 @@
+"""Layers that do not spike although they are trained on say so."""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+
+class SilentLayerWarning(UserWarning):
+    """A layer has been trained on and has not spiked since its last reset."""
+
+
+class Audible(nn.Module):
+    """Keep the largest spike since the last reset, on the device; it is read at a reset and before evaluation."""
+
+    graded_spikes_factor: Tensor
+    spike_level: ClassVar[float] = 0.0
+    """What an output must exceed to be a spike, before the graded factor."""
+    remedy: ClassVar[str] = "raise the weights in front of it or lower its threshold"
+    """What to do where the neuron stays silent."""
+    _loudest: Tensor | None = None
+    _trained_on: bool = False
+    _warned: bool = False
+
+    def _listen(self, spikes: Tensor, mem: Tensor) -> None:
+        """Note the spikes of a step that may be trained on; the first one after a reset tells whether it was."""
+        if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+            return
+        if self._warned or not (self.training and spikes.requires_grad and spikes.numel()):
+            return
+        if self._loudest is None:
+            for tensor in (spikes, mem):
+                _tell_of_backward(tensor, self)
+        loudest = torch.linalg.vector_norm(spikes.detach(), torch.inf)
+        if self._loudest is not None and self._loudest.device == loudest.device:
+            loudest = torch.maximum(self._loudest, loudest)
+        self._loudest = loudest
+
+    def warn_if_silent(self, name: str = "") -> None:
+        """Warn, once, if the layer has not spiked since its last reset although it was trained on.
+
+        `snn_neuromod.reset` and `snntorch.utils.reset` call it for every neuron of a network, `reset_mem` and `eval`
+        for one; it reads a number from the device. Steps inside `torch.compile` are not counted.
+
+        Args:
+            name: Name of the layer in its network.
+        """
+        loudest, trained_on = self._loudest, self._trained_on
+        self._loudest, self._trained_on = None, False
+        if loudest is None or not trained_on or loudest.is_meta:
+            return
+        factor = float(self.graded_spikes_factor.detach().abs().max())
+        if float(loudest) <= self.spike_level * factor:
+            self._warned = True
+            who = f"{type(self).__name__} {name!r}" if name else f"a layer of {type(self).__name__}"
+            warnings.warn(
+                f"{who} has not spiked since its last reset although it was trained on: {self.remedy}",
+                SilentLayerWarning,
+                stacklevel=2,
+            )
+
+    def train(self, mode: bool = True) -> Any:
+        """As in `torch.nn.Module`; before evaluation a silent layer is named."""
+        if not mode:
+            self.warn_if_silent()
+        return super().train(mode)
+
+
+def _tell_of_backward(tensor: Tensor, neuron: Audible) -> None:
+    """Note in the neuron when a gradient passes the tensor; the graph does not keep the neuron alive."""
+    reference = weakref.ref(neuron)
+
+    def passed(grad: Tensor) -> None:
+        found = reference()
+        if found is not None:
+            found._trained_on = True
+
+    if tensor.requires_grad:
+        tensor.register_hook(passed)
