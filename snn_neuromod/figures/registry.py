@@ -40,6 +40,7 @@ _MODULES = {
     "stdp_alif_neuron": "eprop_neurons",
     "izhikevich_neuron": "eprop_neurons",
     "fixed_izhikevich_neuron": "eprop_neurons",
+    "pre_post_windows": "pre_post_windows",
 }
 
 
