@@ -276,14 +276,18 @@ READOUTS = [
     Case("spike_linear", lambda: nm.SpikeLinear(IN, N), alone),
 ]
 
+IZHIKEVICH_0_1: dict[str, Any] = {"dt": 0.5, "detach_reset": False}
+"""Of which the second was the default in version 0.1."""
+
 SNNTORCH_NEURONS: dict[str, tuple[Callable[..., nn.Module], float]] = {
     "ALIF": (lambda **o: nm.snntorch.ALIF(0.9, learn_beta=True, learn_adapt_strength=True, **o), 0.8),
     "RALIF": (lambda **o: nm.snntorch.RALIF(0.9, linear_features=N, learn_threshold=True, **o), 0.8),
     "RALIF_one_to_one": (lambda **o: nm.snntorch.RALIF(0.9, V=0.3, all_to_all=False, **o), 0.8),
     "STDPALIF": (lambda **o: nm.snntorch.STDPALIF(0.9, learn_beta=True, **o), 1.0),
     "RSTDPALIF": (lambda **o: nm.snntorch.RSTDPALIF(0.9, linear_features=N, **o), 1.0),
-    "Izhikevich": (lambda **o: nm.snntorch.Izhikevich(learn=["d", "b"], num_neurons=N, dt=0.5, **o), 60.0),
-    "RIzhikevich": (lambda **o: nm.snntorch.RIzhikevich(linear_features=N, dt=0.5, **o), 60.0),
+    "Izhikevich": (
+        lambda **o: nm.snntorch.Izhikevich(learn=["d", "b"], num_neurons=N, **IZHIKEVICH_0_1, **o), 60.0),
+    "RIzhikevich": (lambda **o: nm.snntorch.RIzhikevich(linear_features=N, **IZHIKEVICH_0_1, **o), 60.0),
     "SRC": (lambda **o: nm.snntorch.SRC(num_neurons=N, learn=["b"], **LIVE_SRC, **o), 5.0),
     "MSRC": (lambda **o: nm.snntorch.MSRC(num_neurons=N, learn_modulation=True, **LIVE_SRC, **o), 5.0),
     "BSRC": (lambda **o: nm.snntorch.BSRC(num_neurons=N, learn_modulation=True, **o), 2.0),
