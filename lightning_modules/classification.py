@@ -13,6 +13,7 @@ from lightning_modules.networks import FeedForward, NetworkOutput, is_graded
 from lightning_modules.optimisation import Interval, Scheduler, optimisation
 from lightning_modules.tally import Tally, error_rate
 from lightning_modules.task_base import Task
+from lightning_modules.watch import StateWatch, layer_titles
 
 __all__ = ["Prediction", "SpikeClassification"]
 
@@ -40,6 +41,9 @@ class SpikeClassification(Task):
     sample of layer k, for the stages train, val and test. Gradients come from `loss.backward()` alone, so clipping,
     accumulation, mixed precision and distribution are the trainer's.
 
+    Where several classes have the highest score, each counts in part (`lightning_modules.tally.Tally`); a prediction
+    takes the first of them.
+
     Args:
         network: Takes spikes (T, batch, input) and returns `NetworkOutput`.
         optimizer: Makes the optimiser from the parameters.
@@ -49,6 +53,9 @@ class SpikeClassification(Task):
         loss: Loss on the network's outputs, which also reads the class.
         firing_rate: Penalty on firing rates.
         lr_factors: Factors of the learning rate for parameters of a given name, for instance `{"modulation": 10.0}`.
+
+    Attributes:
+        findings: For each stage what makes the numbers of its last epoch doubtful, such as a layer without a spike.
 
     Raises:
         ValueError: When a run starts, if the network does not fit the data or `lr_factors` names no parameter.
@@ -76,6 +83,8 @@ class SpikeClassification(Task):
         self.loss, self.firing_rate = loss, firing_rate
         self.lr_factors = lr_factors or {}
         self._tallies = {stage: Tally(network.num_classes) for stage in ("train", "val", "test")}
+        self._states = StateWatch(network)
+        self.findings: dict[str, list[str]] = {}
 
     def setup(self, stage: str) -> None:
         data = getattr(self.trainer, "datamodule", None)
@@ -115,11 +124,18 @@ class SpikeClassification(Task):
         loss = self.loss(outputs, labels)
         if self.firing_rate.weight:
             loss = loss + self.firing_rate(spikes, layers=list(self.network.layers))
-        counts = [
-            spike_counts(layer.detach(), graded=is_graded(neuron)).mean()
-            for layer, neuron in zip(spikes, self.network.neurons, strict=True)
-        ]
-        self._tallies[stage].update(self.loss.scores(outputs), final_labels(labels), loss, counts)
+        spikes = [layer.detach() for layer in spikes]
+        graded = [is_graded(neuron) for neuron in self.network.neurons]
+        self._tallies[stage].update(
+            self.loss.scores(outputs),
+            final_labels(labels),
+            loss,
+            [spike_counts(s, graded=g).mean() for s, g in zip(spikes, graded, strict=True)],
+            activity=[
+                ((s > 0.5) if g else s).float().mean() for s, g in zip(spikes, graded, strict=True)
+            ],
+            finite=self._states.finite,
+        )
         return loss
 
     def on_train_epoch_end(self) -> None:
@@ -140,6 +156,7 @@ class SpikeClassification(Task):
         self.log_dict({f"{stage}/{name}": value for name, value in shown.items()}, prog_bar=True)
         spikes = {f"{stage}/spikes/{k}": count for k, count in enumerate(tally.rates, 1)}
         self.log_dict(spikes)
+        self.findings[stage] = tally.findings(layer_titles(self.network), "samples")
         tally.reset()
 
     def configure_optimizers(self) -> Any:

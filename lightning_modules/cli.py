@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -25,6 +25,7 @@ from lightning_modules.class_paths import check_class_paths
 from lightning_modules.cli_arguments import COMMANDS, UsageError, next_version, prepare, usage
 from lightning_modules.cli_messages import is_user_error, readable
 from lightning_modules.cli_report import file_list, summary, write_predictions
+from lightning_modules.findings import Findings, FindingsWarning, coverage, for_summary
 from lightning_modules.framewise.label_files import write_label_files
 from lightning_modules.framewise.task import FramePrediction
 from lightning_modules.pictures import Pictures
@@ -32,6 +33,7 @@ from snn_neuromod.errors import ConfigError
 
 __all__ = ["CLI", "main"]
 
+_FORMAT = warnings.formatwarning
 # Warnings of Lightning that no user of a configuration can act on.
 _QUIET = (
     ".*does not have many workers",
@@ -114,7 +116,7 @@ class CLI(LightningCLI):
         config = self._get(self.config_init, "trainer")
         checkpoint = self._get(self.config_init, "ckpt_path")
         self.interrupt: Interrupt | None = None
-        callbacks: list[pl.Callback] = []
+        callbacks: list[pl.Callback] = [Findings()]
         if self.subcommand == "fit":
             self.folder = next_version(self.root / self.name)
             checkpoints = self.folder / "checkpoints"
@@ -182,25 +184,40 @@ class CLI(LightningCLI):
             verbose=False,
         )
         if self.trainer.is_global_zero:
-            print(f"{summary('held-out', results[0])}\ntrained in {seconds:.0f} s")
+            print(
+                self._summary("held-out", "test", results[0]),
+                f"trained in {seconds:.0f} s",
+                sep="\n",
+            )
             print(file_list(self.folder))
 
     def validate(self, **kwargs: Any) -> None:
         """Validate a checkpoint."""
-        self._evaluate("validation", self.trainer.validate, kwargs)
+        self._evaluate("validation", "val", self.trainer.validate, kwargs)
 
     def test(self, **kwargs: Any) -> None:
         """Test a checkpoint."""
-        self._evaluate("held-out", self.trainer.test, kwargs)
+        self._evaluate("held-out", "test", self.trainer.test, kwargs)
 
-    def _evaluate(self, what: str, run: Any, kwargs: dict[str, Any]) -> None:
+    def _evaluate(self, what: str, stage: str, run: Any, kwargs: dict[str, Any]) -> None:
         results = run(**{**kwargs, "verbose": False})
         if not results:
             raise ValueError(
                 f"{self.subcommand}: data must have samples for it; raise val_fraction"
             )
         if self.trainer.is_global_zero:
-            print(summary(what, results[0]))
+            print(self._summary(what, stage, results[0]))
+
+    def _summary(self, what: str, stage: str, metrics: Mapping[str, float]) -> str:
+        loaders, batches = (
+            getattr(self.trainer, name) for name in (f"{stage}_dataloaders", f"num_{stage}_batches")
+        )
+        return summary(
+            what,
+            metrics,
+            on=coverage(loaders, batches, self.trainer.world_size),
+            findings=for_summary(self.model, stage),
+        )
 
     def predict(self, **kwargs: Any) -> None:
         """Write the classes of the test data to a CSV file, or those of frames to label files in a folder."""
@@ -223,6 +240,13 @@ class CLI(LightningCLI):
         return f"go on with: snn-neuromod fit --ckpt_path {self.interrupt.checkpoint}"
 
 
+def _plain(message: Any, category: type[Warning], *where: Any, **more: Any) -> str:
+    """Text of a warning; findings stand without the line of the source that says them."""
+    if issubclass(category, FindingsWarning):
+        return f"snn-neuromod: warning: {message}\n"
+    return _FORMAT(message, category, *where, **more)
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence what no user can act on, for the time of a run."""
@@ -234,11 +258,14 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         for message in _QUIET:
             warnings.filterwarnings("ignore", message=message)
+        warnings.filterwarnings("always", category=FindingsWarning)
+        warnings.formatwarning = _plain
         for logger in loggers:
             logger.setLevel(logging.WARNING)
         try:
             yield
         finally:
+            warnings.formatwarning = _FORMAT
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
 

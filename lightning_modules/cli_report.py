@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lightning_modules.classification import Prediction
+from lightning_modules.tally import share_right
 
 __all__ = ["file_list", "summary", "write_predictions"]
 
@@ -25,12 +26,16 @@ _ERRORS = {
 }
 
 
-def summary(what: str, metrics: Mapping[str, float]) -> str:
+def summary(
+    what: str, metrics: Mapping[str, float], *, on: str = "", findings: Iterable[str] = ()
+) -> str:
     """Accuracy and firing statistics in words.
 
     Args:
         what: Name of the data.
         metrics: As `SpikeClassification` or `FramewiseClassification` logs them.
+        on: How many samples they come from, as `findings.coverage` says it.
+        findings: What makes them doubtful.
 
     Example:
         >>> print(summary("held-out", {"test/accuracy": 0.9, "test/loss": 0.3, "test/spikes/1": 1.25}))
@@ -41,7 +46,7 @@ def summary(what: str, metrics: Mapping[str, float]) -> str:
     for name, value in sorted(metrics.items(), key=lambda item: "accuracy" not in item[0]):
         metric = name.partition("/")[2]
         if metric == "accuracy":
-            lines.append(f"{what} accuracy {value:.2%}")
+            lines.append(f"{what} accuracy {value:.2%}{on}")
         elif metric.startswith("spikes/"):
             layer = metric.removeprefix("spikes/")
             lines.append(f"  spikes per neuron and sample, layer {layer}: {value:.2f}")
@@ -49,6 +54,7 @@ def summary(what: str, metrics: Mapping[str, float]) -> str:
             lines.append(f"  firing rate, layer {metric.removeprefix('rate/')}: {value:.1f} Hz")
         elif metric in _ERRORS:
             lines.append(f"  {_ERRORS[metric]} {value:.2%}")
+    lines += [f"  but {text}" for text in findings]
     return "\n".join(lines)
 
 
@@ -72,7 +78,7 @@ def write_predictions(batches: Sequence[Prediction], output: Path) -> str:
     Returns:
         A sentence about it.
     """
-    number, right = 0, 0
+    number, right = 0, 0.0
     with output.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         scores = [f"score_{k}" for k in range(batches[0].scores.shape[1])]
@@ -81,5 +87,6 @@ def write_predictions(batches: Sequence[Prediction], output: Path) -> str:
             columns = (batch.labels, batch.classes, batch.scores)
             for label, found, values in zip(*(c.tolist() for c in columns), strict=True):
                 writer.writerow([number, label, found, *(f"{value:.6g}" for value in values)])
-                number, right = number + 1, right + (label == found)
+                number += 1
+            right += float(share_right(batch.scores, batch.labels).sum())
     return f"predictions of {number} samples, {right / number:.2%} right: {output}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Protocol, cast
 
@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from snn_neuromod.data.keyed import Key, KeyedSampler
 from snn_neuromod.data.spiking_images import collate_time_first
 
-__all__ = ["KeyedDataModule", "ResumableLoader"]
+__all__ = ["KeyedDataModule", "ResumableLoader", "mixed_order"]
 
 Batch = tuple[Tensor, Tensor]
 
@@ -128,7 +128,8 @@ class KeyedDataModule(LightningDataModule):
         return self._loader(self._datasets["val"]) if len(self._datasets["val"]) else []
 
     def test_dataloader(self) -> ResumableLoader:
-        return self._loader(self._datasets["test"])
+        test = self._datasets["test"]
+        return self._loader(test, sampler=mixed_order(getattr(test, "labels", ())))
 
     def predict_dataloader(self) -> ResumableLoader:
         return self._loader(self._datasets["test"])
@@ -144,3 +145,26 @@ class KeyedDataModule(LightningDataModule):
             multiprocessing_context="spawn" if self.num_workers else None,
             **options,
         )
+
+
+def mixed_order(labels: Sequence[int] | Tensor) -> list[int] | None:
+    """An order of samples in which a limited test does not see one class only.
+
+    Args:
+        labels: Their classes.
+
+    Returns:
+        None where classes change often enough as it is, else always the same random order.
+
+    Examples:
+        >>> mixed_order([3, 1, 2, 0]) is None, mixed_order([0] * 5 + [1] * 5)
+        (True, [4, 1, 7, 5, 3, 9, 0, 8, 6, 2])
+    """
+    given = torch.as_tensor(labels)
+    changes = int((given[1:] != given[:-1]).sum()) if given.ndim == 1 else len(given)
+    if changes >= len(given) // 4:
+        return None
+    order: list[int] = torch.randperm(
+        len(given), generator=torch.Generator().manual_seed(0)
+    ).tolist()
+    return order

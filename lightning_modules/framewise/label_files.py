@@ -87,10 +87,11 @@ def write_label_files(
         raise FileNotFoundError(
             f"predict: output must lie in an existing folder, got {folder}; make {folder.parent} first"
         )
-    number = right = total = 0
+    number, right, total = 0, 0.0, 0
     for batch in batches:
         known = batch.labels >= 0
-        right += int(((batch.classes == batch.labels) & known).sum())
+        hits = (batch.classes == batch.labels) & known if batch.right is None else batch.right
+        right += float(hits.sum())
         total += int(known.sum())
         columns = batch.classes.cpu().T
         for name, classes, length in zip(batch.names, columns, batch.lengths.tolist(), strict=True):

@@ -10,10 +10,11 @@ from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from lightning_modules.losses import L2, FiringRate, mean_rates
-from lightning_modules.networks import NetworkOutput
+from lightning_modules.networks import NetworkOutput, is_graded
 from lightning_modules.optimisation import Interval, Scheduler, optimisation
-from lightning_modules.tally import Tally, error_rate
+from lightning_modules.tally import Tally, error_rate, share_right
 from lightning_modules.task_base import Task
+from lightning_modules.watch import StateWatch, layer_titles
 from snn_neuromod.snntorch.functional import IGNORE_INDEX, ce_framewise_loss
 
 __all__ = ["FramePrediction", "FramewiseClassification"]
@@ -42,12 +43,14 @@ class FramePrediction(NamedTuple):
         labels: True classes, int64 (T, batch), negative where there is none.
         lengths: Frames of each sequence, (batch,).
         names: Names of the sequences.
+        right: How far each frame is right, (T, batch), as `lightning_modules.tally.share_right` counts it.
     """
 
     classes: Tensor
     labels: Tensor
     lengths: Tensor
     names: list[str]
+    right: Tensor | None = None
 
 
 class FramewiseClassification(Task):
@@ -74,7 +77,9 @@ class FramewiseClassification(Task):
         fold_to: Number of classes after folding, for `<stage>/error_folded` with TIMIT's labels; no effect on others.
 
     Attributes:
-        confusion: Frames of the last epoch of each stage by true (row) and found class (column), int64 (K, K).
+        confusion: Frames of the last epoch of each stage by true (row) and found class (column), (K, K); one for which
+            several classes have the highest score counts for each in part.
+        findings: For each stage what makes the numbers of its last epoch doubtful, such as a layer without a spike.
 
     Raises:
         ValueError: When a run starts, if the network does not fit the data or `lr_factors` names no parameter.
@@ -106,6 +111,8 @@ class FramewiseClassification(Task):
             stage: Tally(network.num_classes)  # type: ignore[arg-type]
             for stage in ("train", "val", "test")
         }
+        self._states = StateWatch(network)
+        self.findings: dict[str, list[str]] = {}
         self._groups: dict[str, list[int]] = {}
 
     def setup(self, stage: str) -> None:
@@ -140,7 +147,11 @@ class FramewiseClassification(Task):
     def predict_step(self, batch: Batch, batch_idx: int) -> FramePrediction:
         outputs = self(batch.features, batch.lengths).outputs
         return FramePrediction(
-            outputs.argmax(dim=-1), batch.labels, batch.lengths, list(batch.names)
+            outputs.argmax(dim=-1),
+            batch.labels,
+            batch.lengths,
+            list(batch.names),
+            share_right(outputs, batch.labels),
         )
 
     def _step(self, batch: Batch, stage: str) -> Tensor:
@@ -149,7 +160,20 @@ class FramewiseClassification(Task):
         loss: Tensor = self.loss(outputs, labels)
         inside = labels != IGNORE_INDEX
         rates = [mean_rates(layer.detach(), inside).mean() for layer in spikes]
-        self._tallies[stage].update(outputs, labels, loss, rates)
+        neurons = getattr(self.network, "neurons", ())
+        self._tallies[stage].update(
+            outputs,
+            labels,
+            loss,
+            rates,
+            activity=[
+                mean_rates((layer.detach() > 0.5).to(rate), inside).mean()
+                if is_graded(neuron)
+                else rate
+                for layer, rate, neuron in zip(spikes, rates, neurons, strict=False)
+            ],
+            finite=self._states.finite,
+        )
         if self.firing_rate.weight and spikes:
             loss = loss + self.firing_rate(spikes, inside, layers=self.network.layers)
         if self.l2.weight:
@@ -181,6 +205,7 @@ class FramewiseClassification(Task):
             values[f"rate/{name}"] = rate * 1000 / getattr(neuron, "dt", 1.0)
         self.log_dict({f"{stage}/{name}": value for name, value in values.items()})
         self.confusion[stage] = confusion.cpu().clone()
+        self.findings[stage] = tally.findings(layer_titles(self.network))
         tally.reset()
 
     def configure_optimizers(self) -> Any:

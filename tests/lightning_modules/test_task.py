@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from functools import partial
 
 import pytest
@@ -22,6 +23,8 @@ import pytorch_lightning as pl
 
 from lightning_modules.losses import CrossEntropy, FiringRate
 from lightning_modules.networks import FeedForward
+from lightning_modules.tally import Tally, error_rate
+from lightning_modules.watch import layer_titles
 from snn_neuromod import ALIF, MSRC, Uniform
 
 quiet = pytest.mark.filterwarnings(
@@ -230,6 +233,56 @@ def test_spikes_as_bytes_train_the_same_network():
         torch.testing.assert_close(found[dtype], found[torch.float32], rtol=1e-4, atol=1e-6)
 
 
+def test_a_dead_network_scores_chance_and_says_so():
+    module = task(neuron=ALIF)
+    with torch.no_grad():
+        for layer in module.network.layers:
+            layer.weight.zero_()
+    x, labels = batches()[0]
+    module._step((x, torch.zeros_like(labels)), "test")  # all of the first class: once 100 %
+    tally = module._tallies["test"]
+    assert 1 - error_rate(tally.confusion).item() == pytest.approx(0.25)
+    assert tally.findings(layer_titles(module.network), "samples") == [
+        "layer 1 (12 ALIF) did not spike at all",
+        "layer 2 (4 ALIF) did not spike at all",
+        "the scores of all classes are equal in all 32 samples, so that accuracy and loss are those of chance, "
+        "1/4 and ln 4 = 1.3863",
+    ]
+    alive = task()
+    alive._step((x, labels), "test")
+    assert alive._tallies["test"].findings(layer_titles(alive.network)) == []
+
+
+def test_a_saturated_layer_is_named():
+    module = task(neuron=partial(ALIF, v_th=1e-3))
+    with torch.no_grad():
+        for layer in module.network.layers:
+            layer.weight.fill_(5.0)
+    x, labels = batches()[0]
+    module._step((torch.ones_like(x), labels), "train")
+    (first, *_) = module._tallies["train"].findings(layer_titles(module.network))
+    assert re.match(r"layer 1 \(12 ALIF\) is saturated, it spikes in (9[5-9]|100)", first)
+
+
+def test_states_and_losses_that_are_not_finite_are_named():
+    module = task(neuron=ALIF)
+    x, labels = batches()[0]
+    module._step((x, labels), "train")
+    with torch.no_grad():
+        module.network.layers[0].weight[0, 0] = float("nan")
+    module._step((x, labels), "train")
+    found = module._tallies["train"].findings(layer_titles(module.network))
+    assert "the state of layer 1 (12 ALIF) is NaN or infinite" in found
+    tally = Tally(2)
+    scores = torch.tensor([[0.0, float("nan")], [1.0, 0.0]])
+    tally.update(scores, torch.tensor([0, 0]), torch.tensor(float("inf")), [])
+    assert tally.findings([]) == [
+        "class scores are NaN in 1 frames",
+        "the loss is inf",
+    ]
+    assert error_rate(tally.confusion).isnan()
+
+
 def test_logged_values_are_means_over_all_samples():
     module = task()
     seen, sizes = [], (32, 9)
@@ -244,7 +297,8 @@ def test_logged_values_are_means_over_all_samples():
     with torch.no_grad():
         for x, labels in loader():
             outputs = module(x).outputs
-            right = (outputs[-1].argmax(dim=1) == labels).float().sum()
+            best = outputs[-1] == outputs[-1].amax(dim=1, keepdim=True)
+            right = (best[range(len(labels)), labels] / best.sum(dim=1)).sum()
             seen.append(torch.stack([module.loss(outputs, labels) * len(labels), right]))
     expected = torch.stack(seen).sum(dim=0) / sum(sizes)
     logged = trainer.callback_metrics

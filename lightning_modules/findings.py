@@ -1,0 +1,86 @@
+"""Says what makes the numbers of a run doubtful: a silent layer, scores that tell nothing apart, losses of NaN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.utilities import rank_zero_warn
+
+__all__ = ["Findings", "FindingsWarning", "coverage", "for_summary"]
+
+
+class FindingsWarning(UserWarning):
+    """Training goes on, but what it shows does not mean what it seems to."""
+
+
+class Findings(pl.Callback):
+    """Warn after an epoch of what a task's `findings` say, once for each stage while it stays the same."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, list[str]] = {}
+
+    # A module's own hook at the end of an epoch runs after the callbacks', so they are looked up at the next hook.
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._say(pl_module, f"after epoch {trainer.current_epoch}", "train", "val")
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._say(pl_module, "at the end of training", "train", "val")
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == "validate":
+            self._say(pl_module, "in validation", "val")
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._say(pl_module, "in the test", "test")
+
+    def _say(self, module: Any, when: str, *stages: str) -> None:
+        for stage in stages:
+            found = getattr(module, "findings", {}).get(stage, [])
+            new = [text for text in found if _kind(text) not in self._said.get(stage, [])]
+            self._said[stage] = [_kind(text) for text in found]
+            if new:
+                where = f"{when}, {stage}" if len(stages) > 1 else when
+                rank_zero_warn(f"{where}: {'; '.join(new)}", category=FindingsWarning)
+
+
+def for_summary(module: Any, stage: str) -> list[str]:
+    """Findings of a task for a stage, and those of its training that are of another kind."""
+    found: dict[str, list[str]] = getattr(module, "findings", {})
+    own = found.get(stage, [])
+    kinds = [_kind(text) for text in own]
+    return own + [f"in training {t}" for t in found.get("train", []) if _kind(t) not in kinds]
+
+
+def _kind(text: str) -> str:
+    """A finding without its figures, which change from epoch to epoch."""
+    return "".join(letter for letter in text if not letter.isdigit())
+
+
+def coverage(loaders: Any, batches: Any, processes: int = 1) -> str:
+    """How many samples limited loaders give.
+
+    Args:
+        loaders: A data loader or a list of them.
+        batches: Number of batches taken of each.
+        processes: Number of processes that share each.
+
+    Returns:
+        " on N of M samples" where not all are taken, else "".
+    """
+    loaders = loaders if isinstance(loaders, list | tuple) else [loaders]
+    seen = total = 0
+    for loader, number in zip(loaders, batches, strict=False):
+        size, per_batch = (
+            _length(getattr(loader, "dataset", None)),
+            getattr(loader, "batch_size", 0),
+        )
+        if size is None or not per_batch:
+            return ""
+        total += size
+        seen += int(min(number * per_batch * processes, size))
+    return f" on {seen} of {total} samples" if seen < total else ""
+
+
+def _length(dataset: Any) -> int | None:
+    return len(dataset) if hasattr(dataset, "__len__") else None
