@@ -1,0 +1,130 @@
+"""Algebra that changes values by rounding only: fewer operations in every step, more of them once for all steps.
+
+- a product is one coefficient that does not change with time, made once, times what does change;
+- a division by what does not change is a product with its inverse;
+- a x + (1 - a) y = y + a (x - y), where a changes.
+
+Only what needs no exact forward pass is rewritten, see `plan`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from snn_neuromod.kernels.fusion.graph import Graph, Node, live
+
+
+class _Product(NamedTuple):
+    """const times above over below, none of which change with time, times varying; nodes of the new graph."""
+
+    const: float
+    above: tuple[Node, ...] = ()
+    below: tuple[Node, ...] = ()
+    varying: tuple[Node, ...] = ()
+
+    def times(self, other: _Product) -> _Product:
+        return _Product(
+            self.const * other.const, *(a + b for a, b in zip(self[1:], other[1:], strict=True))
+        )
+
+
+def rewrite(
+    graph: Graph,
+    roots: Sequence[Node],
+    given: Mapping[Node, Node],
+    invariant: Callable[[Node], bool],
+) -> list[Node]:
+    """The same values from other operations.
+
+    Args:
+        graph: Where the result is made.
+        roots: Nodes of any graph.
+        given: Nodes of `graph` that stand in the place of others.
+        invariant: Whether a node of `graph` does not change with time.
+
+    Returns:
+        Nodes of `graph` in the place of `roots`.
+    """
+    return _Rewriter(graph, roots, given, invariant).run()
+
+
+class _Rewriter:
+    def __init__(
+        self,
+        graph: Graph,
+        roots: Sequence[Node],
+        given: Mapping[Node, Node],
+        invariant: Callable[[Node], bool],
+    ) -> None:
+        self.graph, self.roots, self.invariant = graph, roots, invariant
+        self.order = live(roots, stop=given)
+        self.made: dict[Node, Node] = {node: given[node] for node in self.order if node in given}
+        self.given = set(self.made)
+        self.uses = Counter(a for node in self.order if node not in given for a in node.args)
+        self.uses.update(roots)
+
+    def run(self) -> list[Node]:
+        for node in self.order:
+            if node not in self.made:
+                self.made[node] = self._made(node)
+        return [self.made[root] for root in self.roots]
+
+    def _made(self, node: Node) -> Node:
+        graph = self.graph
+        if node.op == "input":
+            return graph.input(str(node.value))
+        if node.number is not None:
+            return graph.const(node.number)
+        args = [self.made[a] for a in node.args]
+        if self._is_product(node) and not all(map(self.invariant, args)):
+            return self._joined(self._factors(node, top=True))
+        return (_blend(graph, *args) if node.op == "add" else None) or graph.make(node.op, *args)
+
+    def _is_product(self, node: Node) -> bool:
+        if node.op == "div":
+            return self.invariant(self.made[node.args[1]])
+        return node.op in ("mul", "neg")
+
+    def _factors(self, node: Node, top: bool = False) -> _Product:
+        """Factors of a node; those of an argument only if nothing else reads it."""
+        if node not in self.given and (top or self.uses[node] == 1) and self._is_product(node):
+            first = self._factors(node.args[0])
+            if node.op == "neg":
+                return first._replace(const=-first.const)
+            if node.op == "mul":
+                return first.times(self._factors(node.args[1]))
+            return first.times(_Product(1.0, below=(self.made[node.args[1]],)))
+        made = self.made[node]
+        if made.number is not None:
+            return _Product(float(made.number))
+        return _Product(1.0, (made,)) if self.invariant(made) else _Product(1.0, varying=(made,))
+
+    def _joined(self, product: _Product) -> Node:
+        above, below = Counter(product.above), Counter(product.below)
+        coefficient = self._all(above - below, self.graph.const(product.const))
+        if below - above:
+            one = self.graph.const(1.0)
+            coefficient = self.graph.make("div", coefficient, self._all(below - above, one))
+        return self._all(Counter(product.varying), coefficient)
+
+    def _all(self, factors: Counter[Node], start: Node) -> Node:
+        for node in sorted(factors.elements(), key=lambda node: node.index):
+            start = self.graph.make("mul", start, node)
+        return start
+
+
+def _blend(graph: Graph, *terms: Node) -> Node | None:
+    """Y + a (x - y) for a x + (1 - a) y, else None."""
+    if any(term.op != "mul" for term in terms):
+        return None
+    for first, second in (terms, terms[::-1]):
+        for share, y in (second.args, second.args[::-1]):
+            if share.op != "sub" or share.args[0].number != 1:
+                continue
+            a = share.args[1]
+            if a in first.args:
+                x = first.args[1 - first.args.index(a)]
+                return graph.make("add", y, graph.make("mul", a, graph.make("sub", x, y)))
+    return None

@@ -1,0 +1,223 @@
+"""Printed kernels as functions of tensors."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from snn_neuromod.kernels.fusion import jit
+from snn_neuromod.kernels.fusion.c import Source, source
+from snn_neuromod.kernels.fusion.plan import EVERY, Variant
+from snn_neuromod.kernels.fusion.trace import Step, trace
+
+_T = TypeVar("_T")
+DTYPES = (torch.float32, torch.float64)
+
+
+class Result(NamedTuple):
+    """Of the forward pass: spikes, last state, and what the reverse pass needs."""
+
+    spikes: Tensor
+    last: list[Tensor]
+    kept: list[Tensor]
+
+
+class Gradients(NamedTuple):
+    """Of input, first state and needed parameters; those of parameters have the shape of a step's input."""
+
+    current: Tensor
+    state: list[Tensor]
+    params: list[Tensor]
+
+
+class Kernels:
+    """All kernels of one step, traced, printed and compiled when they are first needed.
+
+    Args:
+        step: `step(params, state, current, **options) -> (spikes, state)`, elementwise.
+        params_type: NamedTuple of its parameters.
+        state_type: NamedTuple of its states.
+        options: Named arguments of the step.
+        name: What the user knows it by.
+    """
+
+    def __init__(
+        self,
+        step: Callable[..., tuple[Tensor, Any]],
+        params_type: Any,
+        state_type: Any,
+        options: Mapping[str, Any] | None = None,
+        name: str = "a neuron",
+    ) -> None:
+        self._described = (step, params_type, state_type, dict(options or {}))
+        self.name = name
+        self._lock = threading.RLock()
+        self._steps: dict[torch.dtype, Step | Exception] = {}
+        self._kernels: dict[tuple[torch.dtype, Variant], Kernel | Exception] = {}
+
+    def step(self, dtype: torch.dtype) -> Step:
+        """The traced step.
+
+        Raises:
+            NotElementwise: If no kernel can be printed from it.
+        """
+        with self._lock:
+            if dtype not in self._steps:
+                self._steps[dtype] = _kept(lambda: trace(*self._described, dtype=dtype))
+            return _found(self._steps[dtype], Step)
+
+    def kernel(self, dtype: torch.dtype, variant: Variant) -> Kernel:
+        """Compiled kernels.
+
+        Raises:
+            NotElementwise: If no kernel can be printed from the step.
+            CompileError: If it cannot be compiled.
+        """
+        with self._lock:
+            if (dtype, variant) not in self._kernels:
+                self._kernels[dtype, variant] = _kept(lambda: self._compiled(dtype, variant))
+            return _found(self._kernels[dtype, variant], Kernel)
+
+    def _compiled(self, dtype: torch.dtype, variant: Variant) -> Kernel:
+        printed = source(self.step(dtype), variant, dtype)
+        return Kernel(jit.load(printed.text, self.name).snn_kernel, printed, dtype)
+
+
+def _kept(make: Callable[[], Any]) -> Any:
+    """What was made, or the error: what fails once is not tried again."""
+    try:
+        return make()
+    except (ValueError, jit.CompileError) as error:
+        return error
+
+
+def _found(outcome: _T | Exception, kind: type[_T]) -> _T:
+    if isinstance(outcome, kind):
+        return outcome
+    raise outcome  # type: ignore[misc]
+
+
+class Kernel:
+    """A compiled kernel.
+
+    Args:
+        function: Its C function.
+        printed: Its source.
+        dtype: Its type.
+    """
+
+    def __init__(self, function: Any, printed: Source, dtype: torch.dtype) -> None:
+        self._function, self.dtype = function, dtype
+        self.kept, self.variant = printed.kept, printed.variant
+
+    def forward(
+        self,
+        current: Tensor,
+        params: Sequence[Tensor],
+        state: Sequence[Tensor],
+        *,
+        keep: bool,
+        spikes: Tensor | None = None,
+    ) -> Result:
+        """Run a sequence.
+
+        Args:
+            current: Input, (T, ..., neuron), T >= 1.
+            params: Parameters, each broadcastable to a step of the input; those of `variant.per_step` to the whole.
+            state: State before the first step, each as a step of the input.
+            keep: Whether there will be a reverse pass.
+            spikes: Where spikes are written; None: made here.
+
+        Returns:
+            Spikes, last state and kept states, (stretches, ..., neuron).
+        """
+        current = current.contiguous()
+        spikes = torch.empty_like(current) if spikes is None else spikes
+        last = [_copy(s, current) for s in state]
+        stretches = -(-len(current) // EVERY) if keep else 0
+        kept = [current.new_empty(stretches, *current.shape[1:]) for _ in self.kept]
+        self._call(current, params, [current, spikes, None, None], [*last, *kept], keep, False)
+        return Result(spikes, last, kept)
+
+    def backward(
+        self,
+        current: Tensor,
+        params: Sequence[Tensor],
+        state: Sequence[Tensor],
+        kept: Sequence[Tensor],
+        grad_spikes: Tensor,
+        grad_last: Sequence[Tensor | None],
+    ) -> Gradients:
+        """Gradients of a sequence.
+
+        Args:
+            current: As given to `forward`.
+            params: As given to `forward`.
+            state: As given to `forward`.
+            kept: From `forward`.
+            grad_spikes: Gradient of the spikes.
+            grad_last: Gradients of the last state; None is 0.
+
+        Returns:
+            Gradients of the input, of the first state, and of the parameters `variant.needed`.
+        """
+        current, grad_spikes = current.contiguous(), grad_spikes.contiguous()
+        first = [_copy(s, current) for s in state]
+        adjoints = [
+            torch.zeros_like(s) if g is None else _copy(g, current)
+            for s, g in zip(first, grad_last, strict=True)
+        ]
+        grads = [
+            torch.empty_like(current if k in self.variant.per_step else current[0])
+            for k in self.variant.needed
+        ]
+        grad_current = torch.empty_like(current)
+        rows = [*first, *kept, *adjoints, *grads]
+        self._call(current, params, [current, None, grad_spikes, grad_current], rows, True, True)
+        return Gradients(grad_current, adjoints, grads)
+
+    def _call(
+        self,
+        current: Tensor,
+        params: Sequence[Tensor],
+        sequences: Sequence[Tensor | None],
+        rows: Sequence[Tensor],
+        keep: bool,
+        reverse: bool,
+    ) -> None:
+        shape = current.shape[1:]
+        given = [self._param(k, p, current) for k, p in enumerate(params)]
+        sizes = [
+            len(current),
+            current[0].numel(),
+            shape[-1] if shape else 1,
+            torch.get_num_threads(),
+        ]
+        sizes += [int(keep), int(reverse), *(stride for p in given for stride in p.stride())]
+        tensors = [*sequences, *given, *rows]
+        for tensor in tensors:
+            if tensor is not None and (tensor.dtype != self.dtype or tensor.device.type != "cpu"):
+                raise TypeError(
+                    f"kernel: every tensor must be {self.dtype} on the CPU, got {tensor.dtype}"
+                )
+        data = [None if t is None else t.data_ptr() for t in tensors]
+        failed = self._function(
+            (ctypes.c_int64 * len(sizes))(*sizes), (ctypes.c_void_p * len(data))(*data)
+        )
+        if failed:
+            raise MemoryError("kernel: no memory for a tile")
+
+    def _param(self, number: int, param: Tensor, current: Tensor) -> Tensor:
+        """(steps, rows, neurons), not copied where that can be."""
+        shape, per_step = current.shape, number in self.variant.per_step
+        wide = param.expand(shape) if per_step else param.expand(shape[1:])[None]
+        return wide if wide.ndim == 3 else wide.reshape(len(wide), -1, shape[-1])
+
+
+def _copy(tensor: Tensor, current: Tensor) -> Tensor:
+    return tensor.expand(current.shape[1:]).clone(memory_format=torch.contiguous_format)

@@ -1,0 +1,238 @@
+"""What the kernels of a step compute, keep and find again.
+
+The forward pass goes through time and keeps the states every `EVERY` steps. The reverse pass takes these stretches
+from the last to the first: it finds the states of a stretch again, with the results of costly functions that both
+passes need, and goes back through it. What it does not read is not kept.
+
+Where spikes jump, a rounding error may move one: the forward pass of such a step computes exactly what the step does.
+All else may be rewritten, see `algebra`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from snn_neuromod.kernels.fusion.algebra import rewrite
+from snn_neuromod.kernels.fusion.graph import COMPARISONS, Graph, Node, inputs, live
+from snn_neuromod.kernels.fusion.loops import COSTLY
+from snn_neuromod.kernels.fusion.trace import Step
+
+EVERY = 16
+
+
+class Variant(NamedTuple):
+    """What is fixed when kernels are printed.
+
+    Attributes:
+        needed: Numbers of the parameters whose gradient is wanted.
+        per_step: Numbers of the parameters that are given per step.
+        seeded: Whether gradients of the last state are given; else they are 0.
+    """
+
+    needed: tuple[int, ...] = ()
+    per_step: tuple[int, ...] = ()
+    seeded: bool = True
+
+
+@dataclass(frozen=True)
+class Reverse:
+    """One step of the reverse pass.
+
+    Attributes:
+        current: Gradient of the input.
+        state: Gradients of the states before the step that have to be written, by number.
+        params: Gradients of the needed parameters, by number.
+    """
+
+    current: Node
+    state: Mapping[int, Node]
+    params: Mapping[int, Node]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is printed. All nodes are of one graph; "c0", "c1", ... are results of costly functions kept by `again`.
+
+    Attributes:
+        graph: The graph.
+        exact: Whether the forward pass computes what the step does, operation by operation.
+        moving: Numbers of the states that change.
+        kept: Those that the reverse pass reads, or that are needed to find what it reads.
+        spikes: Spikes of a step.
+        after: The moving states after it.
+        costly: Nodes of the forward pass whose results the reverse pass reads.
+        last: The first step that the reverse pass takes.
+        other: All others, in which gradients of some states may be constant.
+        zero: Numbers of the states whose gradient is always 0.
+    """
+
+    graph: Graph
+    exact: bool
+    moving: tuple[int, ...]
+    kept: tuple[int, ...]
+    spikes: Node
+    after: Mapping[int, Node]
+    costly: tuple[Node, ...]
+    last: Reverse
+    other: Reverse
+    zero: frozenset[int]
+
+
+def invariant(node: Node, per_step: Sequence[int], memo: dict[Node, bool]) -> bool:
+    """Whether a value does not change with time."""
+    if node not in memo:
+        if node.op == "input":
+            name = str(node.value)
+            memo[node] = name[0] == "p" and int(name[1:]) not in per_step
+        else:
+            memo[node] = all(invariant(a, per_step, memo) for a in node.args)
+    return memo[node]
+
+
+def plan(step: Step, variant: Variant) -> Plan:
+    """What the kernels of a step compute."""
+    return _Planner(step, variant).plan()
+
+
+class _Planner:
+    def __init__(self, step: Step, variant: Variant) -> None:
+        self.step, self.variant = step, variant
+        self.old = step.inputs("s")
+        self.moving = [k for k, s in enumerate(step.after) if s is not self.old[k]]
+        self.memo: dict[Node, bool] = {}
+        self.graph = Graph(step.graph.dtype)
+
+    def plan(self) -> Plan:
+        step = self.step
+        first, other, zero = self._adjoints(self.variant.seeded)
+        widest = self._adjoints(True)[:2] if not self.variant.seeded else (first, other)
+        costly = self._costly(widest)
+        exact = self._jumps()
+        forward = [step.spikes, *(step.after[k] for k in self.moving), *costly]
+        made = self._exact(forward) if exact else self._rewritten_nodes(forward, {})
+        num = 1 + len(self.moving)
+        # What the reverse pass finds in rows: states after the step, and results of costly functions.
+        rows = {
+            step.after[k]: self.graph.input(f"n{k}") for k in self.moving if step.after[k].args
+        } | {node: self.graph.input(f"c{j}") for j, node in enumerate(costly)}
+        reverses = [self._rewritten(reverse, rows) for reverse in (first, other)]
+        read = {name for reverse in widest for name in self._names(self._rewritten(reverse, rows))}
+        return Plan(
+            self.graph,
+            exact,
+            tuple(self.moving),
+            self._kept(read, costly),
+            made[0],
+            dict(zip(self.moving, made[1:num], strict=True)),
+            tuple(made[num:]),
+            reverses[0],
+            reverses[1],
+            zero,
+        )
+
+    def _invariant(self, node: Node) -> bool:
+        return invariant(node, self.variant.per_step, self.memo)
+
+    def _adjoints(self, seeded: bool) -> tuple[Reverse, Reverse, frozenset[int]]:
+        """Reverse passes of the last step and of all others, in which some gradients are constant."""
+        zero = frozenset() if seeded else self._zero()
+        first = other = self._reverse({k: self.step.graph.const(0.0) for k in zero})
+        steady = {k: g for k, g in first.state.items() if g.number is not None}
+        if steady.keys() > zero:  # constant from the second step on, if they remain so
+            after = self._reverse(steady)
+            if all(after.state[k] is g for k, g in steady.items()):
+                other = after
+        without = zero if other is first else steady.keys()
+        return self._written(first, zero), self._written(other, without), zero
+
+    def _zero(self) -> frozenset[int]:
+        """States whose gradient stays 0 when it is 0 at the end."""
+        zero = dict.fromkeys(range(len(self.old)), self.step.graph.const(0.0))
+        while True:
+            before = self._reverse(zero).state
+            remain = {k: g for k, g in zero.items() if before[k] is g}
+            if remain == zero:
+                return frozenset(zero)
+            zero = remain
+
+    def _written(self, reverse: Reverse, without: Collection[int]) -> Reverse:
+        """Without the gradients that stay in their rows as they are."""
+        adjoints = self.step.inputs("a")
+        state = {
+            k: g for k, g in reverse.state.items() if k not in without and g is not adjoints[k]
+        }
+        return Reverse(reverse.current, state, reverse.params)
+
+    def _reverse(self, constant: Mapping[int, Node]) -> Reverse:
+        step, graph = self.step, self.step.graph
+        given = dict(zip(step.inputs("a"), step.inputs("a"), strict=True))
+        given |= {step.inputs("a")[k]: node for k, node in constant.items()}
+        roots = [
+            step.grad_current,
+            *step.grad_before,
+            *(step.grad_params[k] for k in self.variant.needed),
+        ]
+        made = graph.substitute(roots, given)
+        num = len(self.old) + 1
+        return Reverse(
+            made[0],
+            dict(enumerate(made[1:num])),
+            dict(zip(self.variant.needed, made[num:], strict=True)),
+        )
+
+    def _roots(self, reverse: Reverse) -> list[Node]:
+        return [reverse.current, *reverse.state.values(), *reverse.params.values()]
+
+    def _costly(self, reverses: Sequence[Reverse]) -> list[Node]:
+        """Results of costly functions of the forward pass that the reverse pass reads."""
+        step = self.step
+        ahead = set(live([step.spikes, *step.after]))
+        known = {step.after[k] for k in self.moving if step.after[k].args}
+        found = set[Node]()
+        for reverse in reverses:
+            stop = known | {node for node in ahead if node.op in COSTLY}
+            found |= set(live(self._roots(reverse), stop=stop)) & ahead
+        wanted = [node for node in found if node.op in COSTLY and node not in known]
+        memo: dict[Node, bool] = {}
+        wanted = [node for node in wanted if not invariant(node, self.variant.per_step, memo)]
+        return sorted(wanted, key=lambda node: node.index)
+
+    def _rewritten(self, reverse: Reverse, rows: Mapping[Node, Node]) -> Reverse:
+        made = iter(self._rewritten_nodes(self._roots(reverse), rows))
+        return Reverse(
+            next(made),
+            {k: next(made) for k in reverse.state},
+            {k: next(made) for k in reverse.params},
+        )
+
+    def _rewritten_nodes(self, roots: Sequence[Node], rows: Mapping[Node, Node]) -> list[Node]:
+        return rewrite(self.graph, roots, rows, self._invariant)
+
+    def _exact(self, roots: Sequence[Node]) -> list[Node]:
+        return self.graph.substitute(roots, {})
+
+    def _names(self, reverse: Reverse) -> set[str]:
+        return inputs(self._roots(reverse))
+
+    def _kept(self, read: set[str], costly: Sequence[Node]) -> tuple[int, ...]:
+        """Moving states that are read, and those that are read to find them again."""
+        kept, todo = set[int](), set(read)
+        while todo:
+            name = todo.pop()
+            if name[0] == "c":
+                todo |= inputs([costly[int(name[1:])]])
+            elif name[0] in "sn" and int(name[1:]) in self.moving and int(name[1:]) not in kept:
+                kept.add(int(name[1:]))
+                todo |= inputs([self.step.after[int(name[1:])]])
+        return tuple(sorted(kept))
+
+    def _jumps(self) -> bool:
+        """Whether results of the step jump with its input or state."""
+        step, memo = self.step, dict[Node, bool]()
+        jumps = COMPARISONS | {"floor", "ceil", "trunc", "round"}
+        return any(
+            node.op in jumps and not invariant(node, self.variant.per_step, memo)
+            for node in live([step.spikes, *step.after])
+        )

@@ -1,0 +1,95 @@
+"""Compiling at first use: where libraries are kept, who may put one there, and what happens without a compiler."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from snn_neuromod.kernels.fusion import jit
+
+SOURCE = '__attribute__((visibility("default"))) int answer(void) { return 42; }\n'
+
+pytestmark = pytest.mark.skipif(jit.unable() is not None, reason=f"{jit.unable()}")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "cache"
+    monkeypatch.setenv(jit.CACHE, str(path))
+    return path
+
+
+def answer(source: str = SOURCE) -> int:
+    value: int = jit.load(source, "a test").answer()
+    return value
+
+
+def test_compiled_once_and_said_once(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert answer() == answer() == 42
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1
+    assert "compiling kernels of a test" in said
+    assert str(folder) in said
+    assert [path.suffix for path in folder.iterdir()] == [".so"]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_key_is_source_compiler_and_processor(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer()
+    assert answer(SOURCE.replace("42", "43")) == 43
+    real = jit._compiler(os.environ.get("CC", ""))
+    monkeypatch.setattr(jit, "_compiler", lambda _: real._replace(identity="another processor"))
+    answer()
+    assert len(list(folder.iterdir())) == 3
+
+
+def test_a_library_cut_short_is_compiled_again(folder: Path) -> None:
+    folder.mkdir(mode=0o700)
+    code = f"from snn_neuromod.kernels.fusion import jit; jit.load({SOURCE!r}, 'x')"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    (path,) = folder.iterdir()
+    path.write_bytes(path.read_bytes()[:100])
+    assert answer() == 42
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
+def test_a_folder_open_to_others_is_refused(folder: Path) -> None:
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.raises(jit.CompileError, match="others can write"):
+        answer()
+    assert not list(folder.iterdir())
+
+
+def test_two_processes_at_once(folder: Path) -> None:
+    code = f"from snn_neuromod.kernels.fusion import jit; print(jit.load({SOURCE!r}, 'x').answer())"
+    command = [sys.executable, "-c", code]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.communicate()[0].strip() for process in both] == ["42", "42"]
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_turned_off(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(jit.JIT, "0")
+    assert "SNN_NEUROMOD_JIT" in (jit.unable() or "")
+    with pytest.raises(jit.CompileError, match="turned off"):
+        answer()
+    assert not folder.exists()
+
+
+def test_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    assert "no-such-compiler" in (jit.unable() or "")
+
+
+def test_what_the_compiler_said(folder: Path) -> None:
+    with pytest.raises(jit.CompileError, match="error"):
+        jit.load("int answer(void) { return nothing; }", "a test")
+    assert not list(folder.iterdir())
