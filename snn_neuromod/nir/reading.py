@@ -2,85 +2,69 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Mapping, Sequence
-from functools import reduce
-from graphlib import CycleError, TopologicalSorter
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from os import PathLike
-from typing import Any, TypeVar
+from typing import Any
 
 import nir
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from snn_neuromod.layers import ALIF, LeakyIntegrator, LeakyReadout, Recurrent
-from snn_neuromod.nir import subgraphs
-
-Module = TypeVar("Module", bound=nn.Module)
-
-
-class Network(nn.Module):
-    """Layers run one after another over whole sequences; what several of them send to one is added up.
-
-    Args:
-        layers: Layers by name, in the order in which they run.
-        sources: For each layer the names of those it listens to; a name that is no layer is the input.
-        last: Names of the layers whose output is returned.
-
-    Attributes:
-        layers: The layers.
-    """
-
-    def __init__(
-        self,
-        layers: Mapping[str, nn.Module],
-        sources: Mapping[str, Sequence[str]],
-        last: Sequence[str],
-    ) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(layers.values())
-        self._plan = [(name, tuple(sources[name])) for name in layers]
-        self._last = tuple(last)
-
-    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, dict[str, Any]]:
-        """Run over a sequence.
-
-        Args:
-            x: Input, time first, (T, batch, in_features).
-            state: State after an earlier sequence; None: at rest.
-
-        Returns:
-            output: Output of the last layer, (T, batch, neuron).
-            state: State of each layer that has one, by its name.
-        """
-        signals: dict[str, Tensor] = {}
-        after = {}
-        for layer, (name, sources) in zip(self.layers, self._plan, strict=True):
-            total = reduce(operator.add, (signals.get(source, x) for source in sources))
-            if isinstance(layer, nn.Linear):
-                signals[name] = layer(total)
-            else:
-                before = None if state is None else state[name]
-                signals[name], after[name] = layer(total, before)
-        return reduce(operator.add, (signals[name] for name in self._last)), after
+from snn_neuromod.errors import ConfigError, DataError
+from snn_neuromod.layers.recurrent import LearningRule
+from snn_neuromod.nir import layers, nodes
+from snn_neuromod.nir.network import Network
+from snn_neuromod.nir.neurons import Reset, Synapse
+from snn_neuromod.nir.nodes import Conventions
+from snn_neuromod.nir.plan import Plan, plan
+from snn_neuromod.surrogate import Psi
 
 
-def from_nir(graph: Any, *, dtype: torch.dtype | None = None) -> Network:
-    """Build a network of this package's layers from a NIR graph, as `to_nir` writes it.
+def from_nir(
+    graph: Any,
+    dt: float | None = None,
+    *,
+    reset: Reset | None = None,
+    synapse: Synapse | None = None,
+    unit_step: bool | None = None,
+    learning_rule: LearningRule = "bptt",
+    learn: Collection[str] = (),
+    psi: Psi = Psi(),
+    dtype: torch.dtype | None = None,
+) -> Network:
+    """Build a network of this package's layers from a NIR graph.
 
-    Parameters are per neuron. Surrogate gradients and learning rules, which NIR does not hold, are the layers'
-    defaults; an ALIF in snnTorch's form comes back as a layer over sequences.
+    Neurons take explicit Euler steps of NIR's equations, `snn_neuromod.nir.neurons`; in a loop spikes come back one
+    step later. Graphs that `to_nir` wrote for adaptive or softly reset neurons come back as `ALIF` and `Recurrent`,
+    with the surrogate gradients of these. Neurons whose spikes come back to themselves through one set of weights
+    learn by any rule; other loops run step by step, and learn by backpropagation.
+
+    NIR holds neither a time step nor the conventions below; files of `to_nir` do, as metadata, which None takes.
 
     Args:
         graph: A `nir.NIRGraph`, or the path of a file with one.
+        dt: Time step in ms, > 0, at most twice the shortest time constant; None: the file's. Files of `to_nir` have
+            one, others need it, unless they hold nothing with a time constant and `unit_step` is True.
+        reset: What a spike does: "value" puts the membrane to v_reset, NIR's equation, "subtract" takes the threshold
+            off it. None: the file's, or "value".
+        synapse: The current that the membrane of CubaLI and CubaLIF reads: "old", that of the step before, explicit
+            Euler's, or "new", which snnTorch and Norse take. None: the file's, or "old".
+        unit_step: Whether I and IF take steps of 1, as snnTorch, Norse and Sinabs do, in the place of steps of `dt` in
+            seconds, NIR's equation. None: the file's, or False.
+        learning_rule: Of recurrent layers, see `snn_neuromod.Recurrent`.
+        learn: Parameters of neurons that are learned, by NIR's names (tau, tau_mem, tau_syn, r, w_in, v_leak,
+            v_threshold, v_reset); of `ALIF` by its own. Weights are learned in any case.
+        psi: Pseudo-derivative of the spikes.
         dtype: Type of the weights and parameters; None: PyTorch's default.
 
     Returns:
         A network that is called time first, `spikes, state = network(x)`.
 
     Raises:
-        ValueError: If the graph has a node or a loop that `to_nir` does not write, or more than one input or output.
+        DataError: If the file or graph is damaged, or has a node, a loop or a shape that cannot be run.
+        ConfigError: If `dt` is missing, not positive or too long, or another argument is unknown.
 
     Examples:
         >>> import torch
@@ -91,100 +75,82 @@ def from_nir(graph: Any, *, dtype: torch.dtype | None = None) -> Network:
         >>> spikes.shape
         torch.Size([30, 8, 20])
     """
-    graph = nir.read(graph) if isinstance(graph, str | PathLike) else graph
-    dtype = torch.get_default_dtype() if dtype is None else dtype
-    sources: dict[str, list[str]] = {name: [] for name in graph.nodes}
-    for source, target in graph.edges:
-        sources[target].append(source)
-    outputs = [sources[name] for name, node in graph.nodes.items() if isinstance(node, nir.Output)]
-    inputs = sum(isinstance(node, nir.Input) for node in graph.nodes.values())
-    if inputs != 1 or len(outputs) != 1:
-        raise ValueError(
-            f"from_nir: graph must have one input and one output, got {inputs} and {len(outputs)}"
-        )
+    graph = _read(graph) if isinstance(graph, str | PathLike) else graph
+    if not isinstance(graph, nir.NIRGraph):
+        raise DataError(f"from_nir: graph must be a NIRGraph or a path, got {type(graph).__name__}")
+    held = graph.metadata if isinstance(graph.metadata, Mapping) else {}
+    chosen = nodes.conventions(
+        {"dt": _implied(graph), **held},
+        dt=dt,
+        reset=reset,
+        synapse=synapse,
+        unit_step=unit_step,
+        learning_rule=learning_rule,
+        learn=frozenset([learn] if isinstance(learn, str) else learn),
+        psi=psi,
+        dtype=torch.get_default_dtype() if dtype is None else dtype,
+    )
+    order = plan(graph, lambda node: layers.fits(node, chosen.dt))
+    return _network(order, chosen)
+
+
+_DAMAGED = (ValueError, LookupError, TypeError, AttributeError, AssertionError, OSError)
+
+
+def _read(path: str | PathLike[str]) -> Any:
     try:
-        order = list(TopologicalSorter(sources).static_order())
-    except CycleError as error:
-        raise ValueError(
-            f"from_nir: graph must have loops inside the layers that to_nir writes only, got {error.args[1]}"
-        ) from error
-    hidden = [name for name in order if not isinstance(graph.nodes[name], nir.Input | nir.Output)]
-    layers = {name: _layer(name, graph.nodes[name], dtype) for name in hidden}
-    return Network(layers, sources, outputs[0])
+        return nir.read(path, type_check=False)
+    except FileNotFoundError:
+        raise
+    except _DAMAGED as error:
+        raise DataError(f"from_nir: must be a NIR graph, got {error}", path) from error
 
 
-def _layer(name: str, node: Any, dtype: torch.dtype) -> nn.Module:
-    if isinstance(node, nir.Linear | nir.Affine):
-        return _linear(node, dtype)
-    if isinstance(node, nir.LI):
-        return _integrator(node, dtype)
-    if isinstance(node, nir.NIRGraph):
-        if subgraphs.matches(node, subgraphs.ALIF):
-            return _alif(node, dtype)
-        if subgraphs.matches(node, subgraphs.RECURRENT):
-            return _recurrent(node, dtype)
-        if subgraphs.matches(node, subgraphs.READOUT):
-            return _readout(node, dtype)
-    raise ValueError(
-        f"from_nir: node {name!r} must be Linear, Affine, LI or a graph that to_nir writes, got {type(node).__name__}; "
-        "such a node may be read with nirtorch.nir_to_torch and a layer of your own"
-    )
-
-
-def _linear(node: Any, dtype: torch.dtype) -> nn.Linear:
-    outputs, inputs = node.weight.shape
-    linear = nn.Linear(inputs, outputs, bias=isinstance(node, nir.Affine), dtype=dtype)
-    weights = {"weight": node.weight, **({} if linear.bias is None else {"bias": node.bias})}
-    return _filled(linear, weights, dtype)
-
-
-def _alif(graph: Any, dtype: torch.dtype) -> ALIF:
-    nodes = graph.nodes
-    tau_mem, dt = subgraphs.decay_of(nodes["mem"])
-    tau_adapt, dt_adapt = subgraphs.decay_of(nodes["adapt"])
-    v_th = nodes["spike"].threshold
-    if not np.isclose(dt, dt_adapt, rtol=1e-6) or not np.array_equal(nodes["reset"].scale, -v_th):
-        raise ValueError(
-            "from_nir: an ALIF must have one time step, and its reset take off the threshold, got time steps "
-            f"{dt:g} and {dt_adapt:g} ms, thresholds {v_th} and resets {nodes['reset'].scale}"
+def _network(order: Plan, chosen: Conventions) -> Network:
+    made: dict[str, nn.Module] = {}
+    listeners = Counter(source for sources in order.sources.values() for source in sources)
+    scaled, rest = dict(order.nodes), {}
+    for name, node in order.nodes.items():
+        gain = layers.gain(node, chosen.step(name)) if layers.fits(node, chosen.dt) else None
+        if gain is None or (gain == 1).all():
+            continue
+        sources = order.sources[name]
+        if all(_weighs(order.nodes[s]) and listeners[s] == 1 for s in sources):
+            scaled |= {source: nodes.scaled(order.nodes[source], gain) for source in sources}
+        else:
+            rest[name] = gain
+    for name, node in scaled.items():
+        if name in (order.input, order.output):
+            continue
+        ours = layers.fits(order.nodes[name], chosen.dt)
+        made[name] = (layers.layer if ours else nodes.module)(name, node, chosen)
+        if name in rest:
+            made[name] = layers.Gained(made[name], chosen.tensor(rest[name]))
+    unknown = chosen.learn - nodes.learned(made.values())
+    if unknown:
+        raise ConfigError(
+            f"from_nir: learn must name parameters of the graph's neurons, got {', '.join(sorted(unknown))}"
         )
-    beta = -nodes["adapt_scale"].scale
-    values = {"tau_mem": tau_mem, "tau_adapt": tau_adapt, "beta": beta, "v_th": v_th}
-    layer = ALIF(len(v_th), **{key: torch.tensor(v) for key, v in values.items()}, dt=dt)  # type: ignore[arg-type]
-    return _filled(layer, values, dtype)
+    return Network(order, made, chosen.learning_rule)
 
 
-def _recurrent(graph: Any, dtype: torch.dtype) -> Recurrent:
-    w_in, w_rec = (graph.nodes[f"{name}_weights"].weight for name in ("input", "recurrent"))
-    if np.diagonal(w_rec).any():
-        raise ValueError(
-            "from_nir: w_rec must have a zero diagonal, Recurrent has no self-connections"
-        )
-    return _filled(
-        Recurrent(_alif(graph, dtype), w_in.shape[1]), {"w_in": w_in, "w_rec": w_rec}, dtype
-    )
+def _weighs(node: Any) -> bool:
+    return isinstance(node, nir.Linear | nir.Affine)
 
 
-def _integrator(node: Any, dtype: torch.dtype) -> LeakyIntegrator:
-    tau, dt = subgraphs.decay_of(node)
-    return _filled(LeakyIntegrator(len(tau), tau=torch.tensor(tau), dt=dt), {"tau": tau}, dtype)
+def _implied(graph: Any) -> float | None:
+    """Time step in s of files that version 0.1 wrote: tau / r of every leaky integrator."""
+    found = list(_nodes(graph))
+    integrators = [node for node in found if isinstance(node, nir.LI)]
+    if not integrators or any(isinstance(n, nir.LIF | nir.CubaLIF | nir.CubaLI) for n in found):
+        return None
+    r = np.concatenate([np.ravel(node.r) for node in integrators]).astype(np.float64)
+    tau = np.concatenate([np.ravel(node.tau) for node in integrators]).astype(np.float64)
+    if not (r > 1).all() or not np.allclose(tau / r, tau[0] / r[0], rtol=1e-6):
+        return None
+    return float(tau[0] / r[0])
 
 
-def _readout(graph: Any, dtype: torch.dtype) -> LeakyReadout:
-    node = graph.nodes["output_weights"]
-    outputs, inputs = node.weight.shape
-    affine = isinstance(node, nir.Affine)
-    readout = LeakyReadout(inputs, outputs, bias=affine)
-    readout.filter = _integrator(graph.nodes["filter"], dtype)
-    return _filled(
-        readout, {"w_out": node.weight, **({"bias": node.bias} if affine else {})}, dtype
-    )
-
-
-def _filled(module: Module, values: Mapping[str, Any], dtype: torch.dtype) -> Module:
-    """The module with these values in full precision, whatever type it was made in."""
-    module = module.to(dtype)
-    with torch.no_grad():
-        for name, value in values.items():
-            getattr(module, name).copy_(torch.as_tensor(value))
-    return module
+def _nodes(graph: Any) -> Iterator[Any]:
+    for node in graph.nodes.values():
+        yield from _nodes(node) if isinstance(node, nir.NIRGraph) else (node,)

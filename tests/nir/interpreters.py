@@ -1,7 +1,7 @@
 """Two executors of NIR graphs that know nothing of this package.
 
 `run` is written from the definitions of the nodes; `run_nirtorch` lets nirtorch order the nodes and delay the loops.
-Both take forward Euler steps.
+Both take forward Euler steps of NIR's equations.
 """
 
 from __future__ import annotations
@@ -50,45 +50,127 @@ def reach(start: str, edges: set[tuple[str, str]]) -> set[str]:
     return seen
 
 
-def run(graph: Any, inputs: Array, dt: float) -> Array:
-    """Output for inputs (T, batch, features); spikes that flow back to their Threshold take one step."""
+SPIKING = (nir.LIF, nir.CubaLIF, nir.IF, nir.Threshold)
+
+
+def run(
+    graph: Any,
+    inputs: Array,
+    dt: float,
+    *,
+    reset: str = "value",
+    synapse: str = "old",
+    unit_step: bool = False,
+) -> Array:
+    """Output for inputs (T, batch, ...), dt in seconds; spikes that flow back to their neuron take one step."""
     nodes, edges = flatten(graph)
-    late = {
-        (a, b) for a, b in edges if isinstance(nodes[a], nir.Threshold) and a in reach(b, edges)
-    }
+    late = {(a, b) for a, b in edges if isinstance(nodes[a], SPIKING) and a in reach(b, edges)}
     prompt = {name: [a for a, b in edges - late if b == name] for name in nodes}
     delayed = {name: [a for a, b in late if b == name] for name in nodes}
     order = list(TopologicalSorter(prompt).static_order())
     (source,) = (n for n, node in graph.nodes.items() if isinstance(node, nir.Input))
     (sink,) = (n for n, node in graph.nodes.items() if isinstance(node, nir.Output))
-    v: dict[str, Any] = dict.fromkeys(nodes, 0.0)
-    before = {name: np.zeros(*node.output_type.values()) for name, node in nodes.items()}
+    v: dict[str, Array] = {}
+    i: dict[str, Array] = {}
+    lines: dict[str, list[Array]] = {name: [] for name in nodes}
+    before: dict[str, Any] = {
+        a: np.zeros((len(inputs[0]), *nodes[a].output_type["output"])) for a, _ in late
+    }
     outputs = []
     for x in inputs:
         now: dict[str, Any] = {}
         for name in order:
-            signal = sum([now[a] for a in prompt[name]] + [before[a] for a in delayed[name]])
             node = nodes[name]
             if name == source:
                 now[name] = x
-            elif isinstance(node, nir.Input | nir.Output):
-                now[name] = signal
-            elif isinstance(node, nir.Linear):
-                now[name] = signal @ node.weight.T
-            elif isinstance(node, nir.Affine):
-                now[name] = signal @ node.weight.T + node.bias
-            elif isinstance(node, nir.Scale):
-                now[name] = signal * node.scale
-            elif isinstance(node, nir.Threshold):
-                now[name] = (signal > node.threshold) * 1.0
-            elif isinstance(node, nir.LI):
-                drift = node.v_leak - v[name] + node.r * signal
-                v[name] = now[name] = v[name] + dt / node.tau * drift
+                continue
+            signal: Any = sum([now[a] for a in prompt[name]] + [before[a] for a in delayed[name]])
+            if name not in v:
+                v[name], i[name] = np.zeros(np.shape(signal)), np.zeros(np.shape(signal))
+            if isinstance(node, nir.CubaLI | nir.CubaLIF):
+                new = i[name] + dt / node.tau_syn * (node.w_in * signal - i[name])
+                signal, i[name] = (new if synapse == "new" else i[name]), new
+            if isinstance(node, nir.LI | nir.LIF):
+                v[name] = v[name] + dt / node.tau * (node.v_leak - v[name] + node.r * signal)
+            elif isinstance(node, nir.CubaLI | nir.CubaLIF):
+                v[name] = v[name] + dt / node.tau_mem * (node.v_leak - v[name] + node.r * signal)
+            elif isinstance(node, nir.I | nir.IF):
+                v[name] = v[name] + (1.0 if unit_step else dt) * node.r * signal
+            if isinstance(node, nir.LIF | nir.CubaLIF | nir.IF):
+                now[name] = (v[name] > node.v_threshold) * 1.0
+                to = v[name] - node.v_threshold if reset == "subtract" else node.v_reset
+                v[name] = np.where(now[name] > 0, to, v[name])
+            elif isinstance(node, nir.LI | nir.CubaLI | nir.I):
+                now[name] = v[name]
+            elif isinstance(node, nir.Delay):
+                lines[name].append(np.asarray(signal))
+                now[name] = late_by(lines[name], np.rint(node.delay / dt).astype(int))
             else:
-                raise TypeError(type(node).__name__)
+                now[name] = stateless(node, signal)
         before = now
         outputs.append(now[sink])
     return np.stack(outputs)
+
+
+def late_by(line: list[Array], steps: Any) -> Array:
+    """Each feature as it was its own number of steps ago."""
+    out = np.zeros_like(line[-1])
+    for place, step in np.ndenumerate(np.broadcast_to(steps, out.shape[1:])):
+        if step < len(line):
+            out[(slice(None), *place)] = line[-1 - step][(slice(None), *place)]
+    return out
+
+
+def stateless(node: Any, x: Array) -> Array:
+    """Output of a node that remembers nothing, for inputs (batch, ...)."""
+    if isinstance(node, nir.Input | nir.Output):
+        return x
+    if isinstance(node, nir.Linear):
+        return x @ node.weight.T
+    if isinstance(node, nir.Affine):
+        return x @ node.weight.T + node.bias
+    if isinstance(node, nir.Scale):
+        return x * node.scale
+    if isinstance(node, nir.Threshold):
+        return (x > node.threshold) * 1.0
+    if isinstance(node, nir.Flatten):
+        axes = list(x.shape[1:])
+        start, end = node.start_dim % len(axes), node.end_dim % len(axes)
+        return x.reshape(len(x), *axes[:start], -1, *axes[end + 1 :])
+    if isinstance(node, nir.SumPool2d | nir.AvgPool2d):
+        patches = windows(x, node.kernel_size, node.stride, node.padding, (1, 1))
+        return patches.sum((-2, -1)) if isinstance(node, nir.SumPool2d) else patches.mean((-2, -1))
+    if isinstance(node, nir.Conv2d):
+        w = node.weight
+        patches = windows(x, w.shape[2:], node.stride, node.padding, node.dilation)
+        groups = [
+            np.einsum("bcyxij,ocij->boyx", p, k)
+            for p, k in zip(
+                np.split(patches, node.groups, 1), np.split(w, node.groups, 0), strict=True
+            )
+        ]
+        return np.concatenate(groups, 1) + node.bias[:, None, None]
+    if isinstance(node, nir.Conv1d):
+        flat = nir.Conv2d(
+            None, node.weight[:, :, None], (1, *pair(node.stride)[:1]), (0, *pair(node.padding)[:1]),
+            (1, *pair(node.dilation)[:1]), node.groups, node.bias,
+        )  # fmt: skip
+        return stateless(flat, x[:, :, None])[:, :, 0]
+    raise TypeError(type(node).__name__)
+
+
+def pair(value: Any) -> tuple[int, ...]:
+    sizes = tuple(int(n) for n in np.atleast_1d(value))
+    return sizes * 2 if len(sizes) == 1 else sizes
+
+
+def windows(x: Array, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Array:
+    """Patches (batch, channel, y, x, i, j)."""
+    (ky, kx), (sy, sx), (py, px), (dy, dx) = map(pair, (kernel, stride, padding, dilation))
+    x = np.pad(x, ((0, 0), (0, 0), (py, py), (px, px)))
+    span = ((ky - 1) * dy + 1, (kx - 1) * dx + 1)
+    view = np.lib.stride_tricks.sliding_window_view(x, span, axis=(2, 3))
+    return view[:, :, ::sy, ::sx, ::dy, ::dx]
 
 
 class LI(nn.Module):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import snn_neuromod as nm
 from snn_neuromod import snntorch as snn_form
-from snn_neuromod.nir import from_nir, subgraphs, to_nir
+from snn_neuromod.nir import from_nir, to_nir
 from tests.nir.interpreters import run, run_nirtorch
 
 STEPS, BATCH, INPUTS, N = 120, 3, 6, 10
@@ -179,10 +179,14 @@ def test_time_constants_and_step_are_kept() -> None:
     nodes = next(n for n in graph.nodes.values() if isinstance(n, nir.NIRGraph)).nodes
     alpha = torch.exp(-layer.dt / layer.value("tau_mem")).detach().numpy()
     np.testing.assert_allclose(1 - 0.5e-3 / nodes["mem"].tau, alpha, rtol=1e-12)
-    np.testing.assert_allclose(nodes["mem"].tau / nodes["mem"].r, 0.5e-3, rtol=1e-12)
-    tau, dt = subgraphs.decay_of(nodes["adapt"])
-    assert dt == layer.dt
-    np.testing.assert_allclose(tau, layer.value("tau_adapt").numpy(), rtol=1e-10)
+    assert (nodes["mem"].r == 1).all()
+    assert graph.metadata["dt"] == 0.5e-3
+    back = from_nir(graph, dtype=torch.float64).layers[1]
+    assert back.dt == layer.dt
+    for name in ("tau_mem", "tau_adapt", "beta", "v_th"):
+        torch.testing.assert_close(
+            getattr(back, name), layer.value(name).detach(), rtol=1e-10, atol=0
+        )
 
 
 def test_segments_equal_the_whole() -> None:
@@ -233,8 +237,9 @@ class MyLinear(nn.Linear):
         (MyLinear(N, N), "MyLinear must be one of the known classes itself"),
         (snn_form.SRC(), "SRC cannot be written: its tanh"),
         (snn_form.RIzhikevich(linear_features=N), "product of the membrane"),
-        (snn_form.RALIF(0.9, linear_features=N), r"Recurrent\(ALIF"),
-        (snntorch.Leaky(0.9), "swap snntorch.Leaky"),
+        (snntorch.Alpha(0.9, 0.8), "swap it for snntorch.Leaky"),
+        (nn.MaxPool2d(2), "use AvgPool2d"),
+        (nn.BatchNorm1d(N), "fold it into the weights"),
         (nn.ReLU(), "ReLU cannot be written: known are nn.Linear"),
     ],
     ids=lambda value: type(value).__name__,
@@ -257,18 +262,31 @@ def test_norses_form_is_refused() -> None:
         (nm.ALIF(N, refractory=2), "refractory=0, got 2"),
         (nm.ALIF(N, tau_adapt=float("inf")), "decays per step must lie in"),
         (nm.ALIF(N, psi=nm.surrogate.smooth), "above its threshold only"),
-        (nm.ALIF(None), "sample must be given"),
-        (nm.LeakyIntegrator(N, normalise=True), "normalise=False"),
-        (nm.LeakyReadout(N, 2, bias_inside=False), "bias_inside=True"),
-        (snn_form.ALIF(0.9, reset_mechanism="none"), "reset='subtract', got 'none'"),
+        (snn_form.ALIF(0.9, reset_mechanism="zero"), "reset='subtract', got 'zero'"),
+        (snn_form.RALIF(0.9, conv2d_channels=2, kernel_size=3), "through a linear layer or V"),
+        (snntorch.Synaptic(0.8, 0.9, reset_mechanism="zero"), "reset_delay=False, got True"),
+        (nn.Flatten(0), "must leave batch and time alone"),
         (snn_form.ALIF(0.9, adapt_strength=0.0, reset_delay=False), "reset_delay=True"),
         (snn_form.ALIF(0.9, graded_spikes_factor=torch.tensor([2.0, 0.5])), "graded_spikes_factor"),
-        (snn_form.ALIF(0.0 * torch.ones(N)), "decays per step must lie in"),
+        (snn_form.ALIF(1.0 * torch.ones(N)), "decays per step must lie in"),
+        (nm.Recurrent(nm.ALIF(N), N, delay=1 + torch.arange(N * N).reshape(N, N)), "per synapse"),
     ],
 )
 def test_options_that_nir_cannot_express(layer: nn.Module, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match="to_nir: node '1': .*" + words):
         to_nir(nn.Sequential(nn.Linear(INPUTS, N), layer))
+
+
+def test_what_a_whole_network_cannot_be() -> None:
+    with pytest.raises(ValueError, match="sample must be given"):
+        to_nir(nm.ALIF(None))
+    steps = nn.Sequential(nn.Linear(INPUTS, N), nm.ALIF(N, dt=0.5), nm.LeakyIntegrator(N, dt=1.0))
+    with pytest.raises(ValueError, match=r"node '2': dt must be given, .* 0\.5, 1 ms"):
+        to_nir(steps)
+    assert to_nir(steps, dt=1.0).metadata["dt"] == 1e-3
+    for wrong in ({"dt": 0.0}, {"dt": float("nan")}, {"soft_reset": "soft"}):
+        with pytest.raises(ValueError, match=f"to_nir: {next(iter(wrong))} must"):
+            to_nir(steps, **wrong)
 
 
 class Wrong(nn.Module):
@@ -329,42 +347,54 @@ def test_operations_that_nir_cannot_express(kind: str, words: str) -> None:
         to_nir(Wrong(kind))
 
 
-def changed(**values: Any) -> Any:
-    """The graph of one ALIF layer, with one value of one node replaced."""
-    graph = to_nir(nm.ALIF(N))
-    (alif,) = (node for node in graph.nodes.values() if isinstance(node, nir.NIRGraph))
-    for place, value in values.items():
-        name, _, attribute = place.partition("__")
-        setattr(alif.nodes[name], attribute, value)
+def old_file(network: nn.Module, dt: float) -> Any:
+    """The graph as version 0.1 wrote it: r = tau / dt, weights as they are, adaptation always."""
+    graph = to_nir(network)
+    graph.metadata = {}
+    for node in graph.nodes.values():
+        if not isinstance(node, nir.NIRGraph):
+            continue
+        gain = dt / node.nodes["mem"].tau
+        for inner in ("mem", "adapt"):
+            node.nodes[inner].r = node.nodes[inner].tau / dt
+        node.nodes["reset"].scale = node.nodes["reset"].scale * gain
+        node.nodes["adapt_scale"].scale = (
+            node.nodes["adapt_scale"].scale * dt / node.nodes["adapt"].tau
+        )
+        for name in {"input_weights", "recurrent_weights"} & set(node.nodes):
+            node.nodes[name].weight = node.nodes[name].weight * gain[:, None]
     return graph
 
 
+def test_files_of_version_0_1_are_read() -> None:
+    net, x = network("recurrent"), stimulus(torch.float32)
+    with torch.no_grad():
+        output, _ = from_nir(old_file(net, 0.5e-3))(x)
+        assert torch.equal(output, net(x))
+
+
 @pytest.mark.parametrize(
-    ("graph", "words"),
+    ("place", "value"),
     [
-        (changed(mem__v_leak=np.ones(N)), "v_leak of an LI must be 0"),
-        (changed(mem__r=np.ones(N)), "dt < tau"),
-        (changed(mem__tau=np.linspace(1e-3, 2e-3, N)), "dt < tau"),
-        (changed(adapt__tau=np.ones(N)), "one time step"),
-        (changed(reset__scale=-2 * np.ones(N)), "reset take off the threshold"),
-        (nir.NIRGraph.from_list(nir.Threshold(np.ones(N))), "node 'threshold' must be"),
-        (
-            nir.NIRGraph(
-                {
-                    "input": nir.Input(np.array([N])),
-                    "a": nir.Linear(np.eye(N)),
-                    "b": nir.Linear(np.eye(N)),
-                    "output": nir.Output(np.array([N])),
-                },
-                [("input", "a"), ("a", "b"), ("b", "a"), ("b", "output")],
-            ),
-            "loops",
-        ),
+        ("mem__v_leak", 0.02 * np.ones(N)),
+        ("mem__r", 1.5 * np.ones(N)),
+        ("adapt__tau", 0.1 * np.ones(N)),
+        ("reset__scale", -2 * np.ones(N)),
+        ("mem__tau", np.linspace(0.8e-3, 9e-3, N)),
     ],
 )
-def test_graphs_that_are_not_understood(graph: Any, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        from_nir(graph)
+def test_graphs_like_an_alif_that_is_none(place: str, value: Any) -> None:
+    """What an ALIF cannot do is run as it is written."""
+    net, x = network("per neuron"), stimulus()
+    graph = to_nir(net)
+    (alif,) = (node for node in graph.nodes.values() if isinstance(node, nir.NIRGraph))
+    before = run(graph, x.numpy(), 0.5e-3)
+    name, _, attribute = place.partition("__")
+    setattr(alif.nodes[name], attribute, value)
+    expected = run(graph, x.numpy(), 0.5e-3)
+    assert (before != expected).any()
+    output, _ = from_nir(graph, dtype=torch.float64)(x)
+    assert np.array_equal(output.detach().numpy(), expected)
 
 
 def test_the_package_offers_it() -> None:

@@ -1,0 +1,114 @@
+"""How Norse's neurons, and this package's in Norse's form, are written."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import nir
+import norse.torch as theirs
+import numpy as np
+from norse.torch.functional import reset
+from torch import nn
+
+from snn_neuromod.errors import ConfigError
+from snn_neuromod.nir import parts
+from snn_neuromod.nir.our_layers import alif_neuron, fed_back
+from snn_neuromod.nir.parts import Export, Part, Shape, array, features
+from snn_neuromod.nir.torch_layers import Writer
+
+
+def _alif(layer: Any, shape: Shape, export: Export) -> list[Part]:
+    return [parts.leaky(alif_neuron(layer.p, shape), export, export.step(layer.p.dt))]
+
+
+def _alif_recurrent(layer: Any, shape: Shape, export: Export) -> list[Part]:
+    neuron = alif_neuron(layer.p, (layer.hidden_size,))
+    w_in, w_rec = array(layer.input_weights), array(layer._connected())
+    return [parts.recurrent(neuron, export, export.step(layer.p.dt), w_rec, w_in=w_in)]
+
+
+def _step(layer: Any, export: Export) -> float:
+    """Time step in ms."""
+    return export.step(float(f"{1e3 * layer.dt:.12g}"))
+
+
+def _values(layer: Any, shape: Shape, names: dict[str, str], export: Export) -> dict[str, Any]:
+    """Parameters of a node by their names in Norse; inverse time constants become the decay's time constant."""
+    own, dt = 1e3 * layer.dt, _step(layer, export)
+    values = {key: features(getattr(layer.p, name), shape) for key, name in names.items()}
+    return {
+        key: 1e-3 * dt / (1e-3 * own * value) if names[key].endswith("_inv") else value
+        for key, value in values.items()
+    }
+
+
+_LEAK = {"tau": "tau_mem_inv", "v_leak": "v_leak"}
+_SYNAPSE = {"tau_mem": "tau_mem_inv", "tau_syn": "tau_syn_inv", "v_leak": "v_leak"}
+_SPIKE = {"v_threshold": "v_th", "v_reset": "v_reset"}
+
+
+def _box(layer: Any, shape: Shape, export: Export) -> list[Part]:
+    values = _values(layer, shape, _LEAK | _SPIKE, export)
+    kinds = {reset.reset_value: "value", reset.reset_subtract: "subtract"}
+    if layer.p.reset_method not in kinds:
+        raise ConfigError("LIFBoxCell must have reset_method reset_value or reset_subtract")
+    export.convention("reset", kinds[layer.p.reset_method])
+    return [Part(nir.LIF(r=np.ones(shape), **values))]
+
+
+def _li_box(layer: Any, shape: Shape, export: Export) -> list[Part]:
+    return [Part(nir.LI(r=np.ones(shape), **_values(layer, shape, _LEAK, export)))]
+
+
+def _cuba(layer: Any, shape: Shape, export: Export, names: dict[str, str]) -> dict[str, Any]:
+    """Norse adds the input to the current before the membrane reads it, and lets it decay after that."""
+    export.convention("synapse", "new")
+    values = _values(layer, shape, names, export)
+    return values | {"r": np.ones(shape), "w_in": 1e3 * values["tau_syn"] / _step(layer, export)}
+
+
+def _li(layer: Any, shape: Shape, export: Export) -> list[Part]:
+    return [Part(nir.CubaLI(**_cuba(layer, shape, export, _SYNAPSE)))]
+
+
+def _lif(layer: Any, shape: Shape, export: Export) -> list[Part]:
+    export.convention("reset", "value")
+    return [Part(nir.CubaLIF(**_cuba(layer, shape, export, _SYNAPSE | _SPIKE)))]
+
+
+def _lif_recurrent(layer: Any, shape: Shape, export: Export) -> list[Part]:
+    (part,) = _lif(layer, (layer.hidden_size,), export)
+    w_in, w_rec = (parts.weights(array(w)) for w in (layer.input_weights, layer.recurrent_weights))
+    return [fed_back(part.node, w_rec, w_in=w_in)]
+
+
+def _iaf(layer: Any, shape: Shape, export: Export) -> list[Part]:
+    export.convention("unit_step", True)
+    export.convention("reset", "value")
+    return [
+        Part(
+            nir.IF(np.ones(shape), features(layer.p.v_th, shape), features(layer.p.v_reset, shape))
+        )
+    ]
+
+
+def writers() -> dict[type[nn.Module], Writer]:
+    """What writes the neurons of each class; this package's own forms where they are loaded."""
+    known: dict[type[nn.Module], Writer] = {
+        theirs.LIFBoxCell: _box,
+        theirs.LIBoxCell: _li_box,
+        theirs.LICell: _li,
+        theirs.LI: _li,
+        theirs.LIFCell: _lif,
+        theirs.LIF: _lif,
+        theirs.LIFRecurrentCell: _lif_recurrent,
+        theirs.LIFRecurrent: _lif_recurrent,
+        theirs.IAFCell: _iaf,
+        theirs.IAF: _iaf,
+    }
+    forms = sys.modules.get("snn_neuromod.norse")
+    if forms is not None:
+        known |= dict.fromkeys((forms.ALIFCell, forms.ALIF), _alif)
+        known |= dict.fromkeys((forms.ALIFRecurrentCell, forms.ALIFRecurrent), _alif_recurrent)
+    return known
