@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor
 
 from lightning_modules.losses import CrossEntropy, FiringRate, final_labels, spike_counts
+from lightning_modules.monitor import Mode
 from lightning_modules.networks import FeedForward, NetworkOutput, is_graded
 from lightning_modules.optimisation import Interval, Scheduler, optimisation
 from lightning_modules.tally import Tally, error_rate
@@ -61,6 +62,7 @@ class SpikeClassification(Task):
         ValueError: When a run starts, if the network does not fit the data or `lr_factors` names no parameter.
     """
 
+    metric_modes: ClassVar[dict[str, Mode]] = {"loss": "min", "accuracy": "max"}
     byte_spikes = True  # its network takes spikes as the loaders give them
 
     def __init__(

@@ -2,277 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
-import time
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Sequence
 
-import pytorch_lightning as pl
-from jsonargparse import ArgumentError, set_parsing_settings
-from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from lightning_modules.cli_arguments import prepare, usage
 
-from lightning_modules.allocator import keep_freed_memory
-from lightning_modules.callbacks import Interrupt, LogProgress, LostWeights
-from lightning_modules.class_paths import check_class_paths
-from lightning_modules.cli_arguments import COMMANDS, UsageError, next_version, prepare, usage
-from lightning_modules.cli_messages import is_user_error, readable
-from lightning_modules.cli_report import file_list, summary, write_predictions
-from lightning_modules.findings import Findings, FindingsWarning, coverage, for_summary
-from lightning_modules.framewise.label_files import write_label_files
-from lightning_modules.framewise.task import FramePrediction
-from lightning_modules.pictures import Pictures
-from snn_neuromod.errors import ConfigError
-
-__all__ = ["CLI", "main"]
-
-_FORMAT = warnings.formatwarning
-# Warnings of Lightning that no user of a configuration can act on.
-_QUIET = (
-    ".*does not have many workers",
-    ".*number of training batches .* is smaller than the logging interval",
-    ".*LeafSpec",
-    "Total length of `list` across ranks is zero",  # val_fraction: 0
-    # Names that jsonargparse deprecates and Lightning calls.
-    "(?s).*(``instantiate_classes`` was|skip_none parameter was|JsonargparseDeprecationWarning per type)",
-    "Be aware that when using `ckpt_path`",
-    "The dirpath has changed",
-    "Experiment logs directory .* exists",
-    "Checkpoint directory .* exists",
-)
-
-
-class CLI(LightningCLI):
-    """LightningCLI with run folders, held-out accuracy after training, and predictions in a file.
-
-    Args:
-        args: Arguments from `cli_arguments.prepare`.
-        name: Name of the experiment.
-        root: Folder of all runs.
-    """
-
-    def __init__(self, args: list[str], name: str, root: Path) -> None:
-        self.name, self.root = name, root
-        # Lightning would read configurations from addresses as well.
-        set_parsing_settings(config_read_mode_fsspec_enabled=False)
-        options = {"exit_on_error": False, "allow_abbrev": False}
-        super().__init__(
-            pl.LightningModule,
-            pl.LightningDataModule,
-            args=args,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-            seed_everything_default=0,
-            save_config_kwargs={"overwrite": True},
-            trainer_defaults={
-                "default_root_dir": str(root), "enable_model_summary": False, "num_sanity_val_steps": 0,
-            },
-            parser_kwargs={**options, **{command: dict(options) for command in COMMANDS}},
-        )  # fmt: skip
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument(
-            "--monitor",
-            type=str | None,
-            default=None,
-            help="Keep the weights with the best value of this metric too, such as val/accuracy, and report those.",
-        )
-        parser.add_lightning_class_args(Pictures, "pictures")
-        parser.link_arguments("seed_everything", "data.init_args.seed")
-
-    def _prepare_subcommand_parser(
-        self, klass: type, subcommand: str, **kwargs: Any
-    ) -> LightningArgumentParser:
-        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
-        parser.set_defaults({"weights_only": True})
-        if subcommand == "predict":
-            parser.add_argument(
-                "--output",
-                type=str | None,
-                default=None,
-                help="CSV file to write; for classes of frames the folder of label files.",
-            )
-        return parser
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        self.config = parser.parse_args(args)
-
-    def _parse_ckpt_path(self) -> None:
-        """The configuration says what the network is; a checkpoint only fills it."""
-
-    def before_instantiate_classes(self) -> None:
-        check_class_paths(self.config[self.subcommand].as_dict())
-
-    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        config = self._get(self.config_init, "trainer")
-        checkpoint = self._get(self.config_init, "ckpt_path")
-        self.interrupt: Interrupt | None = None
-        callbacks: list[pl.Callback] = [Findings()]
-        if self.subcommand == "fit":
-            self.folder = next_version(self.root / self.name)
-            checkpoints = self.folder / "checkpoints"
-            self.interrupt = Interrupt(checkpoints / "last.ckpt")
-            callbacks.append(LostWeights())
-            if not config.fast_dev_run and config.enable_checkpointing is not False:
-                callbacks += [self.interrupt, *self._checkpoints(checkpoints)]
-            if config.logger is None or config.logger is True:
-                kwargs["logger"] = [
-                    kind(self.root, name=self.name, version=self.folder.name)
-                    for kind in (TensorBoardLogger, CSVLogger)
-                ]
-        else:
-            self.folder = Path(os.path.relpath(Path(checkpoint).resolve().parents[1]))
-            kwargs["logger"] = config.logger or False
-            self.save_config_callback = None
-        if config.enable_progress_bar is not False and not sys.stdout.isatty():
-            callbacks.append(LogProgress())
-        kwargs["callbacks"] = [*(config.callbacks or []), *callbacks]
-        return super().instantiate_trainer(**kwargs)
-
-    def _checkpoints(self, folder: Path) -> list[ModelCheckpoint]:
-        common: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False}
-        found = [ModelCheckpoint(filename="last", save_on_train_epoch_end=None, **common)]
-        monitor = self._get(self.config_init, "monitor")
-        if monitor:
-            mode = "min" if "loss" in monitor or "error" in monitor else "max"
-            found.append(ModelCheckpoint(filename="best", monitor=monitor, mode=mode, **common))
-        return found
-
-    def after_instantiate_classes(self) -> None:
-        # Lets load_from_checkpoint rebuild the network without further arguments.
-        self._dump_config()
-        model = self.config_dump["model"]
-        self.model.save_hyperparameters(
-            {
-                "_instantiator": "pytorch_lightning.cli.instantiate_module",
-                "_class_path": model["class_path"],
-                **model.get("init_args", {}),
-            },
-            logger=False,
-        )
-        self.start = time.monotonic()
-
-    def fit(self, **kwargs: Any) -> None:
-        """Train, then test."""
-        checkpoint = kwargs.get("ckpt_path")
-        if self.trainer.is_global_zero:
-            print(f"run folder {self.folder}" + (f", resuming {checkpoint}" if checkpoint else ""))
-        try:
-            self.trainer.fit(**kwargs)
-        except SystemExit:  # what Lightning makes of Ctrl-C
-            raise KeyboardInterrupt(self._resume_hint()) from None
-        if self.interrupt is not None and self.interrupt.interrupted:
-            raise KeyboardInterrupt(self._resume_hint())
-        if self._get(self.config_init, "trainer").fast_dev_run:
-            return
-        seconds = time.monotonic() - self.start
-        best = self._get(self.config_init, "monitor")
-        results = self.trainer.test(
-            datamodule=self.datamodule,
-            model=self.model,
-            ckpt_path=str(self.folder / "checkpoints" / "best.ckpt") if best else None,
-            weights_only=True if best else None,
-            verbose=False,
-        )
-        if self.trainer.is_global_zero:
-            print(
-                self._summary("held-out", "test", results[0]),
-                f"trained in {seconds:.0f} s",
-                sep="\n",
-            )
-            print(file_list(self.folder))
-
-    def validate(self, **kwargs: Any) -> None:
-        """Validate a checkpoint."""
-        self._evaluate("validation", "val", self.trainer.validate, kwargs)
-
-    def test(self, **kwargs: Any) -> None:
-        """Test a checkpoint."""
-        self._evaluate("held-out", "test", self.trainer.test, kwargs)
-
-    def _evaluate(self, what: str, stage: str, run: Any, kwargs: dict[str, Any]) -> None:
-        results = run(**{**kwargs, "verbose": False})
-        if not results:
-            raise ValueError(
-                f"{self.subcommand}: data must have samples for it; raise val_fraction"
-            )
-        if self.trainer.is_global_zero:
-            print(self._summary(what, stage, results[0]))
-
-    def _summary(self, what: str, stage: str, metrics: Mapping[str, float]) -> str:
-        loaders, batches = (
-            getattr(self.trainer, name) for name in (f"{stage}_dataloaders", f"num_{stage}_batches")
-        )
-        return summary(
-            what,
-            metrics,
-            on=coverage(loaders, batches, self.trainer.world_size),
-            findings=for_summary(self.model, stage),
-        )
-
-    def predict(self, **kwargs: Any) -> None:
-        """Write the classes of the test data to a CSV file, or those of frames to label files in a folder."""
-        if self.trainer.world_size > 1:
-            raise ValueError("predict: trainer.devices must be 1, got more; run it in one process")
-        output = self._get(self.config_init, "output")
-        found = self.trainer.predict(**{**kwargs, "return_predictions": True})
-        batches = cast(list[Any], found)
-        if isinstance(batches[0], FramePrediction):
-            folder = Path(output or self.folder / "predictions")
-            data: Any = self.datamodule
-            print(write_label_files(batches, folder, names=data.classes, framing=data.features))
-            return
-        print(write_predictions(batches, Path(output or self.folder / "predictions.csv")))
-
-    def _resume_hint(self) -> str:
-        """How to go on after Ctrl-C."""
-        if self.interrupt is None or not self.interrupt.checkpoint.is_file():
-            return "nothing was saved yet"
-        return f"go on with: snn-neuromod fit --ckpt_path {self.interrupt.checkpoint}"
-
-
-def _plain(message: Any, category: type[Warning], *where: Any, **more: Any) -> str:
-    """Text of a warning; findings stand without the line of the source that says them."""
-    if issubclass(category, FindingsWarning):
-        return f"snn-neuromod: warning: {message}\n"
-    return _FORMAT(message, category, *where, **more)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what no user can act on, for the time of a run."""
-    loggers = [
-        logging.getLogger(name)
-        for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.seed")
-    ]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        for message in _QUIET:
-            warnings.filterwarnings("ignore", message=message)
-        warnings.filterwarnings("always", category=FindingsWarning)
-        warnings.formatwarning = _plain
-        for logger in loggers:
-            logger.setLevel(logging.WARNING)
-        try:
-            yield
-        finally:
-            warnings.formatwarning = _FORMAT
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
-
-
-def _fail(message: str, code: int) -> None:
-    print(f"snn-neuromod: error: {message}", file=sys.stderr)
-    raise SystemExit(code)
+__all__ = ["main"]
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -289,21 +26,30 @@ def main(args: Sequence[str] | None = None) -> None:
     if not args or args[0] in ("-h", "--help"):
         print(usage())
         return
+    _run(args)
+
+
+def _run(args: list[str]) -> None:
+    from lightning_modules.allocator import keep_freed_memory
+    from lightning_modules.cli_messages import is_usage_error, is_user_error, readable
+    from lightning_modules.cli_run import CLI, quiet
+
     keep_freed_memory()
     sigint = signal.getsignal(signal.SIGINT)
     debug = bool(os.environ.get("SNN_NEUROMOD_TRACEBACK"))
-    with _quiet():
+    with quiet():
         try:
-            CLI(*prepare(args))
+            CLI(*prepare(args), args)
         except KeyboardInterrupt as interruption:
             _fail(f"interrupted; {interruption}" if str(interruption) else "interrupted", 130)
-        except (UsageError, ArgumentError, ConfigError) as error:
-            if debug:
-                raise
-            _fail(readable(error), 2)
         except Exception as error:
             if debug or not is_user_error(error):
                 raise
-            _fail(readable(error), 1)
+            _fail(readable(error), 2 if is_usage_error(error) else 1)
         finally:
             signal.signal(signal.SIGINT, sigint)  # Lightning leaves Ctrl-C disabled
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"snn-neuromod: error: {message}", file=sys.stderr)
+    raise SystemExit(code)

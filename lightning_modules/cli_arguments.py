@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
-from lightning_modules.class_paths import check_class_paths
 from lightning_modules.config_files import (
     available_configs,
     config_root,
@@ -17,13 +15,13 @@ from lightning_modules.config_files import (
     load_config,
     merge,
 )
+from lightning_modules.versions import version_of
 
 __all__ = [
     "COMMANDS",
     "Arguments",
     "UsageError",
     "experiment_name",
-    "next_version",
     "prepare",
     "usage",
 ]
@@ -109,7 +107,7 @@ def prepare(args: Sequence[str]) -> Arguments:
         merged: dict[str, Any] = {}
         for config in configs:
             merged = merge(merged, load_config(config))
-        check_class_paths(merged)
+        _check(merged)
         ready += ["--config", yaml.safe_dump(merged, sort_keys=False)]
     if checkpoint is not None:
         ready += ["--ckpt_path", str(checkpoint)]
@@ -123,19 +121,16 @@ def experiment_name(config: str, root: Path) -> str:
         if path.is_relative_to(folder):
             inside = path.relative_to(folder).with_suffix("")
             return (inside.parents[1] if path.name == "config.yaml" else inside).as_posix()
-    of_a_run = path.name == "config.yaml" and _version(path.parent) >= 0
+    of_a_run = path.name == "config.yaml" and version_of(path.parent) >= 0
     return path.parents[1].name if of_a_run else path.stem
 
 
-def next_version(folder: Path) -> Path:
-    """First unused `version_<N>` in the folder of an experiment, after all that are there."""
-    taken = [_version(path) for path in folder.glob("version_*")]
-    return folder / f"version_{max(taken, default=-1) + 1}"
+def _check(config: dict[str, Any]) -> None:
+    from lightning_modules.class_paths import (
+        check_class_paths,
+    )  # needs what --help does not wait for
 
-
-def _version(folder: Path) -> int:
-    match = re.fullmatch(r"version_(\d+)", folder.name)
-    return int(match[1]) if match else -1
+    check_class_paths(config)
 
 
 def _asks_only(rest: list[str]) -> bool:
@@ -182,7 +177,7 @@ def _checkpoint(given: str, root: Path, name: str) -> Path:
 
 
 def _age(checkpoint: Path) -> int:
-    return _version(checkpoint.parents[1])
+    return version_of(checkpoint.parents[1])
 
 
 def _config_of(checkpoint: Path, root: Path) -> tuple[str, list[str]]:

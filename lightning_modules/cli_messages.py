@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 
-__all__ = ["is_user_error", "readable"]
+from jsonargparse import ArgumentError
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+from lightning_modules.cli_arguments import UsageError
+from snn_neuromod.errors import ConfigError, SnnNeuromodError
+
+__all__ = ["is_usage_error", "is_user_error", "readable"]
 
 _PARSER = re.compile(r"^(?:Parser key|Problem with given class_path) [\"']([^\"']*)[\"']:")
 _NOISE = re.compile(
@@ -16,7 +21,6 @@ _CALLABLE = re.compile(
 )
 _DUMPED = re.compile(r"\. Got value: (Namespace\(.*)?$")
 _CLASS = re.compile(r"<class '(?:[\w.]*\.)?(\w+)'>")
-_CHECK = re.compile(r"(?:\w+|[^\n]*[\w)]\.\w+): \w")
 _NESTED = re.compile(r"NestedArg\(key='[^']*', val=(.*)\)$")
 
 
@@ -39,8 +43,10 @@ def readable(error: BaseException | str) -> str:
         'trainer.max_epochs: expected a int; got many'
     """
     text = str(error).strip() or type(error).__name__
-    if isinstance(error, pickle.UnpicklingError):
-        return "the checkpoint cannot be read: it must hold weights and plain values only, as fit writes them"
+    if text.startswith("Caught ") and "Original Traceback" in text:  # of a process that loads data
+        text = text.splitlines()[-1].partition(": ")[2]
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
     if not re.search(r"Parser key|Does not validate|Problem with", text):
         return text
     keys: list[str] = []
@@ -66,23 +72,16 @@ def readable(error: BaseException | str) -> str:
     return f"{where}: {what[0].lower()}{what[1:]}" if where else what
 
 
+def is_usage_error(error: BaseException) -> bool:
+    """Whether the command line or a configuration is wrong, and not only what they name."""
+    return isinstance(error, UsageError | ArgumentError | ConfigError)
+
+
 def is_user_error(error: BaseException) -> bool:
-    """Whether an error that a run raised is the user's to mend, so that no traceback is needed.
+    """Whether an error is the user's to mend, so that no traceback is needed.
 
-    These are missing files and packages, wrong settings of the trainer, weights that do not fit, and the checks of this
-    package, whose messages begin with the name of what complains or with the file that is wrong.
+    These are this package's own classes, what the system says of files, missing packages, and wrong settings of the
+    trainer. Errors of constructors and of a run's start come as `RunError`.
     """
-    from lightning_fabric.utilities.exceptions import MisconfigurationException
-
-    if str(error).startswith("Does not validate") and error.__cause__ is not None:
-        while error.__cause__ is not None:
-            error = error.__cause__
-        return isinstance(error, ValueError | TypeError | ImportError | FileNotFoundError)
-    if isinstance(error, pickle.UnpicklingError) or "PytorchStreamReader" in str(error):
-        return True
-    if isinstance(error, FileNotFoundError | ImportError | MisconfigurationException):
-        return True
-    text = str(error)
-    if isinstance(error, RuntimeError):
-        return text.startswith("Error(s) in loading state_dict")
-    return isinstance(error, ValueError | TypeError) and bool(_CHECK.match(text))
+    kinds = (SnnNeuromodError, OSError, ImportError, MisconfigurationException)
+    return is_usage_error(error) or isinstance(error, kinds)

@@ -11,7 +11,9 @@ import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
+from lightning_modules.resume import Resume
 from lightning_modules.schedules import WarmUp
+from snn_neuromod.errors import ConfigError
 
 __all__ = ["Interval", "Scheduler", "optimisation"]
 
@@ -42,7 +44,7 @@ def optimisation(
         The optimiser, or a mapping with its schedule, in the form that Lightning takes.
 
     Raises:
-        ValueError: If `lr_factors` names no parameter.
+        ValueError: If `lr_factors` names no parameter, or a named schedule has no end.
     """
     made = optimizer(_groups(module, lr_factors or {}))
     for group in made.param_groups:
@@ -52,7 +54,7 @@ def optimisation(
     schedule: Any
     if isinstance(scheduler, str):
         interval = "step"
-        steps = int(module.trainer.estimated_stepping_batches)
+        steps = _steps_of_run(module.trainer, scheduler)
         rates = [group["lr"] for group in made.param_groups]
         kinds = torch.optim.lr_scheduler
         if scheduler == "cosine":
@@ -61,7 +63,7 @@ def optimisation(
             schedule = kinds.OneCycleLR(made, rates, total_steps=steps)
     elif isinstance(scheduler, WarmUp):
         interval = "step"
-        total = module.trainer.estimated_stepping_batches
+        total = _total_steps(module.trainer)
         schedule = scheduler.schedule(made, total=total, per_epoch=_steps_per_epoch(module.trainer))
     else:
         schedule = scheduler(made)
@@ -70,6 +72,34 @@ def optimisation(
     if monitor is not None:
         options["monitor"] = monitor
     return {"optimizer": made, "lr_scheduler": options}
+
+
+def _steps_of_run(trainer: pl.Trainer, scheduler: str) -> int:
+    """Steps of a run that has an end."""
+    total = _total_steps(trainer)
+    if not 0 < total < math.inf:
+        raise ConfigError(
+            f"scheduler: {scheduler} must come with a run that has an end, got max_epochs={trainer.max_epochs}; set "
+            "max_epochs or max_steps, or scheduler: null"
+        )
+    return int(total)
+
+
+def _total_steps(trainer: pl.Trainer) -> float:
+    """Steps of the run, those before it was resumed among them, inf without an end."""
+    total = trainer.estimated_stepping_batches
+    resumed = next((c.progress for c in trainer.callbacks if isinstance(c, Resume)), None)  # type: ignore[attr-defined]
+    if (
+        resumed is None
+        or resumed.inside
+        or not total < math.inf
+        or trainer.max_epochs in (None, -1)
+    ):
+        return total
+    # Epochs before may have had another number of batches.
+    left = (trainer.max_epochs - resumed.epochs) * _steps_per_epoch(trainer)
+    limit = trainer.max_steps if trainer.max_steps >= 0 else math.inf
+    return min(resumed.steps + left, limit)
 
 
 def _steps_per_epoch(trainer: pl.Trainer) -> float:

@@ -12,6 +12,7 @@ from torch import Tensor
 from lightning_modules.framewise.pictures import draw_confusion, draw_sentence
 from lightning_modules.losses import final_labels, spike_counts
 from lightning_modules.networks import FeedForward, is_graded, modulations
+from snn_neuromod._storage import write_atomically
 from snn_neuromod.layers import Layer
 
 __all__ = ["Pictures"]
@@ -92,16 +93,15 @@ class Pictures(pl.Callback):
         if trainer.is_global_zero and folder.is_dir():  # of the training that went before
             classes = trainer.datamodule.classes  # type: ignore[attr-defined]
             figure = draw_confusion(confusions["test"], classes, "Test")
-            figure.savefig(folder / "confusion_test.png", dpi=150)
+            _save(figure, folder / "confusion_test.png")
 
     def _draw(self, trainer: pl.Trainer, module: pl.LightningModule, name: str) -> None:
         # All processes of a distributed run have to ask for log_dir.
         folder = Path(trainer.log_dir or trainer.default_root_dir) / "pictures"
         if not trainer.is_global_zero:
             return
-        folder.mkdir(parents=True, exist_ok=True)
         for file, figure in self._figures(trainer, module, name).items():
-            figure.savefig(folder / f"{file}.png", dpi=150)
+            _save(figure, folder / f"{file}.png")
 
     def _figures(
         self, trainer: pl.Trainer, module: pl.LightningModule, name: str
@@ -123,6 +123,10 @@ class Pictures(pl.Callback):
             found = draw_confusion(confusions["val"], classes, "Validation")
             figures[f"confusion_val{suffix}"] = found
         return figures
+
+
+def _save(figure: Any, path: Path) -> None:
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=150))
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lightning_modules.framewise.task import FramePrediction
+from snn_neuromod._storage import write_text_atomically
 from snn_neuromod.data.phones.corpus import Segment
 
 __all__ = ["Framing", "merge_frames", "write_label_files"]
@@ -96,10 +97,9 @@ def write_label_files(
         columns = batch.classes.cpu().T
         for name, classes, length in zip(batch.names, columns, batch.lengths.tolist(), strict=True):
             path = folder / f"{name}.phn"
-            path.parent.mkdir(parents=True, exist_ok=True)
             rows = merge_frames(classes[:length].numpy(), names, framing)
             text = "".join(f"{start} {end} {label}\n" for start, end, label in rows)
-            path.write_text(text, encoding="utf-8")
+            write_text_atomically(path, text)
             number += 1
     share = f", {right / total:.2%} of the frames right" if total else ""
     return f"labels of {number} utterances{share}: {folder}"

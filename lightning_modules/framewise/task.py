@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import torch
 from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from lightning_modules.losses import L2, FiringRate, mean_rates
+from lightning_modules.monitor import Mode
 from lightning_modules.networks import NetworkOutput, is_graded
 from lightning_modules.optimisation import Interval, Scheduler, optimisation
 from lightning_modules.tally import Tally, error_rate, share_right
@@ -84,6 +85,10 @@ class FramewiseClassification(Task):
     Raises:
         ValueError: When a run starts, if the network does not fit the data or `lr_factors` names no parameter.
     """
+
+    metric_modes: ClassVar[dict[str, Mode]] = {
+        "loss": "min", "error": "min", "error_speech": "min", "error_folded": "min", "accuracy": "max",
+    }  # fmt: skip
 
     def __init__(
         self,

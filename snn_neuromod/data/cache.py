@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+
+from snn_neuromod._storage import write_atomically
 
 __all__ = ["CACHE_VARIABLE", "cache_folder", "write_atomically"]
 
@@ -38,24 +37,3 @@ def cache_folder(*parts: str) -> Path:
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return base.joinpath("snn_neuromod", *parts)
-
-
-def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file so that its name never stands for half of it, also when two processes do.
-
-    Args:
-        path: The file; its folder is made if missing.
-        write: Writes the content into an open binary file.
-
-    Raises:
-        OSError: If the folder cannot be written to.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            write(file)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -24,7 +24,7 @@ OTHERS = [
     {"class_path": "subprocess.Popen", "init_args": {"args": ["touch", "RUN"]}},
     {"class_path": "logging.FileHandler", "init_args": {"filename": "RUN"}},
     {"class_path": "builtins.open", "init_args": {"file": "RUN", "mode": "w"}},
-    {"class_path": "lightning_modules.cli.os.system", "init_args": {"command": "touch RUN"}},
+    {"class_path": "lightning_modules.cli_run.os.system", "init_args": {"command": "touch RUN"}},
     {"class_path": "torch.hub.load", "init_args": {"repo_or_dir": ".", "model": "x", "source": "local"}},
     {"class_path": "torch.save", "init_args": {"obj": 1, "f": "RUN"}},
     {"class_path": "shutil.copy", "init_args": {"src": "own.py", "dst": "RUN"}},

@@ -24,9 +24,10 @@ if any(
 
 from lightning_modules.classification import SpikeClassification
 from lightning_modules.cli import main
-from lightning_modules.cli_arguments import UsageError, next_version, prepare
+from lightning_modules.cli_arguments import UsageError, prepare
 from lightning_modules.cli_messages import readable
 from lightning_modules.config_files import available_configs, load_config
+from lightning_modules.versions import next_version
 
 ROOT = Path(__file__).parents[2]
 NMNIST = ROOT / ".." / "shared" / "data" / "nmnist_small"

@@ -1,0 +1,190 @@
+"""The folder of a run: made for one run alone, taken back if the run does not start, and what is recorded in it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import yaml
+from jsonargparse import Namespace
+from lightning_fabric.loggers.logger import rank_zero_experiment
+from pytorch_lightning.cli import LightningArgumentParser, SaveConfigCallback
+from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+
+from snn_neuromod._storage import write_atomically, write_text_atomically
+
+__all__ = [
+    "MetricsLogger",
+    "RunFolder",
+    "SavedConfig",
+]
+
+_PACKAGES = ("snn-neuromod", "torch", "pytorch-lightning", "jsonargparse", "numpy", "snntorch")
+_UNSERIALISABLE = "Unable to serialize instance"
+
+
+class RunFolder(pl.Callback):
+    """Announces the folder when training begins; knows whether there is anything in it to keep.
+
+    Args:
+        folder: The folder, or None where nothing is kept.
+        root: Folder of all runs.
+        resumed: The checkpoint that the run goes on from.
+
+    Attributes:
+        started: Whether a batch has been finished.
+    """
+
+    def __init__(self, folder: Path | None, root: Path, resumed: str | None = None) -> None:
+        self.folder, self.root, self.resumed = folder, root, resumed
+        self.started = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.folder is not None and trainer.is_global_zero:
+            more = f", resuming {self.resumed}" if self.resumed else ""
+            print(f"run folder {self.folder}{more}", flush=True)
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        self.started = True
+
+    def on_validation_batch_end(self, *args: Any) -> None:
+        self.started = True
+
+    def on_test_batch_end(self, *args: Any) -> None:
+        self.started = True
+
+    def on_predict_batch_end(self, *args: Any) -> None:
+        self.started = True
+
+    def take_back(self) -> None:
+        """Remove the folder of a run that did not start, and folders above it that are empty then."""
+        if self.folder is None or self.started:
+            return
+        shutil.rmtree(self.folder, ignore_errors=True)
+        folder = self.folder.parent
+        while folder.is_relative_to(self.root) and folder != folder.parent:
+            try:
+                folder.rmdir()
+            except OSError:  # not empty, or the working folder itself
+                return
+            folder = folder.parent
+
+
+class SavedConfig(SaveConfigCallback):
+    """Writes `config.yaml`, which repeats the run, and `run.yaml`, which says what ran, into the folder of the run.
+
+    Args:
+        parser: The parser of the command.
+        config: What it has read.
+        folder: The folder.
+        command: Arguments of the command line.
+    """
+
+    def __init__(
+        self,
+        parser: LightningArgumentParser,
+        config: Namespace,
+        *,
+        folder: Path,
+        command: Sequence[str],
+    ) -> None:
+        super().__init__(parser, config, save_to_log_dir=False)
+        self.folder, self.command = folder, list(command)
+
+    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        text = self.parser.dump(self.config, skip_none=False, format="yaml")
+        plain = without_unserialisable(yaml.safe_load(text))
+        write_text_atomically(
+            self.folder / self.config_filename, yaml.safe_dump(plain, sort_keys=False)
+        )
+        ran = {"command": ["snn-neuromod", *self.command], **record()}
+        write_text_atomically(self.folder / "run.yaml", yaml.safe_dump(ran, sort_keys=False))
+
+
+def without_unserialisable(config: Any) -> Any:
+    """Leave out values that YAML cannot hold, such as the device that a callback has by default."""
+    if isinstance(config, dict):
+        kept = {key: without_unserialisable(value) for key, value in config.items()}
+        return {key: v for key, v in kept.items() if not str(v).startswith(_UNSERIALISABLE)}
+    return [without_unserialisable(v) for v in config] if isinstance(config, list) else config
+
+
+def record() -> dict[str, Any]:
+    """What ran: when, on what, and the versions of everything that makes the numbers."""
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: _version(name) for name in _PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """Commit of this package's source, "-changed" behind it if it is not as committed; None outside a checkout."""
+    source = Path(__file__).parents[1]
+    if not (source / ".git").exists():
+        return None
+    command = ["git", "-C", str(source), "describe", "--always", "--abbrev=40", "--dirty=-changed"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None
+
+
+class MetricsLogger(CSVLogger):
+    """Lightning's logger of `metrics.csv`, which a kill at any moment leaves readable.
+
+    Values of single neurons stand behind all others.
+    """
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        if self._experiment is None:
+            self._experiment = _MetricsWriter(self.log_dir)
+        return self._experiment
+
+
+class _MetricsWriter(ExperimentWriter):
+    def save(self) -> None:
+        if not self.metrics:
+            return
+        new, path = self._record_new_keys(), Path(self.metrics_file_path)
+        lines = io.StringIO(newline="")
+        writer = csv.DictWriter(lines, fieldnames=self.metrics_keys)
+        if new:  # the whole file again, with another header
+            writer.writeheader()
+            if path.is_file():
+                with path.open(newline="", encoding="utf-8") as file:
+                    writer.writerows(csv.DictReader(file))
+            writer.writerows(self.metrics)
+            write_atomically(path, lambda file: file.write(lines.getvalue().encode()))
+        else:
+            writer.writerows(self.metrics)
+            with path.open("ab") as binary:
+                binary.write(lines.getvalue().encode())  # whole lines at once
+        self.metrics = []
+
+    def _record_new_keys(self) -> set[str]:
+        new: set[str] = super()._record_new_keys()
+        self.metrics_keys.sort(key=lambda name: (name.startswith("modulation/"), name))
+        return new

@@ -1,0 +1,139 @@
+"""Checkpoints and folders of runs: whole after any end, one folder a run, none for a run that did not start."""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+if importlib.util.find_spec("pytorch_lightning") is None:
+    pytest.skip("pytorch_lightning is not installed", allow_module_level=True)
+
+from lightning_modules.checkpoints import DurableCheckpoints, read_checkpoint
+from lightning_modules.run_folder import MetricsLogger, RunFolder, record, without_unserialisable
+from lightning_modules.versions import claim_version, next_version
+from snn_neuromod.errors import DataError, StorageError
+
+
+def checkpoint(value: float) -> dict:
+    return {
+        "pytorch-lightning_version": "2.6.6",
+        "state_dict": {"weight": torch.full((100,), value)},
+    }
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    DurableCheckpoints().save_checkpoint(checkpoint(1.0), path)
+    return path
+
+
+def test_the_earlier_one_stays_until_the_next_is_complete(saved, monkeypatch) -> None:
+    """At every call to the system on the way the file is a whole checkpoint, and nothing is written elsewhere."""
+    seen = []
+
+    def look(name, call):
+        def looked(*args, **kwargs):
+            seen.append((name, float(read_checkpoint(saved)["state_dict"]["weight"][0])))
+            return call(*args, **kwargs)
+
+        return looked
+
+    for name in ("fsync", "replace"):
+        monkeypatch.setattr(os, name, look(name, getattr(os, name)))
+    monkeypatch.setenv("TMPDIR", str(saved.parents[1] / "there_is_no_such_folder"))
+    DurableCheckpoints().save_checkpoint(checkpoint(2.0), saved)
+    assert seen == [("fsync", 1.0), ("replace", 1.0), ("fsync", 2.0)]  # the file, then its folder
+    assert sorted(saved.parent.iterdir()) == [saved]
+    (saved.parent / "plain").touch()
+    assert saved.stat().st_mode == (saved.parent / "plain").stat().st_mode  # others may read it
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])
+def test_a_disk_that_takes_no_more(saved, monkeypatch, code) -> None:
+    def full(descriptor):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match=rf"last\.ckpt: cannot be written \({os.strerror(code)}"):
+        DurableCheckpoints().save_checkpoint(checkpoint(2.0), saved)
+    with pytest.raises(StorageError, match="nothing is there yet"):
+        DurableCheckpoints().save_checkpoint(checkpoint(2.0), saved.with_name("new.ckpt"))
+    assert read_checkpoint(saved)["state_dict"]["weight"][0] == 1
+    assert sorted(saved.parent.iterdir()) == [saved]
+
+
+def damaged(path: Path, kind: str) -> None:
+    whole = path.read_bytes()
+    if kind == "foreign":
+        torch.save([1, 2], path)
+    elif kind == "without weights":
+        torch.save({"epoch": 1}, path)
+    elif kind == "with code":
+        torch.save({**checkpoint(1.0), "hook": print}, path)
+    else:
+        path.write_bytes({"cut": whole[: len(whole) // 2], "empty": b"", "text": b"no"}[kind])
+
+
+@pytest.mark.parametrize(
+    "kind", ["cut", "empty", "text", "foreign", "without weights", "with code"]
+)
+def test_what_is_no_checkpoint_is_named(saved, kind) -> None:
+    damaged(saved, kind)
+    with pytest.raises(DataError, match=r"last\.ckpt: (the checkpoint cannot|must be a)") as found:
+        read_checkpoint(saved)
+    assert found.value.path == saved
+
+
+def test_runs_that_start_at_the_same_moment_get_folders_of_their_own(tmp_path) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        folders = list(pool.map(lambda _: claim_version(tmp_path / "a" / "b"), range(64)))
+    assert len(set(folders)) == 64
+    assert next_version(tmp_path / "a" / "b").name == "version_64"
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="must be a folder"):
+        claim_version(tmp_path / "file")
+
+
+def test_only_a_run_that_has_started_keeps_its_folder(tmp_path) -> None:
+    root = tmp_path / "runs"
+    kept, other = (claim_version(root / "smoke" / "msrc") for _ in range(2))
+    folder = RunFolder(other, root)
+    folder.take_back()
+    assert kept.is_dir()
+    assert not other.exists()
+    folder = RunFolder(kept, root)
+    folder.on_train_batch_end()
+    folder.take_back()
+    assert kept.is_dir()
+    RunFolder(kept, root).take_back()
+    assert not root.exists()
+    assert tmp_path.is_dir()
+
+
+def test_metrics_are_whole_lines_with_single_neurons_last(tmp_path) -> None:
+    logger = MetricsLogger(tmp_path, name="a", version="version_0")
+    logger.log_metrics({"modulation/1/0": 1.0, "epoch": 0.0}, step=0)
+    logger.save()
+    logger.log_metrics({"train/accuracy": 0.5, "epoch": 0.0}, step=1)
+    logger.save()
+    logger.log_metrics({"train/accuracy": 0.75, "epoch": 1.0}, step=2)
+    logger.save()
+    path = tmp_path / "a" / "version_0" / "metrics.csv"
+    assert path.read_text().splitlines() == [
+        "epoch,step,train/accuracy,modulation/1/0", "0.0,0,,1.0", "0.0,1,0.5,", "1.0,2,0.75,",
+    ]  # fmt: skip
+
+
+def test_the_record_of_a_run() -> None:
+    found = record()
+    assert found["versions"]["torch"] == torch.__version__
+    assert found["python"].startswith("3.")
+    value = {"a": [{"device": "Unable to serialize instance cpu", "b": 1}], "c": None}
+    assert without_unserialisable(value) == {"a": [{"b": 1}], "c": None}

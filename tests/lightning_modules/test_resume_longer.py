@@ -1,0 +1,194 @@
+"""A run resumed under other settings goes on with a schedule that is said, or is refused before it starts."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import math
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+if any(importlib.util.find_spec(name) is None for name in ("pytorch_lightning", "mlxtend")):
+    pytest.skip("pytorch_lightning or mlxtend is not installed", allow_module_level=True)
+
+from lightning_modules.cli import main
+
+LR = 0.01
+WARM = "{class_path: lightning_modules.schedules.WarmUp, init_args: {steps: 2, decay: linear}}"
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
+
+
+def fit(*args: str, batches: int = 4, epochs: int = 2) -> Path:
+    main([
+        "fit", "-c", "smoke/msrc", f"--trainer.limit_train_batches={batches}", "--trainer.limit_val_batches=0",
+        "--trainer.limit_test_batches=1", "--pictures.enabled=false", f"--trainer.max_epochs={epochs}",
+        "--trainer.callbacks+=LearningRateMonitor", "--trainer.log_every_n_steps=1", *args,
+    ])  # fmt: skip
+    return newest()
+
+
+def resume(run: Path, *args: str) -> Path:
+    main(["fit", "--ckpt_path", str(run), *args])
+    return newest()
+
+
+def newest() -> Path:
+    return max(Path("runs/smoke/msrc").glob("version_*"), key=lambda p: int(p.name[8:]))
+
+
+def rates(run: Path) -> list[float]:
+    with (run / "metrics.csv").open() as file:
+        return [float(row["lr-Adam"]) for row in csv.DictReader(file) if row["lr-Adam"]]
+
+
+def refused(capfd: pytest.CaptureFixture[str], run: Path, *args: str) -> str:
+    before = sorted(Path("runs").rglob("*"))
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        resume(run, *args)
+    error = capfd.readouterr().err
+    assert stop.value.code == 1, error
+    assert error.count("\n") == 1
+    assert "Traceback" not in error
+    assert sorted(Path("runs").rglob("*")) == before
+    return error
+
+
+def expected(kind: str, total: int) -> list[float]:
+    """Learning rates of a run of `total` steps, each from its own formula."""
+    found = []
+    for n in range(total):
+        if kind == "cosine":
+            found.append(LR * (1 + math.cos(math.pi * n / total)) / 2)
+        elif kind == "one_cycle":
+            peak = 0.3 * total - 1
+            low, high, final = LR / 25, LR, LR / 25 / 1e4
+            start, end, part = low, high, n / peak
+            if n > peak:
+                start, end, part = high, final, (n - peak) / (total - 1 - peak)
+            found.append(end + (start - end) * (1 + math.cos(math.pi * part)) / 2)
+        else:
+            found.append(LR * min((n + 1) / 2, 1 - max(0, n - 2) / (total - 2)))
+    return found
+
+
+@pytest.mark.parametrize("kind", ["cosine", "one_cycle", WARM])
+def test_a_finished_run_trains_longer(kind, capfd) -> None:
+    """Half-way the longer run's schedule takes over, from its own value at that step."""
+    first = fit(f"--model.scheduler={kind}")
+    assert rates(first) == pytest.approx(expected(kind, 8), rel=1e-5, abs=1e-9)
+    capfd.readouterr()
+    longer = resume(first, "--trainer.max_epochs=4")
+    assert rates(longer) == pytest.approx(expected(kind, 16)[8:], rel=1e-5, abs=1e-9)
+    assert "with another schedule" in capfd.readouterr().out
+
+
+def test_another_number_of_batches_at_the_end_of_an_epoch(capfd) -> None:
+    first = fit("--model.scheduler=cosine")
+    capfd.readouterr()
+    longer = resume(first, "--trainer.max_epochs=3", "--trainer.limit_train_batches=2")
+    assert rates(longer) == pytest.approx(expected("cosine", 10)[8:], rel=1e-5)
+
+
+def test_a_constant_rate_and_one_that_does_not_know_the_length(capfd) -> None:
+    own = "{class_path: torch.optim.lr_scheduler.StepLR, init_args: {step_size: 3}}"
+    first = fit(f"--model.scheduler={own}")
+    capfd.readouterr()
+    assert rates(resume(first, "--trainer.max_epochs=4"))[-1] == pytest.approx(LR / 10)
+    assert "another schedule" not in capfd.readouterr().out
+
+
+def test_a_schedule_that_ends_before_the_run_is_refused(capfd) -> None:
+    own = "{class_path: torch.optim.lr_scheduler.OneCycleLR, init_args: {max_lr: 0.01, total_steps: 8}}"
+    first = fit(f"--model.scheduler={own}", "--model.scheduler_interval=step")
+    assert "total_steps must be at least 12" in refused(capfd, first, "--trainer.max_epochs=3")
+
+
+def test_a_finished_run_says_that_nothing_is_left(capfd) -> None:
+    first = fit()
+    before = sorted(Path("runs").rglob("*"))
+    capfd.readouterr()
+    for args in (
+        [],
+        ["--trainer.max_epochs=1"],
+        ["--trainer.max_epochs=-1", "--trainer.max_steps=8"],
+    ):
+        resume(first, *args)
+        assert "nothing is left to train" in capfd.readouterr().out
+    assert sorted(Path("runs").rglob("*")) == before
+
+
+def test_what_cannot_be_changed_is_refused(capfd) -> None:
+    first = fit()
+    error = refused(capfd, first, "--trainer.max_epochs=3", "--trainer.precision=64-true")
+    assert "precision must be 32-true as in the run that is resumed" in error
+    path = first / "checkpoints" / "last.ckpt"
+    saved = torch.load(path, weights_only=True)
+    kept = {
+        k: saved[k] for k in ("state_dict", "pytorch-lightning_version", "epoch", "global_step")
+    }
+    torch.save(kept, first / "checkpoints" / "weights.ckpt")
+    with pytest.raises(SystemExit):
+        main(
+            ["fit", "-c", "smoke/msrc", "--ckpt_path", str(first / "checkpoints" / "weights.ckpt")]
+        )
+    assert "must hold the state of training" in capfd.readouterr().err
+
+
+def test_inside_an_epoch_the_batches_must_stay(capfd) -> None:
+    first = fit("--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.every_n_train_steps=3",
+                "--trainer.callbacks.dirpath=inside", epochs=1)  # fmt: skip
+    (inside,) = Path("inside").iterdir()
+    last = first / "checkpoints" / "last.ckpt"
+    last.write_bytes(inside.read_bytes())
+    assert "batch_size must be 20" in refused(capfd, first, "--data.batch_size=10")
+    assert "batches must be 4" in refused(capfd, first, "--trainer.limit_train_batches=5")
+    assert len(rates(resume(first))) == 1  # the last of four
+
+
+def test_a_run_without_an_end_and_a_schedule_that_needs_one(capfd) -> None:
+    with pytest.raises(SystemExit) as stop:
+        fit(epochs=-1)
+    assert stop.value.code == 1
+    assert "one_cycle must come with a run that has an end" in capfd.readouterr().err
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--monitor=val/accuracy"], "val/accuracy in a run without validation"),
+        (["--monitor=val/acc"], "monitor must be one of train/loss, train/accuracy, val/loss, val/acc"),
+        (["--monitor=accuracy"], "monitor must be one of"),
+        (["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/loss"], "val/loss in a run without"),
+    ],
+)  # fmt: skip
+def test_a_metric_that_will_not_be_there(args, message, capfd) -> None:
+    with pytest.raises(SystemExit) as stop:
+        fit(*args)
+    assert stop.value.code == 1
+    assert message in capfd.readouterr().err
+    assert not Path("runs").exists()
+
+
+def test_a_metric_of_training_is_monitored_in_its_own_direction() -> None:
+    run = fit("--monitor=train/loss")
+    best = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    (monitored,) = [c for c in best["callbacks"].values() if c.get("monitor") == "train/loss"]
+    assert "'mode': 'min'" in str(best["callbacks"].keys())
+    assert monitored["best_model_score"] == monitored["current_score"]
+
+
+def test_what_is_recorded() -> None:
+    run = fit()
+    ran = yaml.safe_load((run / "run.yaml").read_text())
+    assert ran["command"][:4] == ["snn-neuromod", "fit", "-c", "smoke/msrc"]
+    assert ran["versions"]["torch"] == torch.__version__
