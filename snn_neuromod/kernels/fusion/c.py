@@ -188,17 +188,12 @@ class _Printer:
         rows = {f"s{k}": f"w->s[{k}][0]" for k in states}
         rows |= {"*x": "call->x + t * call->E + first", "z": "call->z + t * call->E + first"}
         lines = [*self._spread(), *_pointers(rows), *body(sinks, self._names(names), self.work)]
-        arguments = _ARGUMENTS.replace(" int64_t k,", "")
-        return [
-            f"{self.fused}static void step({arguments}) {{",
-            *self._contract(),
-            *_indented(lines),
-            "}",
-        ]
+        head = f"{self.fused}static void step({_ARGUMENTS}) {{"
+        return [head, *self._contract(), *_indented(lines), "}"]
 
     def _again(self) -> list[str]:
         names, rows = self._stretch()
-        sinks = [Sink(f"n{k}[n]", self.plan.after[k]) for k in self.plan.kept]
+        sinks = [Sink(f"n{k}[n]", self.plan.after[k], early=True) for k in self.plan.kept]
         costly = {node: f"c{j}[n]" for j, node in enumerate(self.plan.costly)}
         lines = body(sinks, self._names(names), self.work, costly)
         head = f"{self.fused}static void again({_ARGUMENTS}) {{"

@@ -25,7 +25,7 @@ static void forward(const Call *call, Work *w, int64_t first, int64_t wide) {
             prefetch(call->x + (t + 1) * E + first, wide, 0);
             prefetch(call->z + (t + 1) * E + first, wide, 1);
         }
-        step(call, w, t, first, wide);
+        step(call, w, t, 0, first, wide);
     }
     for (int k = 0; k < NUM_STATES; k++) store(call->s[k], w->s[k][0], first, wide);
 }

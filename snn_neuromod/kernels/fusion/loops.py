@@ -21,6 +21,9 @@ COSTLY = frozenset(
 KEEP_FROM = 3
 """Operations from which on a value that two loops read is kept."""
 
+MERGE_UP_TO = 24
+"""Operations up to which results are computed in the loop of the last costly function."""
+
 _OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "and": "&", "or": "|"}
 _OPERATORS |= {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "eq": "==", "ne": "!=", "xor": "!="}
 _OWN = frozenset(["exp", "tanh", "sigmoid"])
@@ -28,11 +31,19 @@ _NAMES = {"abs": "fabs", "round": "rint"}
 
 
 class Sink(NamedTuple):
-    """Where a value goes: `target` is an element of an array."""
+    """Where a value goes.
+
+    Attributes:
+        target: An element of an array.
+        node: The value.
+        add: Whether it is added to what is there.
+        early: Whether it may be written, and read again, before all values are computed.
+    """
 
     target: str
     node: Node
     add: bool = False
+    early: bool = False
 
 
 @dataclass
@@ -123,6 +134,13 @@ def body(
     return _Body(sinks, names, work, costly_names or {}).lines
 
 
+class _Stage(NamedTuple):
+    """A loop: what it needs, and where its results go."""
+
+    roots: list[Node]
+    sinks: list[Sink]
+
+
 class _Body:
     def __init__(
         self,
@@ -132,35 +150,58 @@ class _Body:
         costly_names: Mapping[Node, str],
     ) -> None:
         self.work, self.lines = work, list[str]()
-        self.names, temporary = dict(names), 0
+        self.names, self._rows = dict(names), 0
         roots = [sink.node for sink in sinks] + list(costly_names)
         nodes = [node for node in live(roots, stop=names) if node not in self.names]
-        for node in nodes:
-            if work.invariant(node):
-                self.names[node] = ""  # hoisted where it is read
+        fixed = [node for node in nodes if work.invariant(node)]
+        self.names |= dict.fromkeys(fixed, "")  # hoisted where they are read
         nodes = [node for node in nodes if node not in self.names]
-        stages: list[tuple[list[Node], list[Sink]]] = []
-        for node in nodes:
-            if node.op in COSTLY:
-                if node not in costly_names:
-                    temporary += 1
-                name = costly_names.get(node) or work.row(f"u{temporary}")
-                stages.append(([*node.args], [Sink(name, node)]))
-        self.names |= {sink.node: sink.target for _, (sink,) in stages}
-        if sinks:
-            stages.append(([sink.node for sink in sinks], list(sinks)))
-        cones = [self._cone(roots, ()) for roots, _ in stages]
-        count = Counter(node for cone in cones for node in cone)
-        kept: dict[Node, str] = {}
-        for node in nodes:
-            if count[node] > 1 and len(self._cone([node], kept)) >= KEEP_FROM and not node.is_bool:
-                temporary += 1
-                kept[node] = work.row(f"u{temporary}")
+        stages = self._stages(sinks, [n for n in nodes if n.op in COSTLY], costly_names)
+        kept = self._kept(nodes, stages)
         have: set[Node] = set()
-        for roots, targets in stages:
-            cone = self._cone(roots, have)
-            self._loop(cone, targets, kept, have)
+        for stage in stages:
+            cone = self._cone(stage.roots, have)
+            self._loop(cone, stage.sinks, kept, have)
             have |= kept.keys() & set(cone)
+
+    def _stages(
+        self, sinks: Sequence[Sink], costly: list[Node], names: Mapping[Node, str]
+    ) -> list[_Stage]:
+        """A loop for each costly function and one for the results; short ones share that of the last function."""
+        targets = {node: names[node] for node in costly if node in names}
+        last = [*sinks, *(Sink(targets[node], node) for node in costly[-1:] if node in targets)]
+        results = _Stage([sink.node for sink in last], last)
+        merged = bool(costly and sinks)
+        if merged:
+            named = self.names.keys() | set(costly)
+            merged = (
+                len([n for n in live(results.roots, stop=named) if n not in named]) <= MERGE_UP_TO
+            )
+        stages = []
+        for node in costly[:-1] if merged else costly:
+            self.names[node] = targets.get(node) or self._row()
+            stages.append(_Stage([*node.args], [Sink(self.names[node], node)]))
+        if not merged:
+            results = _Stage([sink.node for sink in sinks], list(sinks))
+        return [*stages, results] if results.sinks else stages
+
+    def _kept(self, nodes: Sequence[Node], stages: Sequence[_Stage]) -> dict[Node, str]:
+        """Rows for long expressions that two loops read."""
+        count = Counter(node for stage in stages for node in self._cone(stage.roots, ()))
+        kept: dict[Node, str] = {}
+        places = {sink.node: sink.target for stage in stages for sink in stage.sinks if sink.early}
+        for node in nodes:
+            if count[node] > 1 and node in places:
+                kept[node] = places[node]
+            elif (
+                count[node] > 1 and not node.is_bool and len(self._cone([node], kept)) >= KEEP_FROM
+            ):
+                kept[node] = self._row()
+        return kept
+
+    def _row(self) -> str:
+        self._rows += 1
+        return self.work.row(f"u{self._rows}")
 
     def _cone(self, roots: Sequence[Node], stop: Collection[Node]) -> list[Node]:
         """What has to be computed for the roots, without what has a name or is kept."""
@@ -189,6 +230,8 @@ class _Body:
                 lines.append(f"{kept[node]} = {local[node]};")
         values = []
         for k, sink in enumerate(sinks):
+            if kept.get(sink.node) == sink.target:
+                continue  # written above, or by a loop before
             own = self.names.get(sink.node) == sink.target and sink.node.op in COSTLY
             text = (
                 expression(sink.node, [read(a) for a in sink.node.args]) if own else read(sink.node)
