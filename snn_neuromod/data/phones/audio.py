@@ -12,9 +12,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from snn_neuromod.data.phones.riff import check_riff
+from snn_neuromod.errors import DataError
+
 __all__ = ["read_audio", "read_sphere"]
 
 Audio = tuple[NDArray[np.float32], int]
+
+_LIMIT = 2**28
+"""Samples that a file may unpack to: 4.6 hours at 16 kHz, 1 GiB."""
+
+_RATES = (1000, 1_000_000)
 
 
 def read_audio(path: str | Path) -> Audio:
@@ -29,16 +37,29 @@ def read_audio(path: str | Path) -> Audio:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be decoded, has more than one channel, is empty or not finite.
+        DataError: If it cannot be decoded, is cut, its header makes no sense, or it has more than
+            one channel, is empty or not finite.
         ImportError: If the file is not SPHERE and soundfile is not installed.
     """
     path = Path(path)
     with path.open("rb") as file:
-        start = file.read(7)
+        start = file.read(12)
     if not start:
-        raise ValueError(f"{path}: the audio file is empty; copy it again")
-    if start == b"NIST_1A":
+        raise DataError("the audio file is empty; copy it again", path)
+    if start.startswith(b"NIST_1A"):
         return read_sphere(path)
+    if start[:4] == b"RIFF" and start[8:] == b"WAVE":
+        check_riff(path)
+    samples, rate = _decoded(path)
+    if samples.shape[1] != 1:
+        raise DataError(f"must have one channel, got {samples.shape[1]}; mix it down", path)
+    if not (len(samples) and np.isfinite(samples).all()):
+        raise DataError("must hold samples, all of them finite; record or copy it again", path)
+    return samples[:, 0], _check_rate(path, rate)
+
+
+def _decoded(path: Path) -> Audio:
+    """Samples (samples, channels) and rate, by libsndfile."""
     try:
         import soundfile
     except ImportError as error:
@@ -46,16 +67,31 @@ def read_audio(path: str | Path) -> Audio:
             "read_audio: soundfile must be installed; run pip install 'snn-neuromod[audio]'"
         ) from error
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise ValueError(
-            f"{path}: cannot be read as audio ({error}); it must be a NIST SPHERE or RIFF file"
+        with path.open("rb") as file, soundfile.SoundFile(file) as sound:
+            number = sound.frames
+            if not number * sound.channels <= _LIMIT:
+                raise DataError(f"must hold at most {_LIMIT} samples, got {number} announced", path)
+            samples = sound.read(number, dtype="float32", always_2d=True)
+            rate = sound.samplerate
+    except (soundfile.SoundFileError, TypeError, MemoryError) as error:
+        why = getattr(error, "error_string", error)
+        raise DataError(
+            f"cannot be read as audio ({why}); it must be a NIST SPHERE or RIFF file", path
         ) from error
-    if samples.shape[1] != 1:
-        raise ValueError(f"{path}: must have one channel, got {samples.shape[1]}; mix it down")
-    if not (len(samples) and np.isfinite(samples).all()):
-        raise ValueError(f"{path}: must hold samples, all of them finite; record or copy it again")
-    return samples[:, 0], int(rate)
+    if len(samples) < number:
+        raise DataError(
+            f"header announces {number} samples, the file holds {len(samples)}; copy it again", path
+        )
+    return samples, rate
+
+
+def _check_rate(path: str | Path, rate: int) -> int:
+    if not _RATES[0] <= rate <= _RATES[1]:
+        raise DataError(
+            f"must have {_RATES[0]} to {_RATES[1]} samples per second, got {rate}; copy it again",
+            path,
+        )
+    return int(rate)
 
 
 def read_sphere(path: str | Path) -> Audio:
@@ -69,50 +105,59 @@ def read_sphere(path: str | Path) -> Audio:
         rate: Samples per second.
 
     Raises:
-        ValueError: If the header is damaged, the samples are compressed ("shorten") or not 16-bit
-            PCM, there is more than one channel, or samples are missing.
+        DataError: If the header is damaged, the samples are compressed ("shorten") or not 16-bit
+            PCM, there is more than one channel, or there are not as many samples as it says.
     """
     raw = Path(path).read_bytes()
     size, fields = _sphere_header(path, raw)
     coding = str(fields.get("sample_coding", "pcm"))
     if coding != "pcm":
-        raise ValueError(
-            f"{path}: samples must be plain pcm, got {coding!r}. Compressed SPHERE files "
-            "must be unpacked first: sph2pipe -f rif IN.WAV OUT.wav, or NIST's w_decode -o pcm"
+        raise DataError(
+            f"samples must be plain pcm, got {coding!r}. Compressed SPHERE files must be unpacked "
+            "first: sph2pipe -f rif IN.WAV OUT.wav, or NIST's w_decode -o pcm",
+            path,
         )
     for name, wanted in (("channel_count", 1), ("sample_n_bytes", 2)):
         if fields.get(name, wanted) != wanted:
-            raise ValueError(f"{path}: {name} must be {wanted}, got {fields[name]}")
+            raise DataError(f"{name} must be {wanted}, got {fields[name]}", path)
     order = str(fields.get("sample_byte_format", "01"))
     if order not in ("01", "10"):
-        raise ValueError(f'{path}: sample_byte_format must be "01" or "10", got {order!r}')
+        raise DataError(f'sample_byte_format must be "01" or "10", got {order!r}', path)
     count, rate = fields.get("sample_count"), fields.get("sample_rate")
-    if not (isinstance(count, int) and isinstance(rate, int) and count >= 0 and rate > 0):
-        raise ValueError(f"{path}: header must give sample_count and sample_rate as integers")
-    if len(raw) < size + 2 * count:
-        raise ValueError(
-            f"{path}: header announces {count} samples, the file holds {(len(raw) - size) // 2}; "
-            "copy it again"
+    if not (isinstance(count, int) and isinstance(rate, int) and count > 0):
+        raise DataError("header must give sample_count and sample_rate as integers above 0", path)
+    if len(raw) != size + 2 * count:
+        raise DataError(
+            f"header announces {count} samples, the file holds {(len(raw) - size) / 2:g}; copy it again",
+            path,
         )
     samples = np.frombuffer(raw, "<i2" if order == "01" else ">i2", count=count, offset=size)
-    return samples.astype(np.float32) / np.float32(32768), rate
+    return samples.astype(np.float32) / np.float32(32768), _check_rate(path, rate)
 
 
 def _sphere_header(path: str | Path, raw: bytes) -> tuple[int, dict[str, int | str]]:
     """Length of the header in bytes and its fields; real numbers stay text."""
-    damaged = ValueError(f"{path}: the SPHERE header is damaged; copy the file again")
-    try:
-        magic, length, _ = raw[:4096].split(b"\n", 2)
-        size = int(length)
-    except ValueError:
-        raise damaged from None
-    lines = raw[:size].decode("ascii", "replace").split("\n")[2:]
-    if magic != b"NIST_1A" or "end_head" not in (line.strip() for line in lines):
+    damaged = DataError("the SPHERE header is damaged; copy the file again", path)
+    magic, length, *_ = [*raw[:4096].split(b"\n", 2), b"", b""]
+    size = _integer(length.decode("ascii", "replace"))
+    # NIST's headers are multiples of 1024 bytes long; others would shift the samples by a byte.
+    if magic != b"NIST_1A" or size is None or size % 1024 or not 0 < size <= len(raw):
+        raise damaged
+    lines = [line.strip() for line in raw[:size].decode("ascii", "replace").split("\n")[2:]]
+    if "end_head" not in lines:
         raise damaged
     fields: dict[str, int | str] = {}
-    for line in lines[: [line.strip() for line in lines].index("end_head")]:
+    for line in lines[: lines.index("end_head")]:
         name, kind, value = [*line.split(None, 2), "", "", ""][:3]
-        if kind == "-i" and not value.strip().lstrip("-").isdecimal():
+        number = _integer(value)
+        if kind == "-i" and number is None:
             raise damaged
-        fields[name] = int(value) if kind == "-i" else value.strip()
+        fields[name] = value.strip() if number is None or kind != "-i" else number
     return size, fields
+
+
+def _integer(text: str) -> int | None:
+    """An integer of as many digits as one of a header can have; None if it is none."""
+    text = text.strip()
+    digits = text.removeprefix("-")
+    return int(text) if digits.isascii() and digits.isdecimal() and len(digits) <= 18 else None

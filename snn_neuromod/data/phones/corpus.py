@@ -10,6 +10,8 @@ from typing import Literal, NamedTuple, Protocol, get_args, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from snn_neuromod.errors import DataError
+
 __all__ = ["Corpus", "Segment", "Split", "Utterance", "check_segments"]
 
 Split = Literal["train", "validation", "test"]
@@ -136,7 +138,7 @@ def check_segments(
         The segments. A last one that ends later than the audio, by less than 10 ms, ends with it.
 
     Raises:
-        ValueError: If there is none, one is empty, begins before its predecessor ends or before 0,
+        DataError: If there is none, one is empty, begins before its predecessor ends or before 0,
             has an unknown label, or ends beyond the audio.
     """
     checked: list[Segment] = []
@@ -145,23 +147,26 @@ def check_segments(
         begin, end, label = segment
         line = f'"{begin} {end} {label}" (in samples)'
         if label not in known:
-            raise ValueError(
-                f"{path}: label {label!r} is not in the label set of {len(known)} "
-                f"({', '.join(list(labels)[:6])}, ...). Correct the file, or give labels= that hold it"
+            raise DataError(
+                f"label {label!r} is not in the label set of {len(known)} "
+                f"({', '.join(list(labels)[:6])}, ...). Correct the file, or give labels= that hold it",
+                path,
             )
         if not end > begin:
-            raise ValueError(f"{path}: a label must end after it starts, got {line}")
+            raise DataError(f"a label must end after it starts, got {line}", path)
         if begin < (checked[-1].end if checked else 0):
-            raise ValueError(
-                f"{path}: labels must not overlap and not begin before 0, got {line} after "
-                f"{checked[-1].end if checked else 0}"
+            raise DataError(
+                f"labels must not overlap and not begin before 0, got {line} after "
+                f"{checked[-1].end if checked else 0}",
+                path,
             )
         if begin >= num_samples or end >= num_samples + _EXCESS_SECONDS * rate:
-            raise ValueError(
-                f"{path}: labels must end within the audio of {num_samples} samples, got {line}. "
-                "Are audio and labels of the same recording and the same sampling rate?"
+            raise DataError(
+                f"labels must end within the audio of {num_samples} samples, got {line}. "
+                "Are audio and labels of the same recording and the same sampling rate?",
+                path,
             )
         checked.append(Segment(begin, min(end, num_samples), label))
     if not checked:
-        raise ValueError(f"{path}: holds no labels; a line must be: start end label")
+        raise DataError("holds no labels; a line must be: start end label", path)
     return tuple(checked)

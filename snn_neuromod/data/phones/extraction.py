@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from snn_neuromod.data.cache import CACHE_VARIABLE, cache_folder, write_atomically
 from snn_neuromod.data.phones.corpus import Corpus, Split
-from snn_neuromod.data.phones.features import frame_labels
+from snn_neuromod.data.phones.features import IGNORE, frame_labels
+from snn_neuromod.errors import DataError
 
 __all__ = ["Cache", "Features", "FrameTable", "Statistics", "frame_table", "train_statistics"]
 
@@ -23,7 +24,6 @@ Cache = str | Path | Literal[False] | None
 """Folder of cached features; None: the user's cache folder; False: nothing is cached."""
 
 _VERSION = 1  # of the file's layout and of the features; part of the key
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 class Features(Protocol):
@@ -90,7 +90,8 @@ def frame_table(
 ) -> FrameTable:
     """Features and labels of a split, from the cache if they are there.
 
-    The cache holds one file per corpus, split and settings. A file that is damaged is made again.
+    The cache holds one file per corpus, split and settings. A file that is damaged, or holds what
+    cannot be, is made again.
 
     Args:
         corpus: The corpus.
@@ -107,7 +108,7 @@ def frame_table(
     if cache is False:
         return _extract(corpus, split, features)
     path = _path(corpus, split, features, cache)
-    kept = _read(path, FrameTable._fields)
+    kept = _kept(path, FrameTable._fields, corpus, features)
     if kept is not None:
         return FrameTable(**kept)
     table = _extract(corpus, split, features)
@@ -128,7 +129,8 @@ def train_statistics(corpus: Corpus, features: Features, *, cache: Cache = None)
     Arguments as in `frame_table`.
     """
     if cache is not False:
-        kept = _read(_path(corpus, "train", features, cache), Statistics._fields)
+        path = _path(corpus, "train", features, cache)
+        kept = _kept(path, Statistics._fields, corpus, features)
         if kept is not None:
             return Statistics(**kept)
     table = frame_table(corpus, "train", features, cache=cache)
@@ -142,16 +144,59 @@ def _path(corpus: Corpus, split: Split, features: Features, cache: str | Path | 
     return folder / f"{corpus.name}-{split}-{key}.npz"
 
 
-def _read(path: Path, names: Sequence[str]) -> dict[str, Any] | None:
-    """Arrays of a cached file; None if there is none, or it is damaged (its checksums tell)."""
+def _kept(
+    path: Path, names: Sequence[str], corpus: Corpus, features: Features
+) -> dict[str, NDArray[Any]] | None:
+    """Arrays of a cached file; None if there is none, or anything about them is wrong."""
     if not path.is_file():
         return None
     try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            return {name: file[name] for name in names}
-    except _DAMAGED as error:
+        arrays = _read(path, names)
+        _check(arrays, num_classes=len(corpus.labels), num_channels=features.num_channels)
+    except Exception as error:  # whatever zipfile, zlib and numpy raise for damaged content
         warnings.warn(f"PhoneFrames: {path} is damaged ({error}) and made again", stacklevel=3)
         return None
+    return arrays
+
+
+def _read(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Arrays of a file as `np.savez` writes it, whose checksums are checked."""
+    with path.open("rb") as raw, zipfile.ZipFile(raw) as archive:
+        if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+            raise DataError("it is compressed, which it never is")  # and could unpack to any size
+        raw.seek(0)
+        with np.load(raw, allow_pickle=False) as file:
+            return {name: file[name] for name in names}
+
+
+def _check(arrays: dict[str, NDArray[Any]], *, num_classes: int, num_channels: int) -> None:
+    """Raise DataError unless arrays of a table are such as `_extract` makes."""
+    frames, utterances = len(arrays.get("labels", ())), len(arrays.get("lengths", ()))
+    shapes = {
+        "features": (np.float32, (frames, num_channels)),
+        "labels": (np.int64, (frames,)),
+        "lengths": (np.int64, (utterances,)),
+        "names": (np.str_, (utterances,)),
+        "mean": (np.float32, (num_channels,)),
+        "std": (np.float32, (num_channels,)),
+    }
+    for name, array in arrays.items():
+        kind, shape = shapes[name]
+        if not issubclass(array.dtype.type, kind) or array.shape != shape:
+            raise DataError(f"{name} are {array.dtype} {array.shape}, not {kind.__name__} {shape}")
+        if kind is np.float32 and not np.isfinite(array).all():
+            raise DataError(f"{name} are not finite")
+    if (arrays["std"] < 0).any():
+        raise DataError("std is negative")
+    if "lengths" in arrays:
+        _check_labels(arrays["labels"], arrays["lengths"], num_classes)
+
+
+def _check_labels(labels: NDArray[np.int64], lengths: NDArray[np.int64], num_classes: int) -> None:
+    if not (len(lengths) and lengths.min() > 0 and lengths.sum() == len(labels)):
+        raise DataError(f"lengths do not add up to {len(labels)} frames")
+    if not ((labels == IGNORE) | (labels >= 0) & (labels < num_classes)).all():
+        raise DataError(f"labels lie outside [0, {num_classes - 1}]")
 
 
 def _extract(corpus: Corpus, split: Split, features: Features) -> FrameTable:
@@ -187,8 +232,10 @@ def _utterance(
         frames = features(utterance.samples)
         centres = features.centres(len(frames))
         labels = frame_labels(utterance.segments, centres, corpus.labels, silence=corpus.silence)
+        if not np.isfinite(frames).all():
+            raise DataError("features must be finite, got NaN or infinity")
     except ValueError as error:
-        raise ValueError(
+        raise DataError(
             f"PhoneFrames: cannot use utterance {name} of {corpus.name}: {error}"
         ) from error
     return frames, labels

@@ -30,7 +30,10 @@ from numpy.typing import NDArray
 
 from snn_neuromod.data.phones.corpus import Segment
 
-__all__ = ["Mfcc", "differences", "frame_labels"]
+__all__ = ["IGNORE", "Mfcc", "differences", "frame_labels"]
+
+IGNORE = -100
+"""Class of frames that have no label, which PyTorch's losses leave out."""
 
 _REACH = 2  # frames to either side in a difference
 
@@ -209,7 +212,7 @@ def frame_labels(
         [0, 0, 1]
     """
     if not segments:
-        return np.full(len(centres), -100, dtype=np.int64)
+        return np.full(len(centres), IGNORE, dtype=np.int64)
     classes = {label: index for index, label in enumerate(labels)}
     if unknown := {segment.label for segment in segments} - set(classes):
         raise ValueError(

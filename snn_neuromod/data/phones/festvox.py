@@ -6,6 +6,7 @@ References:
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from functools import cached_property
@@ -23,9 +24,12 @@ from snn_neuromod.data.phones.corpus import (
     set_aside,
 )
 from snn_neuromod.data.phones.labels import RUSSIAN_LABELS, SILENCE
+from snn_neuromod.data.text import numbered_lines
+from snn_neuromod.errors import DataError
 
 __all__ = ["FestvoxRussian", "read_lab"]
 
+_DAY = 86_400.0
 _VOICE = Path("usr/share/festival/voices/russian/msu_ru_nsh_clunits")
 
 
@@ -48,7 +52,8 @@ class FestvoxRussian:
     Raises:
         FileNotFoundError: On first use, if root does not hold these folders, or a recording has no
             labels.
-        ValueError: If an argument is wrong or, on reading, audio or labels are.
+        ValueError: If an argument is wrong.
+        DataError: On reading, if audio or labels are wrong.
     """
 
     name = "festvox-ru"
@@ -127,10 +132,11 @@ def read_lab(path: str | Path, *, rate: int) -> list[Segment]:
         The segments, each beginning where the one before ends.
 
     Raises:
-        ValueError: If a line has another form.
+        DataError: If a line has another form.
     """
-    _, _, body = ("\n" + Path(path).read_text("utf-8", "replace")).partition("\n#")
-    rows = [_parse(path, line) for line in body.splitlines()[1:] if line.strip()]
+    lines = numbered_lines(path)
+    start = next((i for i, (_, line) in enumerate(lines, 1) if line.startswith("#")), len(lines))
+    rows = [_parse(path, number, line) for number, line in lines[start:]]
     ends = [round(end * rate) for end, _ in rows]
     return [
         Segment(start, end, label)
@@ -138,11 +144,15 @@ def read_lab(path: str | Path, *, rate: int) -> list[Segment]:
     ]
 
 
-def _parse(path: str | Path, line: str) -> tuple[float, str]:
+def _parse(path: str | Path, number: int, line: str) -> tuple[float, str]:
     try:
         end, _, label = line.split()
-        return float(end), label
+        seconds = float(end)
     except ValueError:
-        raise ValueError(
-            f'{path}: a line must be "end colour label" with times in seconds, got {line!r}'
-        ) from None
+        seconds, label = math.nan, ""
+    if not 0 <= seconds < _DAY:
+        raise DataError(
+            f'a line must be "end colour label" with times in seconds, got {line!r} in line {number}',
+            path,
+        )
+    return seconds, label

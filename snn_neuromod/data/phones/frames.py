@@ -19,11 +19,9 @@ from snn_neuromod.data.phones.extraction import (
     frame_table,
     train_statistics,
 )
-from snn_neuromod.data.phones.features import Mfcc
+from snn_neuromod.data.phones.features import IGNORE, Mfcc
 
 __all__ = ["FrameBatch", "FramePieces", "PhoneFrames"]
-
-IGNORE = -100
 
 
 class FrameBatch(NamedTuple):

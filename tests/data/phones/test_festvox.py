@@ -54,6 +54,9 @@ def test_folder_of_the_voice_itself_and_identity(tmp_path):
     ("lab", "message"),
     [
         ("#\n0.1 125\n", 'a line must be "end colour label"'),
+        ("#\nnan 125 pau\n", "got .nan 125 pau. in line 2"),
+        ("#\n1e999 125 pau\n", 'a line must be "end colour label"'),
+        ("#\n-0.5 125 pau\n", 'a line must be "end colour label"'),
         ("#\n0,05 125 pau\n", 'a line must be "end colour label"'),
         ("#\n0.05 125 pau\n0.04 125 aa\n", "end after it starts"),
         ("#\n0.05 125 pau\n0.08 125 qq\n", "label 'qq' is not in the label set of 51"),
@@ -66,6 +69,10 @@ def test_wrong_labels_name_the_file(tmp_path, lab, message):
     with pytest.raises(ValueError, match=message) as caught:
         unpacked(tmp_path, 2, lab).read("ru_0001")
     assert "ru_0001.lab" in str(caught.value)
+
+
+def test_byte_order_mark(tmp_path):
+    assert len(unpacked(tmp_path, 2, "\ufeff#\n0.05 125 pau\n").read("ru_0001").segments) == 1
 
 
 def test_wrong_folders_and_arguments(tmp_path):

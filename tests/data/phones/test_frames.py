@@ -13,6 +13,7 @@ from snn_neuromod.data.phones.corpus import Segment
 from snn_neuromod.data.phones.extraction import Statistics, frame_table
 from snn_neuromod.data.phones.features import Mfcc
 from snn_neuromod.data.phones.frames import FramePieces, PhoneFrames
+from snn_neuromod.errors import DataError
 from tests.data.phones.made_up import Plain, Tones
 
 
@@ -120,6 +121,73 @@ def test_a_damaged_cache_is_made_again(cache, damage):
     assert corpus.reads == 3
     assert torch.equal(again[0][0], first[0][0])
     frames("test", cache=cache)  # warns no more
+
+
+def changed(name, value, at=0):
+    def change(arrays):
+        arrays[name][at] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (changed("features", np.nan), "features are not finite"),
+        (changed("mean", np.inf), "mean are not finite"),
+        (changed("std", -1), "std is negative"),
+        (changed("labels", 3), r"labels lie outside \[0, 2\]"),
+        (changed("labels", -1), r"labels lie outside \[0, 2\]"),
+        (changed("lengths", 0), "lengths do not add up"),
+        (changed("lengths", 10**9), "lengths do not add up"),
+        (lambda a: a.update(labels=a["labels"][:-1]), "features are float32"),
+        (lambda a: a.update(labels=a["labels"].astype(float)), "labels are float64"),
+        (lambda a: a.update(features=a["features"][:, :2]), r"not float32 \(\d+, 3\)"),
+        (lambda a: a.update(features=a["features"].astype(np.float64)), "features are float64"),
+        (lambda a: a.update(names=a["names"][1:]), "names are"),
+        (lambda a: a.pop("names"), "names"),
+    ],
+)
+def test_a_cache_of_what_cannot_be_is_made_again(cache, change, message):
+    first = frames("test", cache=cache)
+    (path,) = cache.glob("tones-test-*")
+    with np.load(path) as file:
+        arrays = dict(file)
+    change(arrays)
+    np.savez(path, **arrays)
+    with pytest.warns(UserWarning, match=f"is damaged .*{message}.* and made again"):
+        again = frames("test", cache=cache)
+    assert torch.equal(again[0][0], first[0][0])
+
+
+def test_a_compressed_cache_is_not_unpacked(cache):
+    frames("test", cache=cache)
+    (path,) = cache.glob("tones-test-*")
+    with np.load(path) as file:
+        np.savez_compressed(path, **dict(file))
+    with pytest.warns(UserWarning, match="it is compressed, which it never is"):
+        frames("test", cache=cache)
+
+
+def test_statistics_of_a_damaged_cache_are_made_again(cache):
+    first = frames("train", cache=cache).statistics
+    (path,) = cache.glob("tones-train-*")
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays["std"][:] = np.nan
+    np.savez(path, **arrays)
+    with pytest.warns(UserWarning, match="std are not finite"):
+        again = frames("test", cache=cache).statistics
+    assert (again.std == first.std).all()
+
+
+def test_features_that_are_not_finite_are_refused():
+    class Broken(Plain):
+        def __call__(self, samples):
+            return super().__call__(samples) * np.nan
+
+    with pytest.raises(DataError, match=r"cannot use utterance train/0 of tones: .* finite"):
+        PhoneFrames(Tones(), "train", features=Broken(), cache=False)
 
 
 def test_a_cache_that_cannot_be_written(tmp_path):
