@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar, get_type_hints
+
+from snn_neuromod.errors import DataError
 
 __all__ = ["Log", "Logged", "Rows", "RunT"]
 
@@ -32,7 +35,7 @@ class Log(Generic[RunT]):
         metrics: The columns behind them.
 
     Raises:
-        ValueError: From `read`, if the file is another kind of table.
+        DataError: From `read`, if the file is another kind of table.
     """
 
     def __init__(self, path: Path, kind: type[RunT], metrics: Sequence[str]) -> None:
@@ -60,34 +63,52 @@ class Log(Generic[RunT]):
             file.write(("" if whole else ",".join(self._header) + "\n") + text.getvalue())
 
     def read(self) -> Logged[RunT]:
-        """All finished runs in the order in which they were added."""
-        text = self._whole_lines().decode("utf-8")
-        if not text:
+        """All finished runs in the order in which they were added.
+
+        A line that cannot be read costs its run, which is run again, and a warning that names it.
+        """
+        lines = self._whole_lines().splitlines()
+        if not lines:
             return {}
-        rows = csv.reader(text.splitlines())
-        header = next(rows)
-        if header != self._header:
-            raise ValueError(
-                f"Log: {self.path} must start with {','.join(self._header[:12])}, got {','.join(header[:12])}; "
-                "give another folder"
+        if (header := _cells(lines[0])) != self._header:
+            raise DataError(
+                f"Log: {self.path} must start with {','.join(self._header[:12])}, got {','.join(header)[:200]}; "
+                "give another folder",
+                self.path,
             )
         found: Logged[RunT] = {}
         pending: Logged[RunT] = {}
-        for row in rows:
-            if len(row) != len(header):
+        for number, line in enumerate(lines[1:], 2):
+            try:
+                run, epoch, last, values = self._parse(line)
+            except (ValueError, csv.Error) as error:
+                warnings.warn(
+                    f"Log: line {number} of {self.path} is left out, its run counts as not done ({error})",
+                    stacklevel=2,
+                )
                 continue
-            named = dict(zip(header, row, strict=True))
-            run = self.kind(*(kind(named[name]) for name, kind in self._types.items()))
-            if named["epoch"] == "0":
+            if epoch == 0:
                 pending[run] = []
-            pending.setdefault(run, []).append(
-                {name: float(named[name]) for name in self.metrics if named[name]}
-            )
-            if named["last"] == "1" and len(pending[run]) == int(named["epoch"]) + 1:
+            pending.setdefault(run, []).append(values)
+            if last and len(pending[run]) == epoch + 1:
                 found[run] = pending.pop(run)
         return found
+
+    def _parse(self, line: bytes) -> tuple[RunT, int, bool, dict[str, float]]:
+        """Run, epoch, whether it is the last one, and metrics of a line."""
+        cells = _cells(line)
+        if len(cells) != len(self._header):
+            raise ValueError(f"{len(self._header)} cells are needed, got {len(cells)}")
+        named = dict(zip(self._header, cells, strict=True))
+        run = self.kind(*(kind(named[name]) for name, kind in self._types.items()))
+        values = {name: float(named[name]) for name in self.metrics if named[name]}
+        return run, int(named["epoch"]), bool(int(named["last"])), values
 
     def _whole_lines(self) -> bytes:
         """Content without a last line that an interruption cut short."""
         content = self.path.read_bytes() if self.path.is_file() else b""
         return content[: content.rfind(b"\n") + 1]
+
+
+def _cells(line: bytes) -> list[str]:
+    return next(csv.reader([line.decode("utf-8")]), [])

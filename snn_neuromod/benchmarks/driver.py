@@ -13,7 +13,8 @@ from typing import Any
 from snn_neuromod.benchmarks import table
 from snn_neuromod.benchmarks.measure import WrongResultError
 from snn_neuromod.benchmarks.outcome import UnableError
-from snn_neuromod.benchmarks.results import Record, Results, environment
+from snn_neuromod.benchmarks.reading import Record
+from snn_neuromod.benchmarks.results import Results, environment
 from snn_neuromod.benchmarks.table import Case, Variant
 from snn_neuromod.benchmarks.worker import DiedError, Worker
 

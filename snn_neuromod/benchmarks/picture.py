@@ -19,7 +19,8 @@ from snn_neuromod._palette import (
     YELLOW,
 )
 from snn_neuromod.benchmarks import table
-from snn_neuromod.benchmarks.results import Record, Results
+from snn_neuromod.benchmarks.reading import Record
+from snn_neuromod.benchmarks.results import Results
 from snn_neuromod.benchmarks.table import Case
 from snn_neuromod.benchmarks.variants import OURS
 

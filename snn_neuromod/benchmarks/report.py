@@ -6,7 +6,8 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from snn_neuromod.benchmarks import table
-from snn_neuromod.benchmarks.results import Record, Results
+from snn_neuromod.benchmarks.reading import Record
+from snn_neuromod.benchmarks.results import Results
 from snn_neuromod.benchmarks.table import Case
 from snn_neuromod.benchmarks.variants import OURS
 

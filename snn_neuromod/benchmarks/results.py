@@ -10,9 +10,11 @@ import platform
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
+
+from snn_neuromod._storage import write_text_atomically
+from snn_neuromod.benchmarks.reading import Record, read_results
 
 __all__ = ["NAME", "SCHEMA", "Results", "environment"]
 
@@ -23,8 +25,6 @@ PACKAGES = (
     "braintrace", "brainstate",
 )  # fmt: skip
 
-Record = dict[str, Any]
-
 
 class Results:
     """The records of a folder.
@@ -33,7 +33,7 @@ class Results:
         folder: Where the file is or will be.
 
     Raises:
-        ValueError: If the file is of another schema.
+        DataError: If the file is of another schema, or no such file.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,15 +41,8 @@ class Results:
         self.records: dict[tuple[str, str, str], Record] = {}
         self.environments: list[Record] = []
         if self.path.exists():
-            read = json.loads(self.path.read_text(encoding="utf-8"))
-            if read.get("schema") != SCHEMA:
-                raise ValueError(
-                    f"benchmarks: {self.path} must have the schema {SCHEMA}, got {read.get('schema')}; "
-                    "choose another folder"
-                )
-            self.environments = read["environments"]
-            for record in read["results"]:
-                self.records[_key(record)] = record
+            self.environments, records = read_results(self.path, SCHEMA)
+            self.records = {_key(record): record for record in records}
 
     def find(self, workload: str, label: str, variant: str) -> Record | None:
         """The record of one variant of a case."""
@@ -66,15 +59,12 @@ class Results:
 
     def write(self) -> None:
         """Write the file; a stop while it is written leaves the one before."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         content = {
             "schema": SCHEMA,
             "environments": self.environments,
             "results": list(self.records.values()),
         }
-        part = self.path.with_suffix(".part")
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        part.replace(self.path)
+        write_text_atomically(self.path, json.dumps(content, indent=1) + "\n")
 
 
 def _key(record: Record) -> tuple[str, str, str]:

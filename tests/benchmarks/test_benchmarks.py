@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from snn_neuromod.benchmarks.outcome import Outcome, UnableError
 from snn_neuromod.benchmarks.problems import Size
 from snn_neuromod.benchmarks.results import Results
 from snn_neuromod.benchmarks.table import Case, Variant
+from snn_neuromod.errors import DataError
 
 HERE = [variant for variant in table.VARIANTS if not variant.optional]
 TINY = Case("W3", Size(12, 2, 30))
@@ -284,6 +286,58 @@ def test_wrong_arguments_are_named(arguments, message, capsys, tmp_path):
 def test_results_of_another_schema_are_not_overwritten(tmp_path):
     (tmp_path / "benchmarks.json").write_text('{"schema": 0}')
     with pytest.raises(ValueError, match="must have the schema 1, got 0"):
+        Results(tmp_path)
+
+
+def written(fake, tmp_path):
+    results = Results(tmp_path)
+    driver.run([TINY], results, Options(repeats=2, budget=100, peers=PEERS), lambda line: None)
+    return results.path, results.path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "garbled"),
+    [
+        ('"variant": "plain"', '"variant": "plai'),
+        ('"variant": "plain"', '"variant": 3'),
+        ('"variant": "plain",', "\0\ufffd"),
+        ('"variant": "plain"', '"variant": {'),
+    ],
+)
+def test_a_damaged_record_costs_that_record(fake, tmp_path, line, garbled):
+    path, text = written(fake, tmp_path)
+    assert text.count(line) == 1
+    path.write_text(text.replace(line, garbled))
+    with pytest.warns(UserWarning, match=r"1 records of .*benchmarks\.json cannot be read"):
+        found = Results(tmp_path)
+    assert _statuses(found) == {
+        "snn_neuromod": "timed",
+        "reference": "refused",
+        "snntorch": "failed",
+    }
+    driver.run([TINY], found, Options(repeats=2, budget=100, peers=PEERS), lambda line: None)
+    assert len(Results(tmp_path).records) == 4
+
+
+@pytest.mark.parametrize("value", ["[]", "[NaN]", '["x"]', "null"])
+def test_times_that_are_none_cost_their_record(fake, tmp_path, value):
+    path, text = written(fake, tmp_path)
+    path.write_text(re.sub(r'"seconds": \[[^]]+\]', f'"seconds": {value}', text, count=1))
+    with pytest.warns(UserWarning, match="1 records of"):
+        assert len(Results(tmp_path).records) == 3
+
+
+def test_a_cut_file_of_results_keeps_what_is_whole(fake, tmp_path):
+    path, text = written(fake, tmp_path)
+    path.write_text(text[: text.index('"variant": "plain"')])
+    with pytest.warns(UserWarning, match="1 records of"):
+        assert len(Results(tmp_path).records) == 3
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, '{"schema": 1}', "\0\xff"])
+def test_what_is_no_file_of_results_is_refused(tmp_path, text):
+    (tmp_path / "benchmarks.json").write_text(text)
+    with pytest.raises(DataError, match=r"benchmarks\.json"):
         Results(tmp_path)
 
 

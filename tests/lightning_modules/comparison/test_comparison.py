@@ -152,6 +152,33 @@ def test_what_an_interruption_left_half_written_is_run_again(tmp_path: Path) -> 
         assert log.read() == {first: rows, second: rows}
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"rubbish",
+        b"",
+        b"\xff\xfe,1",
+        b'"',
+        b"wide,synthetic,alif,x,bptt,0.01,0,1,1" + b"," * 8,
+        b"\0",
+    ],
+)
+def test_a_damaged_line_costs_its_run(tmp_path: Path, line: bytes) -> None:
+    log = open_log(tmp_path / "epochs.csv")
+    runs = [Run("wide", "synthetic", "alif", 1, "bptt", 0.01, seed) for seed in range(3)]
+    rows = [{"val_error": 0.5}, {"val_error": 0.25, "seconds": 3.0}]
+    for run in runs:
+        log.add(run, rows)
+    lines = log.path.read_bytes().splitlines()
+    lines[3] = line
+    log.path.write_bytes(b"\n".join(lines) + b"\n")
+    with pytest.warns(UserWarning, match=r"line 4 of .*epochs\.csv is left out"):
+        assert list(log.read()) == [runs[0], runs[2]]
+    log.add(runs[1], rows)
+    with pytest.warns(UserWarning, match="line 4"):
+        assert set(log.read()) == set(runs)
+
+
 def test_a_table_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "epochs.csv"
     path.write_text("a,b\n1,2\n", encoding="utf-8")
