@@ -70,10 +70,10 @@ class Log(Generic[RunT]):
         lines = self._whole_lines().splitlines()
         if not lines:
             return {}
-        if (header := _cells(lines[0])) != self._header:
+        wanted, header = ",".join(self._header), lines[0].decode("utf-8", "replace")
+        if header != wanted:
             raise DataError(
-                f"Log: {self.path} must start with {','.join(self._header[:12])}, got {','.join(header)[:200]}; "
-                "give another folder",
+                f"Log: {self.path} must start with {wanted[:150]}, got {header[:150]}; give another folder",
                 self.path,
             )
         found: Logged[RunT] = {}
