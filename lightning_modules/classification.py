@@ -117,7 +117,7 @@ class SpikeClassification(Task):
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Prediction:
         spikes, labels = batch
-        scores = self.loss.scores(self(spikes).outputs)
+        scores = self.loss.scores(self(spikes).outputs, labels)
         return Prediction(scores.argmax(dim=1), scores, final_labels(labels))
 
     def _step(self, batch: tuple[Tensor, Tensor], stage: str) -> Tensor:
@@ -129,7 +129,7 @@ class SpikeClassification(Task):
         spikes = [layer.detach() for layer in spikes]
         graded = [is_graded(neuron) for neuron in self.network.neurons]
         self._tallies[stage].update(
-            self.loss.scores(outputs),
+            self.loss.scores(outputs, labels),
             final_labels(labels),
             loss,
             [spike_counts(s, graded=g).mean() for s, g in zip(spikes, graded, strict=True)],

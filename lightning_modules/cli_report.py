@@ -1,4 +1,4 @@
-"""What a run tells and leaves: accuracy and spikes, the files in its folder, a table of predictions."""
+"""What a run tells and leaves: accuracy and spikes, the files in its folder, tables of predictions."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import torch
+
 from lightning_modules.classification import Prediction
+from lightning_modules.regression import Signals
 from lightning_modules.tally import share_right
 
-__all__ = ["file_list", "summary", "write_predictions"]
+__all__ = ["file_list", "summary", "write_predictions", "write_signals"]
 
 _FILES = {
     "checkpoint": "checkpoints/*.ckpt",
@@ -52,6 +55,8 @@ def summary(
             lines.append(f"  spikes per neuron and sample, layer {layer}: {value:.2f}")
         elif metric.startswith("rate/"):
             lines.append(f"  firing rate, layer {metric.removeprefix('rate/')}: {value:.1f} Hz")
+        elif metric == "nmse":
+            lines.append(f"{what} error {value:.4f} of the signals' variance{on}")
         elif metric in _ERRORS:
             lines.append(f"  {_ERRORS[metric]} {value:.2%}")
     lines += [f"  but {text}" for text in findings]
@@ -66,6 +71,29 @@ def file_list(folder: Path) -> str:
         if names:
             lines.append(f"  {kind:<12}{', '.join(names)}")
     return "\n".join(lines)
+
+
+def write_signals(batches: Sequence[Signals], output: Path) -> str:
+    """Write signals as a CSV table: sample, step, each output and each target.
+
+    Args:
+        batches: At least one batch.
+        output: The file.
+
+    Returns:
+        A sentence about it.
+    """
+    number, columns = 0, batches[0].outputs.shape[2]
+    with output.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        names = [f"{kind}_{k}" for kind in ("output", "target") for k in range(columns)]
+        writer.writerow(["sample", "step", *names])
+        for batch in batches:
+            for rows in torch.cat(list(batch), dim=2).unbind(1):
+                for step, values in enumerate(rows.tolist()):
+                    writer.writerow([number, step, *(f"{value:.6g}" for value in values)])
+                number += 1
+    return f"signals of {number} samples: {output}"
 
 
 def write_predictions(batches: Sequence[Prediction], output: Path) -> str:

@@ -25,12 +25,13 @@ from lightning_modules.checkpoints import DurableCheckpoints, read_checkpoint
 from lightning_modules.class_paths import check_class_paths
 from lightning_modules.cli_arguments import COMMANDS
 from lightning_modules.cli_messages import readable
-from lightning_modules.cli_report import file_list, summary, write_predictions
+from lightning_modules.cli_report import file_list, summary, write_predictions, write_signals
 from lightning_modules.findings import Findings, FindingsWarning, coverage, for_summary
 from lightning_modules.framewise.label_files import write_label_files
 from lightning_modules.framewise.task import FramePrediction
 from lightning_modules.monitor import MonitorCheck, direction
 from lightning_modules.pictures import Pictures
+from lightning_modules.regression import Signals
 from lightning_modules.resume import Progress, progress_of
 from lightning_modules.run_folder import (
     MetricsLogger,
@@ -310,7 +311,8 @@ class CLI(LightningCLI):
             data: Any = self.datamodule
             print(write_label_files(batches, folder, names=data.classes, framing=data.features))
             return
-        print(write_predictions(batches, Path(output or self.folder / "predictions.csv")))
+        write = write_signals if isinstance(batches[0], Signals) else write_predictions
+        print(write(batches, Path(output or self.folder / "predictions.csv")))
 
     def _resume_hint(self) -> str:
         """How to go on after Ctrl-C."""

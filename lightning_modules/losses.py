@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -15,6 +16,7 @@ __all__ = [
     "CrossEntropy",
     "Decision",
     "FiringRate",
+    "SquaredError",
     "final_labels",
     "mean_rates",
     "spike_counts",
@@ -64,11 +66,24 @@ class CrossEntropy:
                 f"CrossEntropy: label_smoothing must lie in [0, 1), got {self.label_smoothing}"
             )
 
-    def scores(self, outputs: Tensor) -> Tensor:
-        """Class scores (batch, class) from the outputs (T, batch, class)."""
+    def scores(self, outputs: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Class scores of samples.
+
+        Args:
+            outputs: (T, batch, class).
+            labels: Labels; where there is one for every step, (T, batch), the mean or maximum is over those that count.
+
+        Returns:
+            (batch, class).
+        """
         if self.decision == "last":
             return outputs[-1]
-        return outputs.mean(dim=0) if self.decision == "mean" else outputs.amax(dim=0)
+        if labels is None or labels.ndim != 2:
+            return outputs.mean(dim=0) if self.decision == "mean" else outputs.amax(dim=0)
+        outside = (labels < 0)[..., None]
+        if self.decision == "mean":
+            return outputs.masked_fill(outside, 0.0).sum(dim=0) / (~outside).sum(dim=0)
+        return outputs.masked_fill(outside, -math.inf).amax(dim=0)
 
     def __call__(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Loss of a batch.
@@ -92,6 +107,52 @@ class CrossEntropy:
         return functional.cross_entropy(
             self.scale * scores, labels, label_smoothing=self.label_smoothing
         )
+
+
+@dataclass(frozen=True)
+class SquaredError:
+    r"""Squared error of signals, $\frac12 \sum (y - y^*)^2$ over steps and outputs, the mean over samples.
+
+    Args:
+        over: "sum" over steps and outputs, as Bellec et al. (2020) have it, or "mean".
+
+    Raises:
+        ValueError: If `over` is unknown.
+
+    Examples:
+        >>> import torch
+        >>> outputs = torch.tensor([[[1.0]], [[3.0]], [[9.0]]])  # (T, batch, output)
+        >>> SquaredError()(outputs, torch.tensor([[[0.0]], [[0.0]], [[torch.nan]]])).item()
+        5.0
+    """
+
+    over: Literal["sum", "mean"] = "sum"
+
+    def __post_init__(self) -> None:
+        if self.over not in ("sum", "mean"):
+            raise ValueError(f"SquaredError: over must be sum or mean, got {self.over!r}")
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Loss of a batch.
+
+        Args:
+            outputs: (T, batch, output).
+            targets: The same shape, NaN where none counts.
+
+        Returns:
+            A scalar.
+
+        Raises:
+            ValueError: If the shapes differ.
+        """
+        if outputs.shape != targets.shape:
+            raise ValueError(
+                f"SquaredError: targets must have shape {tuple(outputs.shape)}, got {tuple(targets.shape)}"
+            )
+        outside = targets.isnan()
+        error = (outputs - targets.masked_fill(outside, 0.0)).masked_fill(outside, 0.0)
+        total = 0.5 * error.square().sum()
+        return total / (outputs.shape[1] if self.over == "sum" else (~outside).sum().clamp(min=1))
 
 
 def final_labels(labels: Tensor) -> Tensor:

@@ -3,12 +3,15 @@
 A batch of images or events is `(spikes, labels)`: spikes (T, B, N), time first, with T = `total_steps` and
 N = `num_inputs`; labels int64 (B,), or (T, B) where each step has one. Loaders give uint8, a quarter of the memory of
 float32; `on_after_batch_transfer` turns the spikes into the network's dtype on its device.
-A batch of speech is a `lightning_modules.data.phones.FrameBatch`.
+A batch of speech is a `lightning_modules.data.phones.FrameBatch`; of `PatternGeneration` it holds targets (T, B, K) in
+the place of labels.
 """
 
 from lightning_modules.data.digit_memory import DigitMemory
+from lightning_modules.data.evidence import EvidenceAccumulation
 from lightning_modules.data.images import MNIST, EmbeddedDigits, FashionMNIST, LatencyOptions
 from lightning_modules.data.nmnist import NMNIST
+from lightning_modules.data.patterns import PatternGeneration
 from lightning_modules.data.phones import PhoneFramesData
 
 __all__ = [
@@ -16,7 +19,9 @@ __all__ = [
     "NMNIST",
     "DigitMemory",
     "EmbeddedDigits",
+    "EvidenceAccumulation",
     "FashionMNIST",
     "LatencyOptions",
+    "PatternGeneration",
     "PhoneFramesData",
 ]

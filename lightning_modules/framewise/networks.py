@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.networks import NetworkOutput, Neuron, Readout
+from lightning_modules.networks import NetworkOutput, Neuron, Readout, warn_of_time_steps
 from snn_neuromod import Bidirectional, LeakyReadout, Recurrent, RecurrentStack, Smoothing
 from snn_neuromod.connectivity import DelayMap, Wiring
 from snn_neuromod.layers import Layer
@@ -138,6 +138,7 @@ class FramewiseNetwork(nn.Module):
         stacks = [stack(), stack()] if bidirectional else [stack()]
         self.net: nn.Module = Bidirectional(*stacks) if bidirectional else stacks[0]
         self.readout = readout(len(stacks) * sum(sizes[1:]), self.num_classes)
+        warn_of_time_steps(who, self.neurons, self.readout)
         self.smoothing = smoothing
         names = [str(k) for k in range(1, len(sizes))]
         self.layer_names = names + [f"{name}_backward" for name in names if bidirectional]

@@ -1,0 +1,40 @@
+"""Networks warn where readout and neurons disagree on the time step; configurations do not."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+
+import pytest
+
+if importlib.util.find_spec("pytorch_lightning") is None:
+    pytest.skip("pytorch_lightning is not installed", allow_module_level=True)
+
+import snn_neuromod as nm
+from lightning_modules.framewise import FramewiseNetwork
+from lightning_modules.networks import FeedForward
+
+NETWORKS = {
+    "FeedForward": lambda **o: FeedForward([3, 4], num_classes=2, recurrent=True, **o),
+    "FramewiseNetwork": lambda **o: FramewiseNetwork([3, 4], num_classes=2, **o),
+}
+
+
+def izhikevich(n):
+    return nm.Izhikevich(n, dt=0.5)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_other_time_steps_are_said(name):
+    with pytest.warns(UserWarning, match=rf"{name}: the readout counts steps of 1 ms .* 0.5 ms"):
+        NETWORKS[name](neuron=izhikevich, readout=nm.LeakyReadout)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_silence_where_they_agree_or_there_is_nothing_to_compare(name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        NETWORKS[name](neuron=izhikevich, readout=lambda n, k: nm.LeakyReadout(n, k, dt=0.5))
+        NETWORKS[name](neuron=nm.ALIF, readout=nm.LeakyReadout)
+        NETWORKS[name](neuron=nm.MSRC, readout=nm.LeakyReadout)
+        NETWORKS[name](neuron=izhikevich, readout=nm.PopulationReadout)
