@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,8 @@ __all__ = ["FramewiseNetwork"]
 class FramewiseNetwork(nn.Module):
     r"""Recurrent spiking layers over a sequence of frames, all read by one leaky readout.
 
-    Each frame is presented for `n_repeat` steps (of the neuron's `dt`, 1 ms), and the readout is averaged over them.
+    Each frame is presented for `n_repeat` steps (of the neuron's `dt`, 1 ms), and the readout is averaged over them; or
+    the spikes are, and the readout filters frames.
 
     Args:
         sizes: Number of features, then the number of neurons of each layer, for instance `[39, 100]`.
@@ -37,6 +39,8 @@ class FramewiseNetwork(nn.Module):
             t + `output_delay` is presented, so that a network that only looks back knows that much of what follows. The
             last frames of a sequence see zeros (the mean of z-scored features) in the place of what would follow.
         readout: Makes the readout from the numbers of neurons and of classes.
+        readout_rate: Whether the readout filters at every "step" and is averaged over the steps of a frame, or the
+            spikes are averaged over them and the readout filters at every "frame", a frame being one `dt` to it.
         gain: Factor of the first weights of the inputs, > 0, on top of N(0, 1 / fan-in). Izhikevich neurons need
             currents of tens.
         recurrent_gain: The same for the recurrent weights; None takes `gain`.
@@ -78,6 +82,7 @@ class FramewiseNetwork(nn.Module):
         n_repeat: int = 1,
         output_delay: int = 0,
         readout: Readout = LeakyReadout,
+        readout_rate: Literal["step", "frame"] = "step",
         gain: float = 1.0,
         recurrent_gain: float | None = None,
         mask_in: Wiring | list[Wiring | None] | None = None,
@@ -104,6 +109,9 @@ class FramewiseNetwork(nn.Module):
         self.sizes, self.output_delay = sizes, output_delay
         self.num_classes = positive_integer(who, "num_classes", num_classes)
         self.n_repeat = positive_integer(who, "n_repeat", n_repeat)
+        if readout_rate not in ("step", "frame"):
+            raise ValueError(f"{who}: readout_rate must be step or frame, got {readout_rate!r}")
+        self.readout_rate = readout_rate
         self.learning_rule = learning_rule
         self.credit: Credit = credit or ("spatial" if learning_rule == "bptt" else "broadcast")
 
@@ -185,15 +193,22 @@ class FramewiseNetwork(nn.Module):
             spikes = self.net(x, None if lengths is None else lengths * self.n_repeat)
         else:
             spikes, _ = self.net(x)
-        outputs, _ = self.readout(spikes.to(torch.promote_types(spikes.dtype, torch.float32)))
-        if self.n_repeat > 1:
-            outputs = outputs.unflatten(0, (-1, self.n_repeat)).mean(dim=1)
+        read = spikes.to(torch.promote_types(spikes.dtype, torch.float32))
+        if self.readout_rate == "frame":
+            outputs, _ = self.readout(self._by_frame(read))
+        else:
+            outputs, _ = self.readout(read)
+            outputs = self._by_frame(outputs)
         widths = len(self.stacks) * self.sizes[1:]
         shown = spikes[: num_frames * self.n_repeat]
         outputs = outputs[self.output_delay :]
         if self.smoothing is not None:
             outputs, _ = self.smoothing(outputs, lengths=lengths)
         return NetworkOutput(outputs, list(shown.split(widths, dim=-1)))
+
+    def _by_frame(self, x: Tensor) -> Tensor:
+        """Means over the steps of each frame, from (T * n_repeat, ...)."""
+        return x if self.n_repeat == 1 else x.unflatten(0, (-1, self.n_repeat)).mean(dim=1)
 
     def extra_repr(self) -> str:
         return f"sizes={self.sizes}, n_repeat={self.n_repeat}, output_delay={self.output_delay}"

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 import torch
 from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lightning_modules.losses import L2, FiringRate, mean_rates
 from lightning_modules.monitor import Mode
@@ -57,7 +58,8 @@ class FramePrediction(NamedTuple):
 class FramewiseClassification(Task):
     r"""Train a network to classify each frame of a sequence.
 
-    The loss is the cross-entropy, averaged over the frames of a batch. Frames labelled -100, padding among them, count
+    The loss is the cross-entropy, averaged over the frames of a batch, or over those of each sequence and then over
+    sequences. Frames labelled -100, padding among them, count
     nowhere: not in the loss, the errors, the firing rates, nor in any gradient.
 
     Logs for the stages train, val and test, over all frames of an epoch: `<stage>/loss`, the cross-entropy without
@@ -75,6 +77,7 @@ class FramewiseClassification(Task):
         firing_rate: Penalty on firing rates; called with the spikes of each layer and which of their steps count.
         l2: Penalty on weights.
         lr_factors: Factors of the learning rate for parameters of a given name, for instance `{"w_in": 10.0}`.
+        average: Whether each "frame" of a batch has the same weight in the loss, or each "sequence" (Bellec et al.).
         fold_to: Number of classes after folding, for `<stage>/error_folded` with TIMIT's labels; no effect on others.
 
     Attributes:
@@ -99,9 +102,14 @@ class FramewiseClassification(Task):
         firing_rate: FiringRate = FiringRate(),
         l2: L2 = L2(),
         lr_factors: dict[str, float] | None = None,
+        average: Literal["frame", "sequence"] = "frame",
         fold_to: Literal[48, 39] = 39,
     ) -> None:
         super().__init__()
+        if average not in ("frame", "sequence"):
+            raise ValueError(
+                f"FramewiseClassification: average must be frame or sequence, got {average!r}"
+            )
         self.save_hyperparameters(
             ignore=["network", "optimizer", "scheduler", "firing_rate", "l2"], logger=False
         )
@@ -110,7 +118,7 @@ class FramewiseClassification(Task):
         self.scheduler_interval = scheduler_interval
         self.firing_rate, self.l2 = firing_rate, l2
         self.lr_factors, self.fold_to = lr_factors or {}, fold_to
-        self.loss = ce_framewise_loss(IGNORE_INDEX)
+        self.loss = ce_framewise_loss(IGNORE_INDEX) if average == "frame" else by_sequence
         self.confusion: dict[str, Tensor] = {}
         self._tallies = {
             stage: Tally(network.num_classes)  # type: ignore[arg-type]
@@ -221,6 +229,23 @@ class FramewiseClassification(Task):
             interval=self.scheduler_interval,
             lr_factors=self.lr_factors,
         )
+
+
+def by_sequence(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy, the mean over the frames of each sequence that count and then over the sequences.
+
+    Args:
+        outputs: Class scores, (T, batch, class).
+        labels: Classes, int64 (T, batch), -100 where none counts.
+
+    Returns:
+        A scalar; sequences without a frame that counts have no part in it.
+    """
+    number = (labels != IGNORE_INDEX).sum(0)
+    losses = functional.cross_entropy(
+        outputs.flatten(0, 1), labels.flatten(), ignore_index=IGNORE_INDEX, reduction="none"
+    ).view(labels.shape)
+    return (losses.sum(0) / number.clamp(min=1)).sum() / (number > 0).sum().clamp(min=1)
 
 
 def _groups(classes: Sequence[str], fold_to: Literal[48, 39]) -> dict[str, list[int]]:

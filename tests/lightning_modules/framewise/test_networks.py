@@ -34,6 +34,20 @@ def test_repeats_are_steps_and_their_mean_is_the_output():
     assert torch.allclose(outputs, by_hand, atol=1e-6)
 
 
+def test_a_readout_at_the_rate_of_frames():
+    """Spikes averaged over the steps of a frame, then filtered from frame to frame."""
+    net = Net([6, 8], n_repeat=4, readout_rate="frame")
+    frames = x(7, 2)
+    outputs, (spikes,) = net(frames)
+    by_frame = spikes.unflatten(0, (7, 4)).mean(1)
+    assert by_frame.any()
+    torch.testing.assert_close(outputs, net.readout(by_frame)[0])
+    net.readout_rate = "step"
+    assert (net(frames).outputs - outputs).abs().max() > 1e-3
+    with pytest.raises(ValueError, match="FramewiseNetwork: readout_rate must be step or frame"):
+        Net([6, 8], readout_rate="second")
+
+
 def test_output_delay_reads_later():
     torch.manual_seed(1)
     now = Net([6, 10])

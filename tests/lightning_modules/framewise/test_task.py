@@ -15,7 +15,7 @@ if importlib.util.find_spec("pytorch_lightning") is None:
     pytest.skip("pytorch_lightning is not installed", allow_module_level=True)
 
 # isort: off
-from lightning_modules.framewise.task import FramewiseClassification, _groups
+from lightning_modules.framewise.task import FramewiseClassification, _groups, by_sequence
 
 # isort: on
 import pytorch_lightning as pl
@@ -153,6 +153,22 @@ def test_what_lies_in_the_padding_changes_no_gradient():
         assert a.abs().sum() > 0
 
 
+def test_the_loss_by_sequences_is_the_mean_of_their_means():
+    outputs = torch.randn(6, 3, 4, requires_grad=True)
+    labels = torch.randint(4, (6, 3))
+    labels[2:, 1], labels[:, 2] = -100, -100
+    loss = by_sequence(outputs, labels)
+    alone = [
+        torch.nn.functional.cross_entropy(outputs[:n, k], labels[:n, k])
+        for k, n in ((0, 6), (1, 2))
+    ]
+    torch.testing.assert_close(loss, torch.stack(alone).mean())
+    loss.backward()
+    assert torch.equal(outputs.grad.any(-1), labels != -100)
+    with pytest.raises(ValueError, match="FramewiseClassification: average must be"):
+        FramewiseClassification(torch.nn.Identity(), average="batch")
+
+
 def test_error_rates_by_hand():
     tally = Tally(3)
     labels = torch.tensor([[0, 1], [0, 2], [1, -100], [2, -100]])
@@ -227,7 +243,8 @@ def test_logged_values_are_those_of_all_frames():
 
 def test_rates_are_in_the_time_of_the_neurons():
     rates = [
-        fit(task(network(neuron=partial(ALIF, dt=dt, tau_mem=20 * dt, tau_adapt=200 * dt)),
+        fit(task(network(neuron=partial(ALIF, dt=dt, tau_mem=20 * dt, tau_adapt=200 * dt),
+                         readout=partial(LeakyReadout, dt=dt, tau_out=20 * dt)),
                  optimizer=partial(torch.optim.SGD, lr=0.0)), max_epochs=1).callback_metrics["val/rate/1"]
         for dt in (1.0, 0.5)
     ]  # fmt: skip
