@@ -105,10 +105,17 @@ def make_runs(folder: Path) -> None:
         with workplace() as place:
             main(["fit", *arguments])
             (run,) = Path("runs").rglob("version_0")
+            main(["predict", "--ckpt_path", str(run)])
             kept = folder / name / "checkpoints"
             kept.mkdir(parents=True, exist_ok=True)
-            for file in ("config.yaml", "metrics.csv"):
-                shutil.copy(run / file, folder / name)
+            for path in (
+                run / "config.yaml",
+                *run.rglob("predictions*/*"),
+                *run.glob("predictions.csv"),
+            ):
+                target = folder / name / path.relative_to(run)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, target)
             for file, name_kept in (("epoch=0.ckpt", "first.ckpt"), ("last.ckpt", "last.ckpt")):
                 (path,) = Path("runs").rglob(file)
                 found = torch.load(path, weights_only=True)

@@ -1,4 +1,4 @@
-"""Run folders of version 0.1: checkpoints load, are tested, and go on training from their configuration."""
+"""Run folders of version 0.1: checkpoints load, predict what they predicted, and training goes on from them."""
 
 from __future__ import annotations
 
@@ -38,13 +38,26 @@ def test_a_checkpoint_gives_the_same_outputs(name: str) -> None:
     assert_close(list(spikes), golden["spikes"], rtol=1e-3, atol=1e-3)
 
 
-def test_test_reports_the_accuracy_of_then(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_writes_what_it_wrote(name: str) -> None:
+    golden = FOLDER / name
     with workplace() as folder:
-        shutil.copytree(FOLDER / name, folder / "runs" / "version_0")
-        with (FOLDER / name / "metrics.csv").open(encoding="utf-8") as file:
-            (then,) = [row["test/accuracy"] for row in csv.DictReader(file) if row["test/accuracy"]]
-        main(["test", "--ckpt_path", "runs/version_0"])
-    assert f"held-out accuracy {float(then):.2%}" in capsys.readouterr().out
+        run = folder / "runs" / "version_0"
+        shutil.copytree(golden, run, ignore=shutil.ignore_patterns("predictions*"))
+        main(["predict", "--ckpt_path", "runs/version_0"])
+        kept = [path for path in golden.rglob("*") if "predictions" in str(path) and path.is_file()]
+        assert kept
+        for path in kept:
+            found = (run / path.relative_to(golden)).read_text()
+            if path.suffix == ".csv":
+                assert_close(scores(found), scores(path.read_text()), rtol=1e-3, atol=1e-3)
+            else:
+                assert found == path.read_text()
+
+
+def scores(table: str) -> torch.Tensor:
+    rows = csv.DictReader(table.splitlines())
+    names = ["label", *(f"score_{k}" for k in range(10))]
+    return torch.tensor([[float(row[name]) for name in names] for row in rows])
 
 
 def test_training_goes_on_as_it_did(name: str) -> None:
