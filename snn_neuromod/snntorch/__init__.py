@@ -10,6 +10,8 @@ from snn_neuromod.snntorch.bsrc import BSRC
 from snn_neuromod.snntorch.izhikevich import Izhikevich
 from snn_neuromod.snntorch.msrc import MSRC
 from snn_neuromod.snntorch.recurrent import RALIF, RSTDPALIF, RIzhikevich
+from snn_neuromod.snntorch.scaling import scale_input
+from snn_neuromod.snntorch.sequences import run
 from snn_neuromod.snntorch.silence import SilentLayerWarning
 from snn_neuromod.snntorch.src import SRC
 from snn_neuromod.snntorch.stdp_alif import STDPALIF
@@ -29,6 +31,8 @@ __all__ = [
     "RIzhikevich",
     "SilentLayerWarning",
     "functional",
+    "run",
+    "scale_input",
 ]
 
 upstream.install()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from snn_neuromod._types import Param
 from snn_neuromod.dynamics import alif
 from snn_neuromod.snntorch.alif_family import ADAPT_DECAY, ALIFFamily
+from snn_neuromod.snntorch.leaky import alif_sweep, psi_of
 from snn_neuromod.snntorch.surrogate import SpikeGrad
 
 
@@ -135,6 +136,16 @@ class ALIF(ALIFFamily):
         if not self.reset_delay:
             mem = self._reset_at_once(params, spk, before.detach(), mem)
         return [spk, adapt, mem]
+
+    def _sweep(self, current: Tensor, states: list[Tensor]) -> list[Tensor] | None:
+        psi = psi_of(self.spike_grad, self.threshold)
+        if psi is None or not self.reset_delay:
+            return None
+        adapt, mem = states
+        spikes, state = alif_sweep(
+            self.params(current.dtype), psi, self._reset_mechanism, current, mem, adapt
+        )
+        return [spikes, state.a, state.v]
 
     def _drive(self, current: Tensor, before: Tensor) -> Tensor:
         return current

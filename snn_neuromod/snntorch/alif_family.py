@@ -21,6 +21,11 @@ class ALIFFamily(Neuron):
     adapt_decay: Tensor
     adapt_strength: Tensor
 
+    @property
+    def input_scale(self) -> float:
+        """The threshold: it fires on what `snntorch.Leaky` fires on."""
+        return float(self.threshold.detach().mean())
+
     def _register(self, name: str, value: Param, learn: bool, high: float | None) -> None:
         tensor = torch.as_tensor(value).detach().clone()
         tensor = tensor if tensor.is_floating_point() else tensor.to(torch.get_default_dtype())

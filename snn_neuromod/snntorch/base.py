@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import snntorch
 import torch
@@ -40,6 +40,7 @@ class Neuron(Stateful, snntorch.SpikingNeuron):
         ValueError: If `reset_mechanism` is none of the neuron's.
     """
 
+    _input_scale: ClassVar[float] = 1.0
     threshold: Tensor
     spike_grad: Any
     state_quant: Any
@@ -85,6 +86,11 @@ class Neuron(Stateful, snntorch.SpikingNeuron):
 
     _surrogate_bypass = staticmethod(no_surrogate)
 
+    @property
+    def input_scale(self) -> float:
+        """Factor by which `scale_input` brings inputs of snnTorch's usual size into the neuron's range."""
+        return self._input_scale
+
     def _advance(self, current: Tensor, states: list[Tensor], **inputs: Any) -> list[Tensor]:
         """One step of the neuron: state before -> [spikes, *state after]."""
         raise NotImplementedError
@@ -121,7 +127,7 @@ class Neuron(Stateful, snntorch.SpikingNeuron):
         given = self._bound(states, named)
         single = input_.float() if input_.dtype in _HALF else input_
         spk, *after = self._advance(single, self._started(single, given), **inputs)
-        self._listen(spk, after[-1])
+        self._watch(spk, after[-1])
         new = dict(zip(self.state_names, after, strict=True))
         for name in given:
             setattr(self, name, new[name])
@@ -129,6 +135,36 @@ class Neuron(Stateful, snntorch.SpikingNeuron):
         if self.init_hidden and not self.output:
             return spk
         return (spk, *(new[name] for name in given if name != "spk"))
+
+    def sweep(self, input_: Tensor) -> Tensor | None:
+        """All steps at once, from the state kept and into it, with `init_hidden=True`; `run` does it for a network.
+
+        Args:
+            input_: Input, time first, (T, batch, ..., neuron), floating point.
+
+        Returns:
+            The spikes, (T, batch, ..., neuron); None where the neuron has to be called step by step.
+        """
+        if self.output or self.inhibition or self.state_quant:
+            return None
+        self._check(input_)
+        single = input_.float() if input_.dtype in _HALF else input_
+        names = self._taken()
+        swept = self._sweep(single, self._started(single[0], dict.fromkeys(names)))
+        if swept is None:
+            return None
+        spikes, *after = swept
+        new = dict(zip(self.state_names, after, strict=True))
+        self._listen(spikes)
+        self._watch(spikes, after[-1])
+        spikes = spikes * self.graded_spikes_factor.to(spikes.dtype)
+        for name in names:
+            setattr(self, name, new[name])
+        return spikes.to(input_.dtype)
+
+    def _sweep(self, current: Tensor, states: list[Tensor]) -> list[Tensor] | None:
+        """All steps of the neuron: current (T, batch, ...), state before -> [spikes, *state after]."""
+        return None
 
     def _check(self, input_: Tensor) -> None:
         who = type(self).__name__
@@ -153,6 +189,7 @@ class Neuron(Stateful, snntorch.SpikingNeuron):
         if self.inhibition:
             winner = torch.zeros_like(spikes)
             spikes = spikes * winner.scatter(1, distance.argmax(dim=1, keepdim=True), 1.0)
+        self._listen(spikes)
         return spikes * self.graded_spikes_factor.to(spikes.dtype)
 
     def init_leaky(self) -> Any:

@@ -56,6 +56,7 @@ class BSRC(SRCFamily):
         True
     """
 
+    _input_scale = 2.0
     state_names = ("syn", "h_u", "h_s", "h")
     _fields = ("i", "h_u", "h_s", "h")
 

@@ -55,6 +55,7 @@ class MSRC(SRCFamily):
         ['layer.modulation']
     """
 
+    _input_scale = 5.0
     state_names = ("syn", "h_s", "h")
     _fields = ("i", "h_s", "h")
 

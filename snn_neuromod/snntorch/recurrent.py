@@ -96,6 +96,9 @@ class _Recurrence(Neuron):
     def _rest(self, current: Tensor) -> list[Tensor]:
         return [torch.zeros_like(current), *super()._rest(current)]
 
+    def _sweep(self, current: Tensor, states: list[Tensor]) -> list[Tensor] | None:
+        return None  # the recurrent module is called at every step
+
     def _advance(self, current: Tensor, states: list[Tensor], **inputs: Any) -> list[Tensor]:
         spk, *states = states
         weight = next(self.recurrent.parameters())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -17,28 +18,34 @@ class SilentLayerWarning(UserWarning):
 class Audible(nn.Module):
     """Keep the largest spike since the last reset, on the device; it is read at a reset and before evaluation."""
 
-    graded_spikes_factor: Tensor
     spike_level: ClassVar[float] = 0.0
     """What an output must exceed to be a spike, before the graded factor."""
     remedy: ClassVar[str] = "raise the weights in front of it or lower its threshold"
     """What to do where the neuron stays silent."""
     _loudest: Tensor | None = None
+    _watched: bool = False
     _trained_on: bool = False
     _warned: bool = False
 
-    def _listen(self, spikes: Tensor, mem: Tensor) -> None:
-        """Note the spikes of a step that may be trained on; the first one after a reset tells whether it was."""
+    def _listen(self, spikes: Tensor) -> None:
+        """Note the spikes of a step, before the graded factor, where they may be trained on."""
         if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
             return
         if self._warned or not (self.training and spikes.requires_grad and spikes.numel()):
             return
-        if self._loudest is None:
-            for tensor in (spikes, mem):
-                _tell_of_backward(tensor, self)
-        loudest = torch.linalg.vector_norm(spikes.detach(), torch.inf)
+        loudest = spikes.detach().amax()
         if self._loudest is not None and self._loudest.device == loudest.device:
             loudest = torch.maximum(self._loudest, loudest)
         self._loudest = loudest
+
+    def _watch(self, *results: Tensor) -> None:
+        """A gradient through the results of the first step that was listened to says that it was trained on."""
+        if self._loudest is None or self._watched or torch.compiler.is_compiling():
+            return
+        self._watched = True
+        for tensor in results:
+            if tensor.requires_grad:
+                tensor.register_hook(_telling(self))
 
     def warn_if_silent(self, name: str = "") -> None:
         """Warn, once, if the layer has not spiked since its last reset although it was trained on.
@@ -50,11 +57,10 @@ class Audible(nn.Module):
             name: Name of the layer in its network.
         """
         loudest, trained_on = self._loudest, self._trained_on
-        self._loudest, self._trained_on = None, False
+        self._loudest, self._watched, self._trained_on = None, False, False
         if loudest is None or not trained_on or loudest.is_meta:
             return
-        factor = float(self.graded_spikes_factor.detach().abs().max())
-        if float(loudest) <= self.spike_level * factor:
+        if float(loudest) <= self.spike_level:
             self._warned = True
             who = f"{type(self).__name__} {name!r}" if name else f"a layer of {type(self).__name__}"
             warnings.warn(
@@ -70,8 +76,8 @@ class Audible(nn.Module):
         return super().train(mode)
 
 
-def _tell_of_backward(tensor: Tensor, neuron: Audible) -> None:
-    """Note in the neuron when a gradient passes the tensor; the graph does not keep the neuron alive."""
+def _telling(neuron: Audible) -> Callable[[Tensor], None]:
+    """A hook that notes a gradient in the neuron; the graph does not keep the neuron alive."""
     reference = weakref.ref(neuron)
 
     def passed(grad: Tensor) -> None:
@@ -79,5 +85,4 @@ def _tell_of_backward(tensor: Tensor, neuron: Audible) -> None:
         if found is not None:
             found._trained_on = True
 
-    if tensor.requires_grad:
-        tensor.register_hook(passed)
+    return passed

@@ -51,6 +51,7 @@ class SRC(SRCFamily):
         True
     """
 
+    _input_scale = 2.0
     state_names = ("syn", "h_s", "h")
     _fields = ("i", "h_s", "h")
 

@@ -80,3 +80,8 @@ class SRCFamily(FixedReset):
             spikes = self.layer.step_options()["spike_fn"](state.h)
         after = [getattr(state, field) for field in self._fields]
         return [self._emit(spikes, state.h), *after]
+
+    def _sweep(self, current: Tensor, states: list[Tensor]) -> list[Tensor] | None:
+        state = self.layer.dynamics.State(**dict(zip(self._fields, states, strict=True)))
+        spikes, state = self.layer(current, state)
+        return [spikes, *(getattr(state, field) for field in self._fields)]

@@ -6,9 +6,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from snn_neuromod import layers
 from snn_neuromod._types import Param
 from snn_neuromod.dynamics import alif, stdp_alif
 from snn_neuromod.snntorch.alif_family import ADAPT_DECAY, ALIFFamily
+from snn_neuromod.snntorch.leaky import psi_of, sequence_layer
 from snn_neuromod.snntorch.surrogate import SpikeGrad
 
 
@@ -118,3 +120,18 @@ class STDPALIF(ALIFFamily):
         )
         spk, adapt, mem = self._finish(params, spikes, state, state.held > 0)
         return [spk, state.held, adapt, mem]
+
+    def _sweep(self, current: Tensor, states: list[Tensor]) -> list[Tensor] | None:
+        psi = psi_of(self.spike_grad, self.threshold)
+        if psi is None:
+            return None
+        held, adapt, mem = states
+        params = self.params(current.dtype)
+        before = psi(mem - alif.threshold(params, adapt), params.v_th, held > 0)
+        layer = sequence_layer(
+            layers.STDPALIF, psi=psi, refractory=self.refractory, detach_reset=True
+        )
+        spikes, state = layer._forward(
+            current, alif.State(mem, adapt, before, held), params._asdict()
+        )
+        return [spikes, state.held, state.a, state.v]

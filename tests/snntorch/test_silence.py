@@ -24,7 +24,9 @@ NEURONS: dict[str, Callable[[], ours.Neuron]] = {
 
 
 def net_of(name: str) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(3, 4), nn.Sequential(NEURONS[name]()))
+    net = nn.Sequential(nn.Linear(3, 4), nn.Sequential(NEURONS[name]()))
+    nn.init.zeros_(net[0].bias)
+    return net
 
 
 def train(net: nn.Module, gain: float, *, backward: bool = True, steps: int = 40) -> None:
