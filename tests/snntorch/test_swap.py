@@ -102,3 +102,14 @@ def train(net: nn.Sequential, reset: Callable[[nn.Module], None]) -> list[float]
     assert spikes.any()
     assert all(p.grad is not None and p.grad.any() for p in net.parameters())
     return losses
+
+
+def test_inhibition_silences_izhikevich() -> None:
+    """At steps of 1 ms a current of -60 makes the forward Euler step spike."""
+    strength = torch.tensor([-10.0, -30, -60, -100, -300, -1e3, -1e5])
+    x = torch.cat([strength.expand(300, 1, -1), strength * torch.rand(300, 50, 7).mean(1, True)])
+    neuron = nm.snntorch.Izhikevich(init_hidden=True)
+    assert not nm.snntorch.run(neuron, x).any()
+    assert neuron.mem.isfinite().all()
+    at_once = nm.snntorch.Izhikevich(substeps=1, min_current=None, init_hidden=True)
+    assert nm.snntorch.run(at_once, x)[:100, :, 2].sum() > 10
