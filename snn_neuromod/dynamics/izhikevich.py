@@ -90,18 +90,22 @@ def initial_state(current: Tensor, *, v: Param = -65.0, b: Param = 0.2) -> State
     return State(zeros + v, zeros + b * v, zeros)
 
 
-def slope(v: Tensor, dt: Param, clip: float | None = None) -> Tensor:
+LINEAR, CONSTANT = 5.0, 140.0
+
+
+def slope(v: Tensor, dt: Param, clip: float | None = None, linear: float = LINEAR) -> Tensor:
     r"""Derivative $\partial v_t / \partial v'$ of the membrane, in the bounds that `step` describes.
 
     Args:
         v: Membrane v' after the reset, mV.
         dt: Time step, ms.
         clip: Bound, > 0; None for none.
+        linear: See `step`.
 
     Returns:
         The derivative, as `v`.
     """
-    derivative = 1 + dt * (0.08 * v + 5)
+    derivative = 1 + dt * (0.08 * v + linear)
     return derivative if clip is None else derivative.clamp(-clip, clip)
 
 
@@ -113,6 +117,8 @@ def step(
     spike_fn: ThresholdFn = PSI,
     detach_reset: bool = False,
     clip_jacobian: float | None = None,
+    linear: float = LINEAR,
+    constant: float = CONSTANT,
 ) -> tuple[Tensor, State]:
     r"""Advance the neurons by one time step.
 
@@ -124,6 +130,8 @@ def step(
         detach_reset: Block the gradient through the reset; e-prop's traces do.
         clip_jacobian: Bound c of the gradient's factor $\partial v_t / \partial v'$, which is taken as
             $\min(\max(1 + \Delta t\, (0.08\, v' + 5), -c), c)$; None takes it as it is. Values do not change.
+        linear: Factor of v' in the membrane's equation, 1/ms; 4.1 for the source's neurons of class 1.
+        constant: Its constant, mV/ms; 108 for these.
 
     Returns:
         spikes: Spikes at t, (batch, neuron).
@@ -133,9 +141,9 @@ def step(
     z = state.z.detach() if detach_reset else state.z
     v = state.v - (state.v - c) * z
     u = state.u + d * z
-    v_next = v + dt * (0.04 * v**2 + 5 * v + 140 - u + current)
+    v_next = v + dt * (0.04 * v**2 + linear * v + constant - u + current)
     if clip_jacobian is not None:
-        excess = slope(v, dt) - slope(v, dt, clip_jacobian)
+        excess = slope(v, dt, None, linear) - slope(v, dt, clip_jacobian, linear)
         v_next = v_next - excess.detach() * (v - v.detach())
     u_next = u + dt * a * (b * v - u)
     z = spike_fn(v_next - PEAK, PEAK, None)

@@ -13,6 +13,7 @@ from snn_neuromod._types import ThresholdFn
 from snn_neuromod.dynamics import izhikevich
 from snn_neuromod.dynamics.izhikevich import Params, State
 from snn_neuromod.kernels.backends import Backend
+from snn_neuromod.kernels.neurons import Described
 from snn_neuromod.layers.base import Layer
 from snn_neuromod.layers.delays import Delay
 from snn_neuromod.layers.parameters import Range, Value
@@ -24,13 +25,17 @@ class Izhikevich(Layer):
 
     Args:
         num_neurons: Number of neurons N; None for inputs of any shape.
-        a: Rate of recovery, 1/ms, > 0.
+        a: Rate of recovery, 1/ms, > 0; negative together with a negative b only, as of the source's neurons that
+            inhibition excites.
         b: Sensitivity of recovery to the membrane.
         c: Membrane after a spike, mV.
         d: Increase of recovery by a spike, mV.
         dt: Time step in ms, > 0. At 1 ms the derivative of the membrane is often far above 1; 0.5 is safer in training,
             and `clip_jacobian` bounds it.
-        v_init: Membrane before the first step, mV; recovery starts at its equilibrium b v.
+        v_init: Membrane before the first step, mV.
+        u_init: Recovery before the first step, mV; None: at its equilibrium b v.
+        linear: Factor of v in the membrane's equation, see `dynamics.izhikevich.step`.
+        constant: Its constant.
         detach_reset: No gradient through the reset.
         psi: Pseudo-derivative of the spikes. Or any other spike function (distance, 30, None) -> spikes, slower: its
             derivative comes from automatic differentiation.
@@ -66,6 +71,9 @@ class Izhikevich(Layer):
         d: Value = 2.0,
         dt: float = 1.0,
         v_init: float = -65.0,
+        u_init: float | None = None,
+        linear: float = izhikevich.LINEAR,
+        constant: float = izhikevich.CONSTANT,
         detach_reset: bool = False,
         psi: Psi | ThresholdFn = izhikevich.PSI,
         clip_jacobian: float | None = None,
@@ -75,15 +83,36 @@ class Izhikevich(Layer):
     ) -> None:
         if not dt > 0:
             raise ValueError(f"Izhikevich: dt must be > 0, got {dt}")
-        if not math.isfinite(v_init):
-            raise ValueError(f"Izhikevich: v_init must be finite, got {v_init}")
+        finite = {"v_init": v_init, "u_init": u_init, "linear": linear, "constant": constant}
+        for name, value in finite.items():
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"Izhikevich: {name} must be finite, got {value}")
         if clip_jacobian is not None and not clip_jacobian > 0:
             raise ValueError(f"Izhikevich: clip_jacobian must be > 0 or None, got {clip_jacobian}")
         values = {"a": a, "b": b, "c": c, "d": d}
         options = {"detach_reset": detach_reset, "psi": psi, "clip_jacobian": clip_jacobian}
-        super().__init__(num_neurons, values, learn, options, delay=delay, backend=backend)
+        if (linear, constant) != (izhikevich.LINEAR, izhikevich.CONSTANT):
+            options |= {"linear": linear, "constant": constant}
+        unstable = all(isinstance(value, int | float) and value < 0 for value in (a, b))
+        super().__init__(
+            num_neurons,
+            values,
+            learn,
+            options,
+            ranges={"a": Range()} if unstable else None,
+            delay=delay,
+            backend=backend,
+        )
         self.dt, self.v_init, self.detach_reset, self.psi = dt, v_init, detach_reset, psi
-        self.clip_jacobian = clip_jacobian
+        self.clip_jacobian, self.u_init = clip_jacobian, u_init
+        self.linear, self.constant = linear, constant
+
+    def _describe(self, options: Mapping[str, Any]) -> str | Described:
+        """By name with the usual constants, for which derivatives are known in closed form."""
+        if "linear" not in options:
+            return super()._describe(options)
+        others = {name: value for name, value in options.items() if name != "psi"}
+        return Described(self.dynamics, {**others, "spike_fn": options["psi"]})
 
     def params(self, dtype: torch.dtype | None = None) -> Params:
         a, b, c, d = (self.value(name, dtype) for name in "abcd")
@@ -92,6 +121,8 @@ class Izhikevich(Layer):
     def initial_state(self, current: Tensor) -> State:
         state: State = super().initial_state(current)
         v = torch.full_like(state.v, self.v_init)
+        if self.u_init is not None:
+            return State(v, torch.full_like(v, self.u_init), state.z)
         return State(v, v * self.value("b", v.dtype).detach(), state.z)
 
     def step_options(self) -> dict[str, Any]:
@@ -99,4 +130,6 @@ class Izhikevich(Layer):
             "detach_reset": self.detach_reset,
             "clip_jacobian": self.clip_jacobian,
             "spike_fn": self.psi,
+            "linear": self.linear,
+            "constant": self.constant,
         }

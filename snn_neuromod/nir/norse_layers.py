@@ -13,7 +13,7 @@ from torch import nn
 
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.nir import parts
-from snn_neuromod.nir.our_layers import alif_neuron, fed_back
+from snn_neuromod.nir.our_layers import alif_neuron, axonal, fed_back
 from snn_neuromod.nir.parts import Export, Part, Shape, array, features
 from snn_neuromod.nir.torch_layers import Writer
 
@@ -24,8 +24,9 @@ def _alif(layer: Any, shape: Shape, export: Export) -> list[Part]:
 
 def _alif_recurrent(layer: Any, shape: Shape, export: Export) -> list[Part]:
     neuron = alif_neuron(layer.p, (layer.hidden_size,))
-    w_in, w_rec = array(layer.input_weights), array(layer._connected())
-    return [parts.recurrent(neuron, export, export.step(layer.p.dt), w_rec, w_in=w_in)]
+    w_in, w_rec = map(array, layer._acting())
+    delay = axonal(layer.delays.given, layer.hidden_size)
+    return [parts.recurrent(neuron, export, export.step(layer.p.dt), w_rec, w_in=w_in, delay=delay)]
 
 
 def _step(layer: Any, export: Export) -> float:

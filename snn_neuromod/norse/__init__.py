@@ -14,12 +14,7 @@ if importlib.util.find_spec("norse") is None:
     )
 ensure_torchvision()  # before anything of Norse's
 
-from snn_neuromod.norse.functional import (  # noqa: E402
-    BSRCRecurrentState,
-    SRCRecurrentState,
-    recurrent_step,
-    step,
-)
+from snn_neuromod.norse.functional import recurrent_step, step  # noqa: E402
 from snn_neuromod.norse.neurons import (  # noqa: E402
     ALIF,
     BSRC,
@@ -52,6 +47,22 @@ from snn_neuromod.norse.parameters import (  # noqa: E402
     IzhikevichParameters,
     MSRCParameters,
     SRCParameters,
+    from_norse,
+)
+from snn_neuromod.norse.states import (  # noqa: E402
+    ALIFRecurrentState,
+    ALIFState,
+    BSRCRecurrentState,
+    BSRCState,
+    DelayedState,
+    IzhikevichRecurrentState,
+    IzhikevichState,
+    MSRCRecurrentState,
+    MSRCState,
+    SRCRecurrentState,
+    SRCState,
+    STDPALIFRecurrentState,
+    STDPALIFState,
 )
 
 __all__ = [
@@ -64,28 +75,40 @@ __all__ = [
     "ALIFParameters",
     "ALIFRecurrent",
     "ALIFRecurrentCell",
+    "ALIFRecurrentState",
+    "ALIFState",
     "BSRCCell",
     "BSRCParameters",
     "BSRCRecurrent",
     "BSRCRecurrentCell",
     "BSRCRecurrentState",
+    "BSRCState",
+    "DelayedState",
     "Izhikevich",
     "IzhikevichCell",
     "IzhikevichParameters",
     "IzhikevichRecurrent",
     "IzhikevichRecurrentCell",
+    "IzhikevichRecurrentState",
+    "IzhikevichState",
     "MSRCCell",
     "MSRCParameters",
     "MSRCRecurrent",
     "MSRCRecurrentCell",
+    "MSRCRecurrentState",
+    "MSRCState",
     "SRCCell",
     "SRCParameters",
     "SRCRecurrent",
     "SRCRecurrentCell",
     "SRCRecurrentState",
+    "SRCState",
     "STDPALIFCell",
     "STDPALIFRecurrent",
     "STDPALIFRecurrentCell",
+    "STDPALIFRecurrentState",
+    "STDPALIFState",
+    "from_norse",
     "recurrent_step",
     "step",
 ]

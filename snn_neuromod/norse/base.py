@@ -11,6 +11,7 @@ from torch import Tensor
 
 from snn_neuromod.norse.functional import DT, leaf, like, stack, step, to_dense
 from snn_neuromod.norse.parameters import Recipe
+from snn_neuromod.norse.states import alone
 
 
 class Timed:
@@ -21,14 +22,14 @@ class Timed:
 
     @property
     def dt(self) -> float:
-        return self.p.dt / 1000 if self.recipe.timed else 1.0
+        return float(self.p.dt / self.p.tau_inv) if self.recipe.timed else 1.0
 
     @dt.setter
     def dt(self, dt: float) -> None:
         if self.recipe.timed:
             if not dt > 0:
                 raise ValueError(f"{type(self).__name__}: dt must be > 0 (s), got {dt}")
-            self.p.dt = 1000 * dt
+            self.p.dt = self.p.tau_inv * dt
         elif dt != 1.0:
             raise TypeError(
                 f"{type(self).__name__}: dt cannot be set: one step is its unit of time"
@@ -56,15 +57,16 @@ class Cell(Timed, SNNCell):
     """One step of neurons without recurrence, a `norse.torch.module.snn.SNNCell`.
 
     Args:
-        p: Parameters, see the neuron; None: the defaults. Tensors in it that require a gradient are copied into learned
-            parameters of the module.
-        num_neurons: Number of neurons, needed for one value per neuron; None for inputs of any shape.
+        p: Parameters, see the neuron, or Norse's, see `from_norse`; None: the defaults. A `Parameter` in it is the
+            module's own too, in its unit; any other tensor that requires a gradient is read as it is.
+        num_neurons: Number of neurons; None: as many as a parameter per neuron has, else for inputs of any shape.
         learn: Names of parameters in `p` that are learned.
         dt: Time step in seconds, > 0; None: 0.001. Neurons whose unit of time is the step take none.
         **options: Options of the neuron's layer in `snn_neuromod.layers`.
 
     Attributes:
-        p: The layer that owns the parameters, visible in `.parameters()`, `.to()` and `state_dict`; times in ms.
+        p: The layer that holds the parameters by their names in `p`, visible in `.parameters()`, `.to()` and
+            `state_dict`.
 
     Raises:
         TypeError: If `p` is of another neuron or library, or an option is unknown.
@@ -85,7 +87,7 @@ class Cell(Timed, SNNCell):
 
     def initial_state(self, input_tensor: Tensor) -> Any:
         """State at rest for inputs like `input_tensor`, (batch, ..., neuron); a leaf of the graph, as in Norse."""
-        return leaf(self.p.initial_state(to_dense(input_tensor)))
+        return leaf(alone(self.p, self.p.initial_state(to_dense(input_tensor))))
 
     def forward(self, input_tensor: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Advance by one time step.
@@ -112,14 +114,14 @@ class Module(Timed, SNN):
 
     Args:
         p: Parameters, see `Cell`.
-        num_neurons: Number of neurons, needed for one value per neuron; None for inputs of any shape.
+        num_neurons: Number of neurons, see `Cell`.
         learn: Names of parameters in `p` that are learned.
         dt: Time step in seconds, see `Cell`.
         record_states: Return the states of all steps, (T, batch, ..., neuron), in the place of the last.
         **options: Options of the neuron's layer in `snn_neuromod.layers`.
 
     Attributes:
-        p: The layer that owns the parameters; times in ms.
+        p: The layer that holds the parameters by their names in `p`.
 
     Raises:
         TypeError: If `p` is of another neuron or library, or an option is unknown.
@@ -146,7 +148,7 @@ class Module(Timed, SNN):
 
     def initial_state(self, input_tensor: Tensor) -> Any:
         """State at rest for inputs like `input_tensor`, (T, batch, ..., neuron); a leaf of the graph, as in Norse."""
-        return leaf(self.p.initial_state(to_dense(input_tensor)[0]))
+        return leaf(alone(self.p, self.p.initial_state(to_dense(input_tensor)[0])))
 
     def forward(self, input_tensor: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Run over a sequence.
@@ -166,7 +168,7 @@ class Module(Timed, SNN):
         state = self.state_fallback(dense) if state is None else state
         if not self.record_states:
             spikes, state = self.p(dense, state, **inputs)
-            return like(spikes, input_tensor), state
+            return like(spikes, input_tensor), alone(self.p, state)
         emitted, states = [], []
         per_step = {name: value.expand(dense.shape).unbind(0) for name, value in inputs.items()}
         for t, current in enumerate(dense.unbind(0)):  # not dense[t]: its backward is O(T^2)

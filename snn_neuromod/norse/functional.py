@@ -1,57 +1,23 @@
-"""One step of the neurons as functions of Norse's form, and the states of recurrent neurons."""
+"""One step of the neurons as functions of Norse's form."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import operator
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from snn_neuromod.kernels.delays import Delays
 from snn_neuromod.layers import Layer
+from snn_neuromod.layers.recurrent import LearningRule
+from snn_neuromod.norse.states import DelayedState, alone, of_layer, recurrent
 
 DT = 0.001
-
-
-class SRCRecurrentState(NamedTuple):
-    """State of recurrent SRC and mSRC neurons.
-
-    Attributes:
-        z: Graded spikes.
-        i: Synapse.
-        h: Membrane.
-        h_s: Slow variable.
-    """
-
-    z: Tensor
-    i: Tensor
-    h: Tensor
-    h_s: Tensor
-
-
-class BSRCRecurrentState(NamedTuple):
-    """State of recurrent BSRC neurons.
-
-    Attributes:
-        z: Graded spikes.
-        i: Synapse.
-        h: Membrane.
-        h_s: Slow variable.
-        h_u: Ultra-slow variable.
-    """
-
-    z: Tensor
-    i: Tensor
-    h: Tensor
-    h_s: Tensor
-    h_u: Tensor
-
-
-_RECURRENT_STATES: dict[str, Any] = {
-    "src": SRCRecurrentState,
-    "msrc": SRCRecurrentState,
-    "bsrc": BSRCRecurrentState,
-}
+_ONE_STEP = Delays()
 
 
 def step(
@@ -70,7 +36,8 @@ def step(
         spikes: (batch, ..., neuron).
         state: State after this step.
     """
-    return p.step(input_tensor, state, **inputs)
+    spikes, after = p.step(input_tensor, state, **inputs)
+    return spikes, alone(p, after)
 
 
 def recurrent_step(
@@ -80,6 +47,9 @@ def recurrent_step(
     recurrent_weights: Tensor,
     p: Layer,
     dt: float,
+    *,
+    delays: Delays = _ONE_STEP,
+    learning_rule: LearningRule = "bptt",
 ) -> tuple[Tensor, Any]:
     """One step of a recurrent neuron, in the form of Norse's functions.
 
@@ -90,28 +60,54 @@ def recurrent_step(
         recurrent_weights: (neuron to, neuron from).
         p: The layer that owns the parameters.
         dt: Time step in seconds; the layer's own.
+        delays: Delays of the recurrent spikes.
+        learning_rule: "bptt", or "eprop": no gradient passes through the recurrent spikes.
 
     Returns:
         spikes: (batch, ..., neuron).
         state: State after this step.
     """
     current = functional.linear(input_tensor, input_weights)
-    feedback = functional.linear(state.z.to(recurrent_weights.dtype), recurrent_weights)
-    spikes, after = p.step(current + feedback, without_spikes(p, state))
-    return spikes, with_spikes(p, spikes, after)
+    before = past(state).to(recurrent_weights.dtype)
+    read = before.detach() if learning_rule == "eprop" else before
+    spikes, after = p.step(current + feedback(read, recurrent_weights, delays), of_layer(p, state))
+    return spikes, recurrent(p, spikes, after, later(before, spikes[None]))
 
 
-def without_spikes(p: Layer, state: Any) -> Any:
-    """State of the layer: Norse's recurrent state, without `z` where the layer keeps none."""
-    state_class = p.dynamics.State
-    return state if "z" in state_class._fields else state_class(*state[1:])
+def past(state: Any) -> Tensor:
+    """Spikes of the last steps in a recurrent state, (longest delay, batch, ..., neuron), oldest first."""
+    spikes: Tensor = state.z[None]
+    return torch.cat([state.earlier, spikes]) if isinstance(state, DelayedState) else spikes
 
 
-def with_spikes(p: Layer, spikes: Tensor, state: Any) -> Any:
-    """Norse's recurrent state: that of the layer, with the spikes as `z` where it keeps none."""
-    if "z" in p.dynamics.State._fields:
-        return state
-    return _RECURRENT_STATES[p.dynamics_name](spikes, *state)
+def later(before: Tensor, spikes: Tensor) -> Tensor | None:
+    """Spikes before the last step that the steps after it read; None for delays of one step.
+
+    Args:
+        before: Spikes before the first step, (longest delay, batch, ..., neuron).
+        spikes: Spikes of the steps, (T, batch, ..., neuron).
+    """
+    longest = len(before)
+    if longest == 1:
+        return None
+    return torch.cat([before.to(spikes.dtype), spikes[-longest:]])[-longest:-1]
+
+
+def feedback(before: Tensor, recurrent_weights: Tensor, delays: Delays) -> Tensor:
+    """Recurrent input of one step.
+
+    Args:
+        before: Spikes of the last steps, (longest delay, batch, ..., neuron), oldest first.
+        recurrent_weights: (neuron to, neuron from).
+        delays: Their delays.
+    """
+    weights = delays.split(recurrent_weights)
+    sources = delays.sources or [None] * len(weights)
+    parts = [
+        functional.linear(z if source is None else z.index_select(-1, source), w)
+        for w, source, z in zip(weights, sources, (before[-d] for d in delays.steps), strict=True)
+    ]
+    return reduce(operator.add, parts)
 
 
 def to_dense(input_tensor: Tensor) -> Tensor:
@@ -133,6 +129,9 @@ def leaf(state: Any) -> Any:
     return state
 
 
-def stack(states: list[Any]) -> Any:
+def stack(states: Sequence[Any]) -> Any:
     """States of all steps as one state, time first."""
-    return type(states[0])(*(torch.stack(field) for field in zip(*states, strict=True)))
+    fields = zip(*states, strict=True)
+    return type(states[0])(
+        *(stack(f) if isinstance(f[0], tuple) else torch.stack(f) for f in fields)
+    )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import norse.torch as theirs
 import torch
 from torch import Tensor
 
-from snn_neuromod import layers
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.layers.parameters import Value
+from snn_neuromod.norse import layers
+from snn_neuromod.norse.layers import Shared
 
 
 class ALIFParameters(NamedTuple):
@@ -37,12 +41,19 @@ class IzhikevichParameters(NamedTuple):
         b: Sensitivity of recovery to the membrane.
         c: Membrane after a spike, mV.
         d: Increase of recovery by a spike, mV.
+        tau_inv: Milliseconds of the equations in one second of `dt`, by Norse's name: 1000 takes `dt` as it is, Norse's
+            own 250 makes each step of 0.001 one of 0.25 ms.
+        mn: Factor of the membrane in its equation, 1/ms.
+        bias: Constant in it, mV/ms.
     """
 
     a: Value = 0.02
     b: Value = 0.2
     c: Value = -65.0
     d: Value = 2.0
+    tau_inv: float = 1000.0
+    mn: float = 5.0
+    bias: float = 140.0
 
 
 class SRCParameters(NamedTuple):
@@ -132,18 +143,18 @@ class Recipe:
     """How a neuron's layer is made of its parameters.
 
     Attributes:
-        layer: Class of the layer.
+        layer: Class of the layer, a `Shared`.
         parameters: Class of the parameters.
         options: Keywords of the layer that are no parameters.
         timed: Whether a time step can be given.
-        inverse: Parameters given as inverse time constants, and their names in the layer.
+        fixed: Parameters that are numbers for all neurons, and the layer's keywords for them.
     """
 
-    layer: Callable[..., layers.Layer]
+    layer: Any
     parameters: type[Any]
     options: Collection[str]
     timed: bool = True
-    inverse: Mapping[str, str] = field(default_factory=dict)
+    fixed: Mapping[str, str] = field(default_factory=dict)
 
     def build(
         self,
@@ -152,13 +163,13 @@ class Recipe:
         num_neurons: int | None,
         learn: Collection[str],
         options: Mapping[str, Any],
-    ) -> layers.Layer:
+    ) -> Shared:
         """Make the layer.
 
         Args:
             who: Name of the class on whose behalf.
-            p: The parameters; None: the defaults. Tensors that require a gradient become learned parameters.
-            num_neurons: Number of neurons, or None for inputs of any shape.
+            p: The parameters, or Norse's, see `from_norse`; None: the defaults.
+            num_neurons: Number of neurons; None: as many as a parameter per neuron says, else for inputs of any shape.
             learn: Names of further parameters to learn.
             options: Keywords of the layer.
 
@@ -166,35 +177,56 @@ class Recipe:
             The layer.
 
         Raises:
-            TypeError: If `p` is of another neuron or library, or an option is unknown.
+            TypeError: If `p` is of another neuron, or an option is unknown.
             ValueError: If a parameter is outside its range or `learn` names an unknown one.
         """
-        p = self.parameters() if p is None else p
-        if not isinstance(p, self.parameters):
-            raise TypeError(
-                f"{who}: p must be {self.parameters.__name__}({', '.join(self.parameters._fields)}), "
-                f"got {type(p).__name__}; Norse's parameters are those of another neuron"
-            )
+        p, start = self._parameters(who, p)
         unknown = sorted(set(options) - set(self.options))
         if unknown:
             known = ", ".join(sorted(self.options)) or "none"
             raise TypeError(
                 f"{who}: {unknown[0]} is no option of this neuron; its options: {known}"
             )
-        learn = {learn} if isinstance(learn, str) else set(learn)
-        wrong = sorted(learn - set(self.parameters._fields))
-        if wrong:
-            raise ValueError(
-                f"{who}: learn must name parameters among {', '.join(self.parameters._fields)}, got {', '.join(wrong)}"
-            )
         given = p._asdict()
-        learn |= {n for n, v in given.items() if isinstance(v, Tensor) and v.requires_grad}
-        values = {
-            self.inverse.get(n, n): _milliseconds(who, n, v) if n in self.inverse else v
-            for n, v in given.items()
+        fixed = {
+            keyword: _number(who, name, given.pop(name)) for name, keyword in self.fixed.items()
         }
-        renamed = [self.inverse.get(n, n) for n in learn]
-        return self.layer(num_neurons, **values, learn=renamed, **options)
+        tau_inv = _number(who, "tau_inv", given.pop("tau_inv", 1000.0))
+        learn = {learn} if isinstance(learn, str) else set(learn)
+        wrong = sorted(learn - set(given))
+        if wrong:
+            raise ConfigError(
+                f"{who}: learn must name parameters among {', '.join(given)}, got {', '.join(wrong)}"
+            )
+        per_neuron = [v for v in given.values() if isinstance(v, Tensor) and v.ndim == 1]
+        n = len(per_neuron[0]) if num_neurons is None and per_neuron else num_neurons
+        names = {theirs: ours for ours, theirs in self.layer.inverse.items()}
+        values = {
+            names.get(name, name): _milliseconds(who, name, value) if name in names else value
+            for name, value in given.items()
+        }
+        renamed = [names.get(name, name) for name in learn]
+        layer: Shared = self.layer(n, **values, learn=renamed, **fixed, **{**start, **options})
+        layer.adopt(given, learn)
+        layer.tau_inv = tau_inv
+        return layer
+
+    def _parameters(self, who: str, p: Any) -> tuple[Any, dict[str, float]]:
+        """Parameters of this neuron, and keywords of the layer for its initial state."""
+        p = self.parameters() if p is None else p
+        start = {}
+        if hasattr(p, "p") and hasattr(p, "s"):  # Norse's IzhikevichSpikingBehavior
+            start = {"v_init": float(p.s.v.detach()), "u_init": float(p.s.u.detach())}
+            p = p.p
+        if not isinstance(p, self.parameters):
+            given = type(p).__name__
+            p = from_norse(p) if isinstance(p, _CONVERTED) else p
+            if not isinstance(p, self.parameters):
+                raise TypeError(
+                    f"{who}: p must be {self.parameters.__name__}({', '.join(self.parameters._fields)}), or Norse's of "
+                    f"such a neuron, got {given}"
+                )
+        return p, start
 
 
 def _milliseconds(who: str, name: str, inverse: Value) -> Value:
@@ -211,20 +243,85 @@ def _milliseconds(who: str, name: str, inverse: Value) -> Value:
     return 1000 / (inverse.detach() if isinstance(inverse, Tensor) else inverse)
 
 
-_TAUS = {"tau_mem_inv": "tau_mem", "tau_adapt_inv": "tau_adapt"}
-_SRC_OPTIONS = ("start", "detach_recurrence", "straight_through", "backend")
+def _number(who: str, name: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise ConfigError(
+            f"{who}: {name} must be one number for all neurons, got {value}"
+        ) from None
+    if not math.isfinite(number) or (name == "tau_inv" and not number > 0):
+        raise ConfigError(f"{who}: {name} must be finite, and tau_inv > 0, got {number}")
+    return number
 
-ALIF = Recipe(
-    layers.ALIF,
-    ALIFParameters,
-    ("refractory", "reset", "detach_reset", "psi", "backend"),
-    inverse=_TAUS,
+
+_CONVERTED = (
+    theirs.LIFParameters,
+    theirs.LIFBoxParameters,
+    theirs.LSNNParameters,
+    theirs.IzhikevichParameters,
 )
-STDPALIF = Recipe(
-    layers.STDPALIF, ALIFParameters, ("refractory", "detach_reset", "psi", "backend"), inverse=_TAUS
-)
+
+
+def from_norse(p: Any) -> Any:
+    r"""This package's parameters for those of Norse's LIF, LSNN and Izhikevich neurons; the classes here take both.
+
+    Parameters are handed on as they are, learned ones too. What differs from Norse's LIF and LSNN of the same numbers:
+    the input is the membrane's own, without a synapse (`tau_syn_inv` has no place) and without the gain
+    $\Delta t / \tau$; a decay is $e^{-\Delta t / \tau}$; a spike takes the threshold off the membrane, and adds `beta`
+    to the threshold, a step later; the surrogate gradient is `psi` (`method` and `alpha` have no place). Izhikevich's
+    neuron is Norse's, step for step.
+
+    Args:
+        p: `LIFParameters`, `LIFBoxParameters`, `LSNNParameters` or `IzhikevichParameters` of Norse.
+
+    Returns:
+        `ALIFParameters`, of a LIF with `beta` 0, or `IzhikevichParameters`.
+
+    Raises:
+        TypeError: If they are those of another neuron.
+        ConfigError: If a leak or reset is not 0, or the square's factor or the threshold of Izhikevich's is another.
+
+    Examples:
+        >>> from norse.torch import LSNNParameters
+        >>> from_norse(LSNNParameters(tau_adapt_inv=5.0)).tau_adapt_inv
+        5.0
+    """
+    if isinstance(p, theirs.IzhikevichParameters):
+        _require(p, sq=0.04, v_th=30.0)
+        return IzhikevichParameters(p.a, p.b, p.c, p.d, p.tau_inv, p.mn, p.bias)
+    if not isinstance(p, _CONVERTED):
+        raise TypeError(
+            "from_norse: p must be LIFParameters, LIFBoxParameters, LSNNParameters or IzhikevichParameters of Norse, "
+            f"got {type(p).__name__}"
+        )
+    _require(p, v_leak=0.0, v_reset=0.0)
+    plain = ALIFParameters(tau_mem_inv=p.tau_mem_inv, beta=0.0, v_th=p.v_th)
+    if not isinstance(p, theirs.LSNNParameters):
+        return plain
+    return plain._replace(tau_adapt_inv=p.tau_adapt_inv, beta=p.beta)
+
+
+def _require(p: Any, **wanted: float) -> None:
+    for name, value in wanted.items():
+        found = torch.as_tensor(getattr(p, name)).detach().double()
+        if not torch.allclose(found, torch.full_like(found, value), rtol=1e-6, atol=0):
+            raise ConfigError(
+                f"from_norse: {name} must be {value:g}, as of the neurons here, got {getattr(p, name)}; "
+                "shift membrane and threshold"
+            )
+
+
+_SRC_OPTIONS = ("start", "detach_recurrence", "straight_through", "backend")
+_ALIF_OPTIONS = ("refractory", "detach_reset", "psi", "backend")
+
+ALIF = Recipe(layers.ALIF, ALIFParameters, (*_ALIF_OPTIONS, "reset"))
+STDPALIF = Recipe(layers.STDPALIF, ALIFParameters, _ALIF_OPTIONS)
 IZHIKEVICH = Recipe(
-    layers.Izhikevich, IzhikevichParameters, ("v_init", "detach_reset", "psi", "backend")
+    layers.Izhikevich,
+    IzhikevichParameters,
+    ("v_init", "u_init", "detach_reset", "clip_jacobian", "psi", "backend"),
+    fixed={"mn": "linear", "bias": "constant"},
 )
 SRC = Recipe(layers.SRC, SRCParameters, (*_SRC_OPTIONS, "b_max"), timed=False)
 MSRC = Recipe(layers.MSRC, MSRCParameters, _SRC_OPTIONS, timed=False)

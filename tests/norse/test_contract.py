@@ -144,7 +144,7 @@ def test_sequential_state_and_lift_with_norses_lif(name: str) -> None:
     lifted, _ = theirs.Lift(stepwise)(x)
     z, states = theirs.SequentialState(*list(net)[:3])(x)
     torch.testing.assert_close(lifted, z)
-    assert [type(s).__name__ for s in states] == ["NoneType", "State", "LIFFeedForwardState"]
+    assert [type(s).__name__ for s in states] == ["NoneType", name + "State", "LIFFeedForwardState"]
     whole, states = net(x)
     assert whole.shape == (T, B, 3)
     assert states[3]._asdict().keys() >= {"z"}
@@ -180,8 +180,9 @@ def test_parameters_are_visible() -> None:
     p = ours.ALIFParameters(v_th=nn.Parameter(torch.tensor(0.8)), beta=torch.linspace(0.1, 0.4, N))
     cell = ours.ALIFRecurrentCell(IN, N, p, learn=["tau_adapt_inv"])
     names = {name for name, _ in cell.named_parameters()}
-    assert names == {"p.v_th", "p.tau_adapt", "input_weights", "recurrent_weights"}
-    assert {"p.beta", "p.tau_mem"} < set(cell.state_dict())
+    assert names == {"p.v_th", "p.tau_adapt_inv", "input_weights", "recurrent_weights"}
+    assert {"p.beta", "p.tau_mem_inv"} < set(cell.state_dict())
+    torch.testing.assert_close(cell.p.tau_adapt_inv, torch.full((N,), 5.0))
     torch.testing.assert_close(cell.p.tau_adapt, torch.full((N,), 200.0))
     torch.testing.assert_close(cell.p.tau_mem, torch.tensor(20.0))
     z, _ = cell.double()(5 * torch.rand(B, IN).double())
@@ -273,7 +274,7 @@ def test_modulation_per_step(name: str) -> None:
     ("call", "error", "match"),
     [
         (
-            lambda: ours.ALIFCell(theirs.LIFParameters()),
+            lambda: ours.ALIFCell(theirs.LIFRefracParameters()),
             TypeError,
             "ALIFCell: p must be ALIFParameters",
         ),
