@@ -18,8 +18,8 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
-from pytorch_lightning.loggers import TensorBoardLogger
 
+from lightning_modules.board import BoardLogger, LearningRate, hyperparameters
 from lightning_modules.callbacks import Interrupt, LogProgress, LostWeights
 from lightning_modules.checkpoints import DurableCheckpoints, read_checkpoint
 from lightning_modules.class_paths import check_class_paths
@@ -179,11 +179,10 @@ class CLI(LightningCLI):
         self.run_folder = RunFolder(self.folder if kept else None, self.root, checkpoint)
         self.save_config_kwargs = {"folder": self.folder, "command": self.command}
         if config.logger is None or config.logger is True:
-            kwargs["logger"] = [
-                kind(self.root, name=self.name, version=self.folder.name)
-                for kind in (TensorBoardLogger, MetricsLogger)
-            ]
-        callbacks: list[Callback] = [LostWeights(), MonitorCheck(monitor)]
+            place: Any = {"save_dir": self.root, "name": self.name, "version": self.folder.name}
+            settings = hyperparameters(self.config[self.subcommand].as_dict())
+            kwargs["logger"] = [BoardLogger(settings=settings, **place), MetricsLogger(**place)]
+        callbacks: list[Callback] = [LostWeights(), LearningRate(), MonitorCheck(monitor)]
         if not config.fast_dev_run and config.enable_checkpointing is not False:
             checkpoints = self.folder / "checkpoints"
             self.interrupt = Interrupt(checkpoints / "last.ckpt")
@@ -223,6 +222,9 @@ class CLI(LightningCLI):
                 raise
             raise RunError(readable(error)) from error  # of arguments, before the first batch
         finally:
+            for logger in self.trainer.loggers:
+                if isinstance(logger, BoardLogger):
+                    logger.close()
             self._take_back()
 
     def _take_back(self) -> None:

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from lightning_modules.board import show
 from lightning_modules.framewise.pictures import draw_confusion, draw_sentence
 from lightning_modules.losses import final_labels, spike_counts
 from lightning_modules.networks import FeedForward, is_graded, modulations
@@ -22,7 +23,7 @@ _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 
 
 class Pictures(pl.Callback):
-    """Draw a network's response to one sample, and its modulation, into `pictures/` of the run's folder.
+    """Draw a network's response to one sample, and its modulation, into the run's `pictures/` and TensorBoard.
 
     Drawn are the input spikes, the spikes of each layer, the membrane of a few neurons of each layer, the outputs, and,
     where neurons have a modulation, how it is distributed before and after training. For framewise classification:
@@ -93,7 +94,7 @@ class Pictures(pl.Callback):
         if trainer.is_global_zero and folder.is_dir():  # of the training that went before
             classes = trainer.datamodule.classes  # type: ignore[attr-defined]
             figure = draw_confusion(confusions["test"], classes, "Test")
-            _save(figure, folder / "confusion_test.png")
+            _save(trainer, figure, folder / "confusion_test.png")
 
     def _draw(self, trainer: pl.Trainer, module: pl.LightningModule, name: str) -> None:
         # All processes of a distributed run have to ask for log_dir.
@@ -101,7 +102,7 @@ class Pictures(pl.Callback):
         if not trainer.is_global_zero:
             return
         for file, figure in self._figures(trainer, module, name).items():
-            _save(figure, folder / f"{file}.png")
+            _save(trainer, figure, folder / f"{file}.png")
 
     def _figures(
         self, trainer: pl.Trainer, module: pl.LightningModule, name: str
@@ -125,8 +126,10 @@ class Pictures(pl.Callback):
         return figures
 
 
-def _save(figure: Any, path: Path) -> None:
+def _save(trainer: pl.Trainer, figure: Any, path: Path) -> None:
+    """Into a file, and into TensorBoard."""
     write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=150))
+    show(trainer, f"pictures/{path.stem}", figure)
 
 
 @torch.no_grad()
