@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
+from lightning_modules.precision import at_least_float32, read_exactly
 from snn_neuromod import BSRC, MSRC, SRC, LeakyIntegrator, LeakyReadout, Recurrent
 from snn_neuromod.kernels.spikes import SPIKE_DTYPES, spike_linear
 from snn_neuromod.layers import Layer
@@ -243,9 +244,7 @@ class FeedForward(nn.Module):
         for k in range(len(self.layers)):
             spikes, _ = self.run_layer(k, spikes, x)
             record.append(spikes)
-        exact = spikes.to(torch.promote_types(spikes.dtype, torch.float32))
-        outputs, _ = self.readout(exact)
-        return NetworkOutput(outputs, record)
+        return NetworkOutput(read_exactly(self.readout, spikes), record)
 
     def run_layer(self, k: int, spikes: Tensor, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Run one layer over a sequence.
@@ -326,7 +325,7 @@ def modulations(network: FeedForward, *, learned: bool = False) -> dict[int, Ten
     found = {}
     for k, neuron in enumerate(network.neurons, 1):
         if hasattr(neuron, "modulation") and (neuron.modulation.requires_grad or not learned):
-            value = neuron.value("modulation").detach().cpu()
+            value = at_least_float32(neuron.value("modulation").detach().cpu())
             found[k] = value.expand(neuron.num_neurons or 1).clone()
     return found
 

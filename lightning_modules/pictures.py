@@ -13,6 +13,7 @@ from lightning_modules.board import show
 from lightning_modules.framewise.pictures import draw_confusion, draw_sentence
 from lightning_modules.losses import final_labels, spike_counts
 from lightning_modules.networks import FeedForward, is_graded, modulations
+from lightning_modules.precision import at_least_float32
 from snn_neuromod._storage import write_atomically
 from snn_neuromod.layers import Layer
 
@@ -249,7 +250,12 @@ def _traces(
     order = counts.to(swing) + swing / (1 + swing.max())
     chosen = order.argsort(descending=True)[:number].tolist()
     for colour, unit in zip(_COLOURS, chosen, strict=False):
-        axis.plot(membrane[:, unit].cpu().numpy(), color=colour, lw=1.2, label=f"neuron {unit}")
+        axis.plot(
+            at_least_float32(membrane[:, unit]).cpu().numpy(),
+            color=colour,
+            lw=1.2,
+            label=f"neuron {unit}",
+        )
     axis.set_ylabel("h" if is_graded(neuron) else "v")
     axis.set_title(f"Membrane of the most active neurons of layer {k}", loc="left")
     axis.legend(
@@ -261,7 +267,7 @@ def _scores(axis: Any, outputs: Tensor, label: int) -> None:
     for unit in range(outputs.shape[1]):
         mine = unit == label
         axis.plot(
-            outputs[:, unit].cpu().numpy(),
+            at_least_float32(outputs[:, unit]).cpu().numpy(),
             color=_COLOURS[0] if mine else "#BBBBBB",
             lw=2 if mine else 1,
             zorder=2 + mine,

@@ -9,7 +9,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.networks import NetworkOutput, Neuron, Readout, warn_of_time_steps
+from lightning_modules.networks import (
+    NetworkOutput,
+    Neuron,
+    Readout,
+    warn_of_time_steps,
+)
+from lightning_modules.precision import at_least_float32, read_exactly
 from snn_neuromod import Bidirectional, LeakyReadout, Recurrent, RecurrentStack, Smoothing
 from snn_neuromod.connectivity import DelayMap, Wiring
 from snn_neuromod.layers import Layer
@@ -193,12 +199,10 @@ class FramewiseNetwork(nn.Module):
             spikes = self.net(x, None if lengths is None else lengths * self.n_repeat)
         else:
             spikes, _ = self.net(x)
-        read = spikes.to(torch.promote_types(spikes.dtype, torch.float32))
         if self.readout_rate == "frame":
-            outputs, _ = self.readout(self._by_frame(read))
+            outputs = read_exactly(self.readout, self._by_frame(at_least_float32(spikes)))
         else:
-            outputs, _ = self.readout(read)
-            outputs = self._by_frame(outputs)
+            outputs = self._by_frame(read_exactly(self.readout, spikes))
         widths = len(self.stacks) * self.sizes[1:]
         shown = spikes[: num_frames * self.n_repeat]
         outputs = outputs[self.output_delay :]

@@ -49,6 +49,17 @@ def test_response(neuron):
     assert "class 3" in [line.get_label() for line in axes[-1].lines]
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_pictures_in_other_precisions(dtype, tmp_path):
+    net = FeedForward([20, 15, 10], neuron=partial(MSRC, modulation=Uniform(0.4, 1.6)), gain=3.0)
+    net.to(dtype)
+    draw_response(net, x(), 3).savefig(tmp_path / "a.png")
+    after = modulations(net)
+    draw_modulation(after, {k: value + 0.5 for k, value in after.items()}).savefig(
+        tmp_path / "b.png"
+    )
+
+
 def test_raster_shows_each_spike_once():
     net, sample = network(), x()
     figure = draw_response(net, sample, 0)

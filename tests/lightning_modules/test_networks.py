@@ -12,7 +12,13 @@ if importlib.util.find_spec("pytorch_lightning") is None:
     pytest.skip("pytorch_lightning is not installed", allow_module_level=True)
 
 from lightning_modules.losses import CrossEntropy, FiringRate, spike_counts
-from lightning_modules.networks import FeedForward, SpikeSum, SpikingLinear, is_graded
+from lightning_modules.networks import (
+    FeedForward,
+    SpikeSum,
+    SpikingLinear,
+    is_graded,
+)
+from lightning_modules.precision import read_exactly
 from snn_neuromod import (
     ALIF,
     BSRC,
@@ -49,6 +55,26 @@ def test_any_neuron_learns_in_the_same_network(neuron, recurrent):
         for weight in layer.parameters(recurse=False):
             assert weight.grad is not None
             assert weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    "make", [LeakyReadout, partial(LeakyReadout, feedback="random"), PopulationReadout]
+)
+def test_a_readout_of_low_precision_still_sums_in_float32(make, dtype):
+    low = make(20, 10).to(dtype)
+    exact = make(20, 10)
+    exact.load_state_dict({name: value.float() for name, value in low.state_dict().items()})
+    given = spikes().to(dtype).requires_grad_()
+    found = read_exactly(low, given)
+    expected, _ = exact(given.detach().float())
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
+    found.sum().backward()
+    assert given.grad.abs().sum() > 0
+    for name, value in low.named_parameters():
+        assert value.dtype == dtype
+        assert value.grad is not None or "feedback" in name
 
 
 def test_outputs_are_sums_of_the_last_layers_spikes():

@@ -22,10 +22,10 @@ from lightning_modules.classification import (
 import pytorch_lightning as pl
 
 from lightning_modules.losses import CrossEntropy, FiringRate
-from lightning_modules.networks import FeedForward
+from lightning_modules.networks import FeedForward, SpikeSum
 from lightning_modules.tally import Tally, error_rate
 from lightning_modules.watch import layer_titles
-from snn_neuromod import ALIF, MSRC, Uniform
+from snn_neuromod import ALIF, MSRC, LeakyReadout, PopulationReadout, Uniform
 
 quiet = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers",
@@ -61,9 +61,9 @@ def batches(classes=4, number=6):
     ]
 
 
-def task(neuron=Neuron, **options):
+def task(neuron=Neuron, readout=SpikeSum, **options):
     torch.manual_seed(0)
-    network = FeedForward([20, 12, 4], neuron=neuron, num_classes=4, gain=4.0)
+    network = FeedForward([20, 12, 4], neuron=neuron, num_classes=4, gain=4.0, readout=readout)
     options = {"optimizer": partial(torch.optim.Adam, lr=0.02)} | options
     return SpikeClassification(network, **options)
 
@@ -171,10 +171,21 @@ def test_unknown_name_of_a_factor():
         {"precision": "bf16-mixed"},
         {"accumulate_grad_batches": 2},
         {"precision": "64-true"},
+        {"precision": "bf16-true"},
     ],
 )
-def test_trainer_options(options):
-    module = task()
+@pytest.mark.parametrize(
+    "readout",
+    [
+        SpikeSum,
+        partial(LeakyReadout, feedback="random"),
+        partial(LeakyReadout, feedback="adaptive"),
+        PopulationReadout,
+    ],
+    ids=["sum", "random", "adaptive", "population"],
+)
+def test_trainer_options(options, readout):
+    module = task(readout=readout)
     before = module.network.layers[0].weight.detach().clone()
     fit(module, max_epochs=1, **options)
     after = module.network.layers[0].weight.detach()

@@ -271,10 +271,17 @@ def test_penalty_moves_the_rates():
 
 @pytest.mark.parametrize(
     "options",
-    [{"precision": "bf16-mixed"}, {"precision": "64-true"}, {"gradient_clip_val": 0.1}],
+    [
+        {"precision": "bf16-mixed"},
+        {"precision": "bf16-true"},
+        {"precision": "64-true"},
+        {"gradient_clip_val": 0.1},
+    ],
 )
-def test_trainer_options(options):
-    module = task(network(bidirectional=True))
+@pytest.mark.parametrize("feedback", ["symmetric", "random", "adaptive"])
+def test_trainer_options(options, feedback):
+    readout = partial(LeakyReadout, feedback=feedback)
+    module = task(network(bidirectional=True, readout=readout))
     fit(module, max_epochs=1, **options)
     assert all(p.isfinite().all() for p in module.parameters())
 

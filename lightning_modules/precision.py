@@ -1,0 +1,34 @@
+"""Sums over time in enough precision, whatever the trainer's precision makes of weights and spikes."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["at_least_float32", "read_exactly"]
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """A floating-point tensor in float32, or as it is where it is more precise."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def read_exactly(readout: nn.Module, spikes: Tensor) -> Tensor:
+    """Outputs of a readout, which sums over time in at least float32, also where its weights are of lower precision.
+
+    Args:
+        readout: Takes spikes (T, batch, neuron) and gives back outputs and a state.
+        spikes: Of any floating-point type.
+
+    Returns:
+        The outputs.
+    """
+    exact = at_least_float32(spikes)
+    named = itertools.chain(readout.named_parameters(), readout.named_buffers())
+    lower = {n: at_least_float32(v) for n, v in named if v.dtype in (torch.bfloat16, torch.float16)}
+    outputs: Tensor = (
+        torch.func.functional_call(readout, lower, (exact,))[0] if lower else readout(exact)[0]
+    )
+    return outputs
