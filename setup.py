@@ -16,7 +16,7 @@ from setuptools.errors import CompileError, LinkError
 
 FOLDER = Path("snn_neuromod/kernels/c")
 SOURCES = sorted(path for path in FOLDER.iterdir() if path.suffix in (".c", ".h"))
-# As `snn_neuromod.kernels.library.source_hash`, which refuses a library built from other sources.
+# As `snn_neuromod.kernels.backends.c.library.source_hash`, which refuses a library built from other sources.
 HASH = zlib.crc32(b"".join(path.read_bytes().replace(b"\r\n", b"\n") for path in SOURCES))
 
 

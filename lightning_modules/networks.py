@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from lightning_modules.precision import at_least_float32, read_exactly
 from snn_neuromod import BSRC, MSRC, SRC, LeakyIntegrator, LeakyReadout, Recurrent
-from snn_neuromod.kernels.spikes import SPIKE_DTYPES, spike_linear
+from snn_neuromod.kernels.products import SPIKE_DTYPES, spike_linear
 from snn_neuromod.layers import Layer
-from snn_neuromod.layers.recurrent import LearningRule
+from snn_neuromod.learning.rules import LearningRule
 
 __all__ = [
     "FeedForward",

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from snn_neuromod._types import Param
 
@@ -36,6 +37,21 @@ class _Heaviside(torch.autograd.Function):
         return grad_outputs[0] * psi, None
 
 
+class _DualHeaviside(_Heaviside):
+    """The same with a forward-mode derivative, which `torch.compile` does not take."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[1])
+        ctx.save_for_forward(inputs[1])
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        (psi,) = ctx.saved_tensors
+        tangent: Tensor = tangents[0] * psi
+        return tangent
+
+
 class _StraightThroughReLU(torch.autograd.Function):
     generate_vmap_rule = True
 
@@ -52,9 +68,16 @@ class _StraightThroughReLU(torch.autograd.Function):
         return grad_outputs[0]
 
 
+class _DualStraightThroughReLU(_StraightThroughReLU):
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        return tangents[0].clone()
+
+
 def straight_through_relu(h: Tensor) -> Tensor:
-    """`torch.relu` forward, identity backward; any shape."""
-    out: Tensor = _StraightThroughReLU.apply(h)
+    """`torch.relu` forward, identity as its derivative; any shape."""
+    function = _DualStraightThroughReLU if forward_ad._current_level >= 0 else _StraightThroughReLU
+    out: Tensor = function.apply(h)
     return out
 
 
@@ -150,7 +173,8 @@ class Psi:
         psi = self.derivative(distance.detach(), unit, held)
         if held is not None:
             distance = torch.where(held, distance - distance.detach() - 1, distance)
-        spikes: Tensor = _Heaviside.apply(distance, psi.detach())
+        function = _DualHeaviside if forward_ad._current_level >= 0 else _Heaviside
+        spikes: Tensor = function.apply(distance, psi.detach())
         return spikes
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import snn_neuromod
-from snn_neuromod.kernels import library
+from snn_neuromod.kernels.backends.c import library
 
 if sys.version_info >= (3, 11):
     import tomllib

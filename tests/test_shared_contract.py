@@ -233,9 +233,7 @@ def test_snntorch_form_layer_and_scan_agree(name: str, dtype: torch.dtype) -> No
     if w_rec is None:
         swept, _ = layer(x, rest)
     else:
-        swept, _ = layer.forward_recurrent(
-            x, rest, w_rec, torch.zeros_like(x[0]), through_time=True
-        )
+        swept, _ = layer.forward_recurrent(x, rest, w_rec, torch.zeros_like(x[0]))
     assert 0.01 < (spikes > 0).float().mean() < 0.99
     rounded = 2e-3 if "SRC" in name else 2e-4  # the SRC family amplifies rounding
     tolerance = rounded if dtype == torch.float32 else 1e-9

@@ -20,8 +20,8 @@ from snn_neuromod import Bidirectional, LeakyReadout, Recurrent, RecurrentStack,
 from snn_neuromod.connectivity import DelayMap, Wiring
 from snn_neuromod.layers import Layer
 from snn_neuromod.layers.parameters import positive_integer
-from snn_neuromod.layers.recurrent import LearningRule
 from snn_neuromod.layers.stack import Credit
+from snn_neuromod.learning.rules import LearningRule
 
 __all__ = ["FramewiseNetwork"]
 

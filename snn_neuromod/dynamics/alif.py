@@ -38,6 +38,10 @@ from snn_neuromod.surrogate import Psi
 Reset = Literal["subtract", "zero", "none"]
 
 
+MEMBRANE = ("v",)
+"""The states that lead from the input to the spikes; the others are adaptation and reset."""
+
+
 class Params(NamedTuple):
     r"""Parameters.
 

@@ -34,6 +34,9 @@ from torch import Tensor
 from snn_neuromod._types import GradedFn, Param
 from snn_neuromod.dynamics import msrc, src
 
+MEMBRANE = ("i", "h")
+"""The states that lead from the input to the spikes; the others are adaptation and reset."""
+
 
 class Params(NamedTuple):
     r"""Parameters; defaults are the source's but for `h_u0`.

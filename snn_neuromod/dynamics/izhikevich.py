@@ -43,6 +43,10 @@ PSI = Psi(shape="exponential", scale="none")
 r"""Pseudo-derivative of the source, $\gamma \exp((\min(v, 30) - 30) / 30)$."""
 
 
+MEMBRANE = ("v",)
+"""The states that lead from the input to the spikes; the others are adaptation and reset."""
+
+
 class Params(NamedTuple):
     r"""Parameters; defaults are a regular spiking neuron with the source's d.
 

@@ -21,6 +21,9 @@ from torch import Tensor
 
 from snn_neuromod._types import Param
 
+MEMBRANE = ("y",)
+"""The states that lead from the input to the spikes; the others are adaptation and reset."""
+
 
 class Params(NamedTuple):
     r"""Parameters.

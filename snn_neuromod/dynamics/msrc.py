@@ -39,6 +39,10 @@ from snn_neuromod.dynamics.src import State
 __all__ = ["Params", "State", "initial_state", "step"]
 
 
+MEMBRANE = ("i", "h")
+"""The states that lead from the input to the spikes; the others are adaptation and reset."""
+
+
 class Params(NamedTuple):
     r"""Parameters; defaults are the source's.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 import torch
@@ -21,7 +21,8 @@ def scan(
     w_rec: Tensor | None = None,
     spikes: Tensor | None = None,
     delay: int | Tensor = 1,
-    through_time: bool = True,
+    hops: int | None = None,
+    follow: Collection[str] | None = None,
     **options: Any,
 ) -> tuple[Tensor, StateT]:
     """Apply a neuron's `step` along the leading (time) axis.
@@ -39,7 +40,10 @@ def scan(
             for those of the last step before it; None: silence. Read with `w_rec` only.
         delay: Steps back at which `w_rec` reads the spikes, >= 1: one number, (N,) by presynaptic neuron, or (N, N) by
             synapse (neuron to, neuron from).
-        through_time: Let the gradient pass through the recurrent spikes; False is e-prop's oracle.
+        hops: How often a gradient passes through the recurrent weights; None: without limit. With k hops, k + 1 copies
+            of the neurons run side by side: the first reads its own spikes without their gradient, each other those
+            of the copy before it, and the last one counts. Zero is e-prop's oracle.
+        follow: The states whose past the gradient follows; None: all.
         **options: Passed on to `step`.
 
     Returns:
@@ -70,16 +74,30 @@ def scan(
     emitted: list[Tensor] = []
     weights = {} if w_rec is None else _by_delay(w_rec, delay)
     past = _past(inputs[0], spikes, max(weights) if weights else 1)
+    copies = 1 + (hops or 0) if weights else 1
+    pasts, states = [list(past) for _ in range(copies)], [state] * copies
     per_step = None if modulation is None else modulation.broadcast_to(inputs.shape).unbind(0)
     for t, current in enumerate(inputs.unbind(0)):  # not inputs[t]: its backward is O(T^2)
         if per_step is not None:
             params = params._replace(h_s0=per_step[t])
+        driven = [current] * copies
         for d, w in weights.items():
-            current = current + (past[-d] if through_time else past[-d].detach()) @ w.T
-        z, state = step(params, state, current, **options)
-        past.append(z)
+            for k in range(copies):
+                z = pasts[max(k - 1, 0)][-d]
+                driven[k] = driven[k] + (z.detach() if k == 0 and hops is not None else z) @ w.T
+        for k in range(copies):
+            z, states[k] = step(params, _followed(states[k], follow), driven[k], **options)
+            pasts[k].append(z)
         emitted.append(z)
-    return torch.stack(emitted), state
+    return torch.stack(emitted), states[-1]
+
+
+def _followed(state: Any, follow: Collection[str] | None) -> Any:
+    """A state without the gradient of what is not followed."""
+    if follow is None:
+        return state
+    others = {name: s.detach() for name, s in state._asdict().items() if name not in follow}
+    return state._replace(**others)
 
 
 def _by_delay(w_rec: Tensor, delay: int | Tensor) -> dict[int, Tensor]:

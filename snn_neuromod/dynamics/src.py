@@ -39,6 +39,10 @@ from snn_neuromod._types import GradedFn, Param
 SLOPE, MIDPOINT = 10.0, 0.5
 
 
+MEMBRANE = ("i", "h")
+"""The states that lead from the input to the spikes; the others are adaptation and reset."""
+
+
 class Params(NamedTuple):
     r"""Parameters; defaults are the source's.
 

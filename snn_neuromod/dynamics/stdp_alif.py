@@ -42,6 +42,10 @@ PSI = Psi(scale="none", refractory=-1.0)
 """Pseudo-derivative of the source: -gamma while refractory, not scaled by the threshold."""
 
 
+MEMBRANE = ("v",)
+"""The states that lead from the input to the spikes; the others are adaptation and reset."""
+
+
 def step(
     params: Params,
     state: State,

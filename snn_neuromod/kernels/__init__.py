@@ -1,6 +1,19 @@
-"""Equal, faster forms of the dynamics, and what they share."""
+"""Equal, faster forms of the dynamics.
+
+A layer hands `operator.run` a sequence; that builds a `call.Call`, checks it once, lets `backends.choose` find the
+first backend that can serve it, and makes the result differentiable. What `backends` there are stands in one table,
+for sequences and for the smaller `jobs` alike: products with spikes (`products`), rate code (`rate_code`),
+eligibility traces. A neuron reaches them by a string that operators can take (`neurons`), a learning rule as the
+`Paths` that its adjoint keeps, recurrent weights by groups of equal delay (`synapses`).
+
+    call.py       what is handed to a backend, and that it fits          operator.py   one sequence, differentiable
+    jobs.py       the same for the smaller calls                         products.py, rate_code.py   the smaller ones
+    neurons.py    the neurons, by name or by their step                  backends/     reference, eager, c
+    synapses.py   recurrent weights by delay                             c/            sources of the compiled library
+    transforms.py is torch.func at work?
+"""
 
 from snn_neuromod.kernels.backends import Backend, info, use
-from snn_neuromod.kernels.spikes import spike_linear
+from snn_neuromod.kernels.products import spike_linear
 
 __all__ = ["Backend", "info", "spike_linear", "use"]

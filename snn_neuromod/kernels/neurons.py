@@ -1,13 +1,14 @@
-"""The neurons that the sequence operators run: those with closed-form derivatives by name, any other by its step."""
+"""The neurons that the backends run: those of the package by name, any other by its step."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import itertools
 import json
 from collections import namedtuple
-from collections.abc import Callable, Mapping
-from functools import cache, partial
+from collections.abc import Mapping
+from functools import cache
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
@@ -16,57 +17,81 @@ import torch
 from torch import Tensor
 
 from snn_neuromod import dynamics, surrogate
-from snn_neuromod._types import Param
-from snn_neuromod.kernels import generic
-from snn_neuromod.kernels.alif import linearise_alif, linearise_stdp_alif
-from snn_neuromod.kernels.izhikevich import linearise_izhikevich
-from snn_neuromod.kernels.leaky_integrator import linearise_leaky_integrator
-from snn_neuromod.kernels.linearisation import Linearisation
-from snn_neuromod.kernels.src import linearise_bsrc, linearise_msrc, linearise_src
+
+__all__ = ["KNOWN", "Described", "Neuron", "decode", "describe", "encode"]
 
 
 class Neuron(NamedTuple):
-    """A neuron with its options, as the operators see it.
+    """A neuron with its options, as the backends see it.
 
     Attributes:
-        module: Holds `Params` and `State`.
-        step: `step(params, state, current)` with its options.
-        linearise: Its derivatives.
-        options: Options of the closed form.
+        name: Of its module in `snn_neuromod.dynamics`; of another neuron that it is known by its step.
+        module: Holds `Params`, `State` and `step`.
+        options: Options of its derivatives: those of `step`, with `psi` or `straight_through` for `spike_fn`.
         described: For a neuron known by its step alone that description, which has to live as long as this; else None.
     """
 
+    name: str
     module: Any
-    step: Callable[..., tuple[Tensor, Any]]
-    linearise: Callable[..., Linearisation]
-    options: dict[str, Any]
+    options: Mapping[str, Any]
     described: Described | None = None
-
-    @property
-    def src_family(self) -> bool:
-        return self.module in (dynamics.src, dynamics.msrc, dynamics.bsrc)
 
     @property
     def reads_input(self) -> bool:
         """Whether the derivatives depend on the input of the step."""
-        normalised = self.module is dynamics.leaky_integrator and self.options["normalise"]
-        return self.described is not None or normalised
+        return self.described is not None or bool(self.options.get("normalise"))
+
+    def step_options(self) -> dict[str, Any]:
+        """Options of `step`."""
+        options = dict(self.options)
+        if "psi" in options:
+            options["spike_fn"] = options.pop("psi")
+        if "straight_through" in options:
+            straight = options.pop("straight_through")
+            options["spike_fn"] = surrogate.straight_through_relu if straight else torch.relu
+        return options
 
 
-class _Known(NamedTuple):
-    module: Any
-    linearise: Callable[..., Linearisation]
-
-
-_KNOWN = {
-    "src": _Known(dynamics.src, linearise_src),
-    "msrc": _Known(dynamics.msrc, linearise_msrc),
-    "bsrc": _Known(dynamics.bsrc, linearise_bsrc),
-    "alif": _Known(dynamics.alif, linearise_alif),
-    "stdp_alif": _Known(dynamics.stdp_alif, linearise_stdp_alif),
-    "izhikevich": _Known(dynamics.izhikevich, linearise_izhikevich),
-    "leaky_integrator": _Known(dynamics.leaky_integrator, linearise_leaky_integrator),
+KNOWN = {
+    module.__name__.rpartition(".")[2]: module
+    for module in (
+        dynamics.src,
+        dynamics.msrc,
+        dynamics.bsrc,
+        dynamics.alif,
+        dynamics.stdp_alif,
+        dynamics.izhikevich,
+        dynamics.leaky_integrator,
+    )
 }
+"""The neurons that backends know by name."""
+
+
+def describe(module: Any, step_options: Mapping[str, Any]) -> str | Described:
+    """A neuron as operators can take it: by name where its spike function is one of the package's, else by its step.
+
+    Args:
+        module: Module in `snn_neuromod.dynamics`.
+        step_options: Options of its `step`.
+
+    Raises:
+        TypeError: If the spike function is not callable.
+    """
+    options = dict(step_options)
+    spike_fn = options.pop("spike_fn", None)
+    if spike_fn is None:
+        pass
+    elif isinstance(spike_fn, surrogate.Psi):
+        options["psi"] = spike_fn
+    elif spike_fn in (torch.relu, surrogate.straight_through_relu):
+        options["straight_through"] = spike_fn is surrogate.straight_through_relu
+    elif callable(spike_fn):
+        return Described(module, step_options)
+    else:
+        raise TypeError(
+            f"psi must be a Psi such as Psi('triangular') or a spike function, got {spike_fn!r}"
+        )
+    return encode(module.__name__.rpartition(".")[2], **options)
 
 
 def encode(neuron: str, **options: Any) -> str:
@@ -74,10 +99,7 @@ def encode(neuron: str, **options: Any) -> str:
 
     Args:
         neuron: Name of a module in `snn_neuromod.dynamics`.
-        **options: Options of its `linearise`, where `psi` may be a `surrogate.Psi`.
-
-    Returns:
-        The argument `neuron` of `run`.
+        **options: Options of its derivatives, where `psi` may be a `surrogate.Psi`.
     """
     if isinstance(options.get("psi"), surrogate.Psi):
         options["psi"] = vars(options["psi"])
@@ -87,16 +109,12 @@ def encode(neuron: str, **options: Any) -> str:
     return encoded
 
 
-def _hard_spikes(distance: Tensor, unit: Param, held: Tensor | None = None) -> Tensor:
-    """Spikes of `surrogate.Psi` without its derivative, which the closed form knows."""
-    spikes = torch.gt(
-        distance, 0, out=torch.empty_like(distance)
-    )  # no detour through bool, which is slow
-    return spikes if held is None else spikes.masked_fill_(held, 0.0)
-
-
 def decode(neuron: str) -> Neuron:
-    """Neuron that `encode` wrote, or the one of this `Described.key`."""
+    """Neuron that `encode` wrote, or the one of this `Described.key`.
+
+    Raises:
+        ValueError: If it is neither.
+    """
     if neuron in _DECODED:
         return _DECODED[neuron]
     described = _DESCRIBED.get(neuron)
@@ -111,21 +129,24 @@ _DECODED: dict[str, Neuron] = {}
 
 
 def _decode(neuron: str) -> Neuron:
-    options = json.loads(neuron)
-    module, linearise = _KNOWN[options.pop("neuron")]
-    step_options = dict(options)
-    if "psi" in options:
-        options["psi"] = surrogate.Psi(**options["psi"])
-        step_options["spike_fn"] = _hard_spikes
-        del step_options["psi"]
-    if "straight_through" in options:  # same spikes either way; the closed form knows the gradient
-        del step_options["straight_through"]
-
-    def step(params: Any, state: Any, current: Tensor) -> tuple[Tensor, Any]:
-        out: tuple[Tensor, Any] = module.step(params, state, current, **step_options)
-        return out
-
-    return Neuron(module, step, partial(linearise, **options), options)
+    try:
+        options = json.loads(neuron)
+        name = options.pop("neuron")
+        module = KNOWN[name]
+        if "psi" in options:
+            options["psi"] = surrogate.Psi(**options["psi"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"sequence: neuron must be what a layer gives, a name among {', '.join(KNOWN)} with its options, "
+            f"got {neuron[:200]!r}"
+        ) from error
+    found = Neuron(name, module, options)
+    unknown = set(found.step_options()) - set(inspect.signature(module.step).parameters)
+    if unknown:
+        raise ValueError(
+            f"sequence: options of {name} must be those of its step, got {', '.join(sorted(unknown))}"
+        )
+    return found
 
 
 class Described:
@@ -168,13 +189,8 @@ class Described:
             )
             return spikes, state_type(*new)
 
-        module = SimpleNamespace(
-            __name__="described by its step",
-            Params=self.dynamics.Params,
-            State=state_type,
-            step=step,
-        )
-        return Neuron(module, step, partial(generic.linearise, step), {}, self)
+        module = SimpleNamespace(Params=self.dynamics.Params, State=state_type, step=step)
+        return Neuron("neuron described by its step", module, {}, self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Described:
         return self  # nothing in it ever changes

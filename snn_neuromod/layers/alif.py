@@ -11,9 +11,9 @@ from snn_neuromod._types import ThresholdFn
 from snn_neuromod.dynamics import stdp_alif
 from snn_neuromod.dynamics.alif import Params, Reset
 from snn_neuromod.kernels.backends import Backend
-from snn_neuromod.layers.base import Layer
+from snn_neuromod.layers.base import Layer, spike_function
 from snn_neuromod.layers.delays import Delay
-from snn_neuromod.layers.parameters import Range, Value
+from snn_neuromod.layers.parameters import Range, Value, positive
 from snn_neuromod.surrogate import Psi
 
 _POSITIVE = Range(0.0, open_low=True)
@@ -22,6 +22,8 @@ _TIME_CONSTANT = Range(0.0, open_low=True, infinite=True)
 
 class _ALIFFamily(Layer):
     """What the two have in common."""
+
+    least_refractory: ClassVar[int] = 0
 
     ranges: ClassVar[Mapping[str, Range]] = {
         "tau_mem": _TIME_CONSTANT,
@@ -38,21 +40,32 @@ class _ALIFFamily(Layer):
         dt: float,
         psi: Psi | ThresholdFn,
         refractory: int,
-        options: Mapping[str, Any],
+        detach_reset: bool,
         delay: Delay,
         backend: Backend | None,
     ) -> None:
+        super().__init__(num_neurons, values, learn, delay=delay, backend=backend)
+        self.dt, self.psi, self.refractory = dt, psi, refractory
+        self.detach_reset = detach_reset
+
+    def _checked(self, name: str, value: Any) -> Any:
         who = type(self).__name__
-        if not dt > 0:
-            raise ValueError(f"{who}: dt must be > 0, got {dt}")
-        if not refractory >= 0 or int(refractory) != refractory:
-            raise ValueError(f"{who}: refractory must be a number of steps >= 0, got {refractory}")
-        options = {**options, "refractory": int(refractory)}
-        super().__init__(
-            num_neurons, values, learn, {**options, "psi": psi}, delay=delay, backend=backend
-        )
-        self.dt, self.psi, self.refractory = dt, psi, int(refractory)
-        self._options = options
+        if name == "dt":
+            return positive(who, name, value)
+        if name == "psi":
+            return spike_function(who, value)
+        if name == "refractory":
+            least = self.least_refractory
+            if not value >= least or int(value) != value:
+                raise ValueError(
+                    f"{who}: refractory must be a number of steps >= {least}, got {value}"
+                )
+            return int(value)
+        if name == "reset" and value not in get_args(Reset):
+            raise ValueError(
+                f"{who}: reset must be one of {', '.join(get_args(Reset))}, got {value!r}"
+            )
+        return super()._checked(name, value)
 
     def params(self, dtype: torch.dtype | None = None) -> Params:
         return Params(
@@ -63,7 +76,11 @@ class _ALIFFamily(Layer):
         )
 
     def step_options(self) -> dict[str, Any]:
-        return {**self._options, "spike_fn": self.psi}
+        return {
+            "refractory": self.refractory,
+            "detach_reset": self.detach_reset,
+            "spike_fn": self.psi,
+        }
 
 
 class ALIF(_ALIFFamily):
@@ -118,13 +135,14 @@ class ALIF(_ALIFFamily):
         learn: Collection[str] = (),
         backend: Backend | None = None,
     ) -> None:
-        if reset not in get_args(Reset):
-            raise ValueError(
-                f"ALIF: reset must be one of {', '.join(get_args(Reset))}, got {reset!r}"
-            )
         values = {"tau_mem": tau_mem, "tau_adapt": tau_adapt, "beta": beta, "v_th": v_th}
-        options = {"reset": reset, "detach_reset": detach_reset}
-        super().__init__(num_neurons, values, learn, dt, psi, refractory, options, delay, backend)
+        super().__init__(
+            num_neurons, values, learn, dt, psi, refractory, detach_reset, delay, backend
+        )
+        self.reset = reset
+
+    def step_options(self) -> dict[str, Any]:
+        return {"reset": self.reset, **super().step_options()}
 
 
 class STDPALIF(_ALIFFamily):
@@ -159,6 +177,7 @@ class STDPALIF(_ALIFFamily):
     """
 
     dynamics_name = "stdp_alif"
+    least_refractory = 1
 
     def __init__(
         self,
@@ -176,8 +195,7 @@ class STDPALIF(_ALIFFamily):
         learn: Collection[str] = (),
         backend: Backend | None = None,
     ) -> None:
-        if not refractory >= 1:
-            raise ValueError(f"STDPALIF: refractory must be >= 1 step, got {refractory}")
         values = {"tau_mem": tau_mem, "tau_adapt": tau_adapt, "beta": beta, "v_th": v_th}
-        options = {"detach_reset": detach_reset}
-        super().__init__(num_neurons, values, learn, dt, psi, refractory, options, delay, backend)
+        super().__init__(
+            num_neurons, values, learn, dt, psi, refractory, detach_reset, delay, backend
+        )

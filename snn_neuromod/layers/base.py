@@ -9,54 +9,53 @@ import torch
 from torch import Tensor, nn
 
 from snn_neuromod import dynamics
-from snn_neuromod.kernels import sequence
+from snn_neuromod.kernels import operator
 from snn_neuromod.kernels.backends import Backend, checked
-from snn_neuromod.kernels.delays import Delays
-from snn_neuromod.kernels.neurons import Described
+from snn_neuromod.kernels.neurons import Described, describe
+from snn_neuromod.kernels.synapses import Delays
 from snn_neuromod.layers.delays import Delay, checked_delay
-from snn_neuromod.layers.parameters import Range, Value, positive_integer, register
-from snn_neuromod.surrogate import Psi
+from snn_neuromod.layers.fixed import Fixed
+from snn_neuromod.layers.parameters import Range, Value, initialise, positive_integer, register
+from snn_neuromod.learning.rules import BPTT, Rule
 
 _HALF = (torch.float16, torch.bfloat16)
+_BPTT = BPTT()
 
 
-class Layer(nn.Module):
+class Layer(Fixed, nn.Module):
     """A population of neurons, each driven by a current of its own.
 
-    Subclasses own the parameters; the equations stay in `snn_neuromod.dynamics`.
+    Subclasses own the parameters; the equations stay in `snn_neuromod.dynamics`. What `step_options` returns is the one
+    truth about the options: `step`, `forward` and every gradient follow it, also when an attribute is changed later.
 
     Args:
         num_neurons: Number of neurons, the last axis of the input; None for inputs of any shape.
         values: Parameters by name.
         learn: Names of the parameters that are learned.
-        options: Options of the neuron's closed-form derivatives, see `kernels`; with a `psi` that is no `Psi` those of
-            its step, whose derivatives then come from automatic differentiation.
         ranges: Ranges of this layer that differ from those of its class.
         delay: Delay of the spikes that a `Recurrent` around the layer feeds back, in steps, >= 1: one number or one per
             neuron.
-        described: The neuron, if it is known by its step alone.
         backend: What runs sequences: "auto", "reference", "eager" or "c", which raises where it cannot serve; None: as
             asked for by `kernels.use` or the environment, else "auto".
 
     Raises:
         ValueError: If a parameter or the delay is outside its range or of a wrong shape, or `learn` names an unknown
             parameter.
-        TypeError: If `psi` is neither a `Psi` nor a function.
+        AttributeError: If `num_neurons`, `delay` or `learned` is changed later.
     """
 
     dynamics_name: ClassVar[str]
     ranges: ClassVar[Mapping[str, Range]] = {}
+    fixed: ClassVar[frozenset[str]] = frozenset({"num_neurons", "delay", "learned"})
 
     def __init__(
         self,
         num_neurons: int | None,
         values: Mapping[str, Value],
         learn: Collection[str],
-        options: Mapping[str, Any],
         *,
         ranges: Mapping[str, Range] | None = None,
         delay: Delay = 1,
-        described: Described | None = None,
         backend: Backend | None = None,
     ) -> None:
         super().__init__()
@@ -72,7 +71,7 @@ class Layer(nn.Module):
                 f"{who}: learn must name parameters among {', '.join(values)}, got {', '.join(sorted(unknown))}"
             )
         self.num_neurons = num_neurons
-        self.backend = checked(who, backend)
+        self.backend = backend
         self.delay = checked_delay(who, delay, num_neurons, by_synapse=False)
         for name, value in values.items():
             register(
@@ -84,24 +83,51 @@ class Layer(nn.Module):
                 learn=name in learn,
             )
         self.learned = tuple(name for name in values if name in learn)
-        self._known = described or self._describe(options)
+        self._known: str | Described | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, self._checked(name, value))
+        if name != "_known" and "_known" in self.__dict__:
+            self._known = None  # an option may have changed
+
+    def _checked(self, name: str, value: Any) -> Any:
+        """The value of an attribute that is set, by the constructor too.
+
+        Raises:
+            ValueError: If it is outside its range.
+        """
+        return checked(type(self).__name__, value) if name == "backend" else value
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Give all parameters the values again that the constructor was given, for instance after `to_empty`.
+
+        What was drawn from a distribution is drawn anew.
+        """
+        initialise(self)
 
     @property
     def dynamics(self) -> Any:
         """The neuron's module in `snn_neuromod.dynamics`."""
         return getattr(dynamics, self.dynamics_name)
 
-    def _describe(self, options: Mapping[str, Any]) -> str | Described:
-        """The neuron as the operators know it: by name where its derivatives are known in closed form."""
-        psi = options.get("psi")
-        if psi is None or isinstance(psi, Psi):
-            return sequence.encode(self.dynamics_name, **options)
-        if not callable(psi):
-            raise TypeError(
-                f"{type(self).__name__}: psi must be a Psi such as Psi('triangular') or a spike function, got {psi!r}"
-            )
-        others = {name: value for name, value in options.items() if name != "psi"}
-        return Described(self.dynamics, {**others, "spike_fn": psi})
+    def _key(self) -> str:
+        """The neuron as operators can take it, from the options of its step."""
+        known = self._known
+        if known is None:
+            if torch.compiler.is_compiling():
+                key: str = self._traced_key()
+                return key
+            known = self._known = self._described()
+        return known if isinstance(known, str) else known.key
+
+    @torch.compiler.assume_constant_result
+    def _traced_key(self) -> str:
+        known = self.__dict__["_traced"] = self._described()  # a graph holds no more than the key
+        return known if isinstance(known, str) else known.key
+
+    def _described(self) -> str | Described:
+        return describe(self.dynamics, self.step_options())
 
     def params(self, dtype: torch.dtype | None = None) -> Any:
         """Parameters of the neuron's equations, each in its range.
@@ -123,8 +149,15 @@ class Layer(nn.Module):
 
         Returns:
             A scalar or one value per neuron.
+
+        Raises:
+            TypeError: If it was replaced by a tensor that is not of a floating-point type.
         """
         tensor: Tensor = getattr(self, name)
+        if not tensor.is_floating_point():
+            raise TypeError(
+                f"{type(self).__name__}: {name} must be a floating-point tensor, got {tensor.dtype}"
+            )
         if name in self.learned:
             tensor = self._ranges.get(name, Range()).keep(tensor)
         return tensor if dtype is None else tensor.to(dtype)
@@ -201,9 +234,13 @@ class Layer(nn.Module):
         single = _single(current)
         state = self._state(state, single[0])
         params = self.params(single.dtype)._replace(**overrides)
-        encoded = self._known if isinstance(self._known, str) else self._known.key
-        spikes, new = sequence.run(
-            encoded, single, params, state, backend=self.backend, **recurrence
+        spikes, new = operator.run(
+            self._key(),
+            single,
+            params,
+            state,
+            backend=self.backend,
+            **recurrence,
         )
         return spikes.to(current.dtype), type(state)(*new)
 
@@ -214,7 +251,7 @@ class Layer(nn.Module):
         w_rec: Tensor,
         spikes: Tensor,
         *,
-        through_time: bool,
+        rule: Rule = _BPTT,
         modulation: Tensor | None = None,
         delays: Delays | None = None,
         params: Mapping[str, Tensor] | None = None,
@@ -227,9 +264,9 @@ class Layer(nn.Module):
             w_rec: Recurrent weights (neuron to, neuron from).
             spikes: Spikes before the first step, (longest delay, batch, ..., neuron), oldest first; for a delay of
                 one step also (batch, ..., neuron).
-            through_time: Let the gradient pass through the recurrent weights; False is e-prop.
+            rule: Which part of the gradient is followed.
             modulation: Replaces the modulation of an mSRC or BSRC step by step; broadcastable to `current`.
-            delays: Delays of the recurrent weights, `kernels.delays.grouped`; None: one step.
+            delays: Delays of the recurrent weights, `kernels.synapses.grouped`; None: one step.
             params: Values that replace the layer's own in the neuron's `Params`.
 
         Returns:
@@ -239,6 +276,16 @@ class Layer(nn.Module):
         Raises:
             TypeError: If `modulation` is given to a neuron that has none.
         """
+        for name, tensor in (("w_rec", w_rec), ("spikes before the first step", spikes)):
+            if not tensor.is_floating_point():
+                raise TypeError(
+                    f"{type(self).__name__}: {name} must be a floating-point tensor, got {tensor.dtype}"
+                )
+        num = current.shape[-1]
+        if tuple(w_rec.shape) != (num, num):
+            raise ValueError(
+                f"{type(self).__name__}: w_rec must have shape ({num}, {num}), got {tuple(w_rec.shape)}"
+            )
         w_rec, spikes = w_rec.to(working_dtype(current)), spikes.to(working_dtype(current))
         return self._forward(
             current,
@@ -246,8 +293,8 @@ class Layer(nn.Module):
             {**(params or {}), **self._override(modulation, current)},
             w_rec=w_rec,
             spikes=spikes,
-            delays=delays,
-            through_time=through_time,
+            delays=delays or Delays(),
+            paths=rule.paths(self.dynamics),
         )
 
     def _override(self, modulation: Tensor | None, current: Tensor) -> dict[str, Tensor]:
@@ -263,23 +310,29 @@ class Layer(nn.Module):
         if state is None:
             return self.initial_state(current)
         kind, who = self.dynamics.State, type(self).__name__
-        if len(state) != len(kind._fields):
-            raise ValueError(
-                f"{who}: state must hold {', '.join(kind._fields)}, got {len(state)} elements"
-            )
+        if not isinstance(state, tuple | list) or len(state) != len(kind._fields):
+            got = f"{len(state)} elements" if isinstance(state, tuple | list) else type(state)
+            raise ValueError(f"{who}: state must hold {', '.join(kind._fields)}, got {got}")
         for name, tensor in zip(kind._fields, state, strict=True):
-            if tensor.shape != current.shape or tensor.dtype != current.dtype:
+            if not isinstance(tensor, Tensor):
+                raise TypeError(
+                    f"{who}: state {name} must be a tensor, got {type(tensor).__name__}"
+                )
+            fits = tensor.shape == current.shape and tensor.dtype == current.dtype
+            if not fits or tensor.device != current.device:
                 raise ValueError(
-                    f"{who}: state {name} must have shape {tuple(current.shape)} and dtype {current.dtype} to fit "
-                    f"the input, got {tuple(tensor.shape)} and {tensor.dtype}"
+                    f"{who}: state {name} must have shape {tuple(current.shape)} and dtype {current.dtype} on "
+                    f"{current.device} to fit the input, got {tuple(tensor.shape)} and {tensor.dtype} on "
+                    f"{tensor.device}"
                 )
         return kind(*state)
 
     def _check(self, current: Tensor, ndim: int) -> None:
         who, axes = type(self).__name__, "(T, batch, " if ndim == 2 else "(batch, "
-        if not current.is_floating_point():
+        if not isinstance(current, Tensor) or not current.is_floating_point():
+            got = current.dtype if isinstance(current, Tensor) else type(current).__name__
             raise TypeError(
-                f"{who}: current must be a floating-point tensor, got {current.dtype}; convert spikes with .float()"
+                f"{who}: current must be a floating-point tensor, got {got}; convert spikes with .float()"
             )
         wrong = self.num_neurons is not None and current.shape[-1:] != (self.num_neurons,)
         if current.ndim < ndim or wrong or (ndim == 2 and current.shape[0] == 0):
@@ -292,7 +345,7 @@ class Layer(nn.Module):
         """Number of neurons, fixed scalar parameters, options, and the names of the learned parameters."""
         parts = [] if self.num_neurons is None else [str(self.num_neurons)]
         for name, buffer in self.named_buffers(recurse=False):
-            if buffer.ndim == 0:
+            if buffer.ndim == 0 and not buffer.is_meta:
                 parts.append(f"{name}={buffer.item():.4g}")
         options = {**({"dt": self.dt} if hasattr(self, "dt") else {}), **self.step_options()}
         parts += [f"{name}={value!r}" for name, value in options.items() if name != "spike_fn"]
@@ -305,6 +358,19 @@ class Layer(nn.Module):
         if self.learned:
             parts.append(f"learn={self.learned}")
         return ", ".join(parts)
+
+
+def spike_function(who: str, psi: Any) -> Any:
+    """The pseudo-derivative or spike function of a neuron with a threshold.
+
+    Raises:
+        TypeError: If it is no function.
+    """
+    if isinstance(psi, type) or not callable(psi):
+        raise TypeError(
+            f"{who}: psi must be a Psi such as Psi('triangular') or a spike function, got {psi!r}"
+        )
+    return psi
 
 
 def working_dtype(current: Tensor) -> torch.dtype:

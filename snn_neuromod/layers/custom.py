@@ -107,24 +107,29 @@ class Custom(Layer):
                 f"Custom: params must give each of {', '.join(dynamics.Params._fields)} that has no default, and no "
                 f"others, got unknown or missing {wrong}"
             )
-        described = Described(dynamics, options or {})
-        super().__init__(
-            num_neurons,
-            values,
-            learn,
-            {},
-            ranges=ranges,
-            delay=delay,
-            described=described,
-            backend=backend,
-        )
-        self._equations = described
+        self.__dict__["_equations"] = Described(dynamics, options or {})
+        super().__init__(num_neurons, values, learn, ranges=ranges, delay=delay, backend=backend)
+        self._known = self._described()
         self._check_step()
 
     @property
     def dynamics(self) -> Any:
         """The neuron's equations."""
         return self._equations.dynamics
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the neuron's `step`; a copy, to be set as a whole."""
+        return dict(self._equations.options)
+
+    @options.setter
+    def options(self, options: Mapping[str, Any]) -> None:
+        self._equations = Described(self.dynamics, options)
+
+    def _described(self) -> Described:
+        options = self.step_options()
+        same = options == self._equations.options
+        return self._equations if same else Described(self.dynamics, options)
 
     def params(self, dtype: torch.dtype | None = None) -> Any:
         kind = self.dynamics.Params
@@ -135,11 +140,13 @@ class Custom(Layer):
         return self._state(self.dynamics.initial_state(single), single)
 
     def step_options(self) -> dict[str, Any]:
-        return dict(self._equations.options)
+        return self.options
 
     @torch.no_grad()
     def _check_step(self) -> None:
         """Change the inputs of one neuron: the results of all others must stay as they are."""
+        if torch.get_default_device().type == "meta":
+            return  # there are no values
         current = torch.linspace(-1, 1, 2 * (self.num_neurons or 2)).reshape(2, -1)
         params, state, options = self.params(), self.initial_state(current), self.step_options()
         pushed = current.clone()

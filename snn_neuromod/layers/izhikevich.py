@@ -14,9 +14,9 @@ from snn_neuromod.dynamics import izhikevich
 from snn_neuromod.dynamics.izhikevich import Params, State
 from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.kernels.neurons import Described
-from snn_neuromod.layers.base import Layer
+from snn_neuromod.layers.base import Layer, spike_function
 from snn_neuromod.layers.delays import Delay
-from snn_neuromod.layers.parameters import Range, Value
+from snn_neuromod.layers.parameters import Range, Value, positive
 from snn_neuromod.surrogate import Psi
 
 
@@ -81,24 +81,12 @@ class Izhikevich(Layer):
         learn: Collection[str] = (),
         backend: Backend | None = None,
     ) -> None:
-        if not dt > 0:
-            raise ValueError(f"Izhikevich: dt must be > 0, got {dt}")
-        finite = {"v_init": v_init, "u_init": u_init, "linear": linear, "constant": constant}
-        for name, value in finite.items():
-            if value is not None and not math.isfinite(value):
-                raise ValueError(f"Izhikevich: {name} must be finite, got {value}")
-        if clip_jacobian is not None and not clip_jacobian > 0:
-            raise ValueError(f"Izhikevich: clip_jacobian must be > 0 or None, got {clip_jacobian}")
         values = {"a": a, "b": b, "c": c, "d": d}
-        options = {"detach_reset": detach_reset, "psi": psi, "clip_jacobian": clip_jacobian}
-        if (linear, constant) != (izhikevich.LINEAR, izhikevich.CONSTANT):
-            options |= {"linear": linear, "constant": constant}
         unstable = all(isinstance(value, int | float) and value < 0 for value in (a, b))
         super().__init__(
             num_neurons,
             values,
             learn,
-            options,
             ranges={"a": Range()} if unstable else None,
             delay=delay,
             backend=backend,
@@ -107,12 +95,23 @@ class Izhikevich(Layer):
         self.clip_jacobian, self.u_init = clip_jacobian, u_init
         self.linear, self.constant = linear, constant
 
-    def _describe(self, options: Mapping[str, Any]) -> str | Described:
+    def _described(self) -> str | Described:
         """By name with the usual constants, for which derivatives are known in closed form."""
-        if "linear" not in options:
-            return super()._describe(options)
-        others = {name: value for name, value in options.items() if name != "psi"}
-        return Described(self.dynamics, {**others, "spike_fn": options["psi"]})
+        options = self.step_options()
+        return Described(self.dynamics, options) if "linear" in options else super()._described()
+
+    def _checked(self, name: str, value: Any) -> Any:
+        who = type(self).__name__
+        if name == "dt":
+            return positive(who, name, value)
+        if name == "psi":
+            return spike_function(who, value)
+        finite = name not in ("v_init", "u_init", "linear", "constant") or value is None
+        if not finite and not math.isfinite(value):
+            raise ValueError(f"{who}: {name} must be finite, got {value}")
+        if name == "clip_jacobian" and value is not None and not value > 0:
+            raise ValueError(f"{who}: clip_jacobian must be > 0 or None, got {value}")
+        return super()._checked(name, value)
 
     def params(self, dtype: torch.dtype | None = None) -> Params:
         a, b, c, d = (self.value(name, dtype) for name in "abcd")
@@ -126,10 +125,11 @@ class Izhikevich(Layer):
         return State(v, v * self.value("b", v.dtype).detach(), state.z)
 
     def step_options(self) -> dict[str, Any]:
-        return {
+        options = {
             "detach_reset": self.detach_reset,
             "clip_jacobian": self.clip_jacobian,
             "spike_fn": self.psi,
-            "linear": self.linear,
-            "constant": self.constant,
         }
+        if (self.linear, self.constant) == (izhikevich.LINEAR, izhikevich.CONSTANT):
+            return options
+        return {**options, "linear": self.linear, "constant": self.constant}

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from snn_neuromod.kernels.backends import Backend, checked
-from snn_neuromod.kernels.spikes import spike_linear
+from snn_neuromod.kernels.products import spike_linear
 
 __all__ = ["SpikeLinear"]
 

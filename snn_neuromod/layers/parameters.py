@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral
 from typing import Any, TypeAlias
 
@@ -177,6 +178,8 @@ class _Project(torch.autograd.Function):
     A plain clamp stops the gradient of a value that has left the range, so that it can never come back.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(value: Tensor, low: float, high: float) -> Tensor:
         return value.clamp(low, high)
@@ -210,6 +213,22 @@ def positive_integer(who: str, name: str, value: int) -> int:
     return int(value)
 
 
+def positive(who: str, name: str, value: float) -> float:
+    """The value, if it is > 0.
+
+    Args:
+        who: Class whose argument it is.
+        name: Name of the argument.
+        value: Its value.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if not value > 0:
+        raise ValueError(f"{who}: {name} must be > 0, got {value}")
+    return value
+
+
 def register(
     module: nn.Module,
     name: str,
@@ -235,24 +254,28 @@ def register(
         ValueError: If the value is outside its range or does not have one element per neuron.
         TypeError: If it is not made of numbers.
     """
-    who = type(module).__name__
-    if isinstance(value, Uniform | Normal | LogNormal | Groups):
-        if num_neurons is None:
-            raise ValueError(
-                f"{who}: {name} must be a number where the number of neurons is not given"
-            )
-        tensor = value.sample(num_neurons)
+    make = partial(_made, type(module).__name__, name, value, allowed, num_neurons, learn)
+    module.__dict__.setdefault("_given", {})[name] = make
+    tensor = make().to(torch.get_default_device())
+    if learn:
+        module.register_parameter(name, nn.Parameter(tensor))
     else:
-        shared = isinstance(value, Tensor)
-        try:
-            tensor = torch.as_tensor(value, dtype=torch.get_default_dtype()).detach().clone()
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise TypeError(
-                f"{who}: {name} must be a number, one for each neuron, or a distribution such as Uniform(0.1, 0.3), "
-                f"got {value!r}"
-            ) from error
-        if learn and tensor.ndim == 0 and num_neurons is not None and not shared:
-            tensor = tensor.expand(num_neurons).clone()
+        module.register_buffer(name, tensor)
+
+
+def initialise(module: nn.Module) -> None:
+    """Give the parameters that `register` gave a module their first values again; what was drawn is drawn anew."""
+    with torch.no_grad():
+        for name, make in module.__dict__["_given"].items():
+            getattr(module, name).copy_(make())
+
+
+def _made(
+    who: str, name: str, value: Value, allowed: Range, num_neurons: int | None, learn: bool
+) -> Tensor:
+    """A parameter's values on the CPU, also where layers are made on the meta device; errors as of `register`."""
+    with torch.device("cpu"):
+        tensor = _tensor(who, name, value, num_neurons, learn)
     if tensor.ndim > 0 and tuple(tensor.shape) != (num_neurons,):
         raise ValueError(
             f"{who}: {name} must be a number or have shape ({num_neurons},), got {tuple(tensor.shape)}"
@@ -260,7 +283,27 @@ def register(
     outside = tensor[~allowed.holds(tensor)]
     if outside.numel():
         raise ValueError(f"{who}: {name} must {allowed}, got {outside[0].item():g}{allowed.fix}")
-    if learn:
-        module.register_parameter(name, nn.Parameter(tensor))
-    else:
-        module.register_buffer(name, tensor)
+    return tensor
+
+
+def _tensor(who: str, name: str, value: Value, num_neurons: int | None, learn: bool) -> Tensor:
+    if isinstance(value, Uniform | Normal | LogNormal | Groups):
+        if num_neurons is None:
+            raise ValueError(
+                f"{who}: {name} must be a number where the number of neurons is not given"
+            )
+        return value.sample(num_neurons)
+    shared = isinstance(value, Tensor)
+    try:
+        tensor = torch.as_tensor(value, dtype=torch.get_default_dtype()).detach().clone()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"{who}: {name} must be a number, one for each neuron, or a distribution such as Uniform(0.1, 0.3), "
+            f"got {value!r}"
+        ) from error
+    if tensor.is_meta:
+        raise ValueError(f"{who}: {name} must have values, got a tensor on the meta device")
+    tensor = tensor.cpu()
+    if learn and tensor.ndim == 0 and num_neurons is not None and not shared:
+        tensor = tensor.expand(num_neurons).clone()
+    return tensor

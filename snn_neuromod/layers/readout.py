@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from snn_neuromod.dynamics.leaky_integrator import Params
 from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.base import Layer
-from snn_neuromod.layers.parameters import Range, Value, positive_integer
+from snn_neuromod.layers.fixed import Fixed
+from snn_neuromod.layers.parameters import Range, Value, positive, positive_integer
 from snn_neuromod.learning.eprop.feedback import linear_with_feedback
 
 Feedback = Literal["symmetric", "random", "adaptive"]
@@ -39,6 +40,7 @@ class LeakyIntegrator(Layer):
         True
     """
 
+    tau: Tensor
     dynamics_name = "leaky_integrator"
     ranges: ClassVar[Mapping[str, Range]] = {"tau": Range(0.0, open_low=True, infinite=True)}
 
@@ -52,14 +54,20 @@ class LeakyIntegrator(Layer):
         learn: Collection[str] = (),
         backend: Backend | None = None,
     ) -> None:
-        if not dt > 0:
-            raise ValueError(f"LeakyIntegrator: dt must be > 0, got {dt}")
-        super().__init__(
-            num_neurons, {"tau": tau}, learn, {"normalise": normalise}, backend=backend
-        )
-        if normalise and not bool(torch.isfinite(self.value("tau")).all()):
-            raise ValueError("LeakyIntegrator: tau must be finite with normalise=True, got inf")
+        super().__init__(num_neurons, {"tau": tau}, learn, backend=backend)
         self.dt, self.normalise = dt, normalise
+
+    def _checked(self, name: str, value: Any) -> Any:
+        if name == "dt":
+            return positive(type(self).__name__, name, value)
+        if name == "normalise" and value and not self._finite():
+            raise ValueError(
+                f"{type(self).__name__}: tau must be finite with normalise=True, got inf"
+            )
+        return super()._checked(name, value)
+
+    def _finite(self) -> bool:
+        return self.tau.is_meta or bool(torch.isfinite(self.value("tau")).all())
 
     def params(self, dtype: torch.dtype | None = None) -> Params:
         return Params(torch.exp(-self.dt / self.value("tau", dtype)))
@@ -68,7 +76,7 @@ class LeakyIntegrator(Layer):
         return {"normalise": self.normalise}
 
 
-class LeakyReadout(nn.Module):
+class LeakyReadout(Fixed, nn.Module):
     r"""Readout $y_t = \kappa y_{t-1} + W_\text{out} z_t + b$ with a choice of feedback weights.
 
     Args:
@@ -103,6 +111,7 @@ class LeakyReadout(nn.Module):
     """
 
     b_feedback: Tensor | None
+    fixed: ClassVar[frozenset[str]] = frozenset({"feedback"})
 
     def __init__(
         self,
@@ -174,7 +183,7 @@ class LeakyReadout(nn.Module):
         return f"{self.w_out.shape[1]}, {self.w_out.shape[0]}, feedback={self.feedback!r}"
 
 
-class PopulationReadout(nn.Module):
+class PopulationReadout(Fixed, nn.Module):
     r"""Fixed readout of populations: each class is voted for by neurons of its own.
 
     $R_t = a R_{t-1} + W_\text{ro} s_t$, where $W_\text{ro}$ is `own` from a class's neurons and `others` from the rest.
@@ -201,6 +210,7 @@ class PopulationReadout(nn.Module):
     """
 
     w_out: Tensor
+    fixed: ClassVar[frozenset[str]] = frozenset({"decay"})
 
     def __init__(
         self,

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from snn_neuromod.kernels.spikes import SPIKE_DTYPES, spike_linear
+from snn_neuromod.kernels.products import SPIKE_DTYPES, spike_linear
 from snn_neuromod.layers.base import Layer
 from snn_neuromod.layers.delays import Delay, SynapticDelays, checked_delay
+from snn_neuromod.layers.fixed import Fixed
 from snn_neuromod.layers.parameters import positive_integer
-
-LearningRule = Literal["bptt", "eprop"]
+from snn_neuromod.learning.rules import LearningRule, Rule, in_force, resolve
 
 Mask: TypeAlias = Tensor | Callable[..., Tensor]
 """Which synapses are there: a matrix of booleans or of zeros and ones, (neuron to, neuron or input from), or what makes
@@ -35,7 +35,7 @@ class RecurrentState(NamedTuple):
     earlier: Tensor | None = None
 
 
-class Recurrent(nn.Module):
+class Recurrent(Fixed, nn.Module):
     r"""Input weights and all-to-all recurrent weights around a layer of neurons.
 
     $I_t = W_\text{in} x_t + W_\text{rec} z_{t-d}$, without self-connections; the delay d is one step unless set, and
@@ -49,8 +49,10 @@ class Recurrent(nn.Module):
     Args:
         neuron: The layer of N neurons.
         in_features: Number of inputs.
-        learning_rule: "bptt", or "eprop": the gradient does not pass through the recurrent spikes, which is e-prop in
-            its exact factorised form (Bellec et al. 2020). Either way `loss.backward()` is all there is to call.
+        learning_rule: "bptt"; "eprop": the gradient does not pass through the recurrent spikes, which is e-prop in its
+            exact factorised form (Bellec et al. 2020); "khop": e-prop with one hop through the recurrent weights;
+            "rflo": e-prop without the paths of adaptation and reset; or an object of `snn_neuromod.learning.rules`,
+            such as `KHop(2)`. It may be set again later, and `loss.backward()` is all there is to call.
         mask_in: Which input synapses are there, (N, in_features); None: all.
         mask_rec: Which recurrent synapses are there, (N, N); None: all. Self-connections are absent whatever it says.
         delay: Delay of the recurrent spikes in steps, >= 1: one number, (N,) by presynaptic neuron (axonal), or (N, N)
@@ -82,9 +84,9 @@ class Recurrent(nn.Module):
         torch.Size([30, 8, 20])
     """
 
-    diagonal: Tensor
     mask_in: Tensor | None
     mask_rec: Tensor | None
+    fixed: ClassVar[frozenset[str]] = frozenset({"in_features"})
 
     def __init__(
         self,
@@ -103,24 +105,63 @@ class Recurrent(nn.Module):
             )
         if neuron.num_neurons is None:
             raise ValueError("Recurrent: neuron must have a number of neurons, got None")
-        if learning_rule not in get_args(LearningRule):
-            raise ValueError(
-                f"Recurrent: learning_rule must be one of {', '.join(get_args(LearningRule))}, got {learning_rule!r}"
-            )
-        n, in_features = (
-            neuron.num_neurons,
-            positive_integer("Recurrent", "in_features", in_features),
-        )
-        self.neuron, self.in_features, self.learning_rule = neuron, in_features, learning_rule
+        n = neuron.num_neurons
+        self.neuron = neuron
+        self.in_features = positive_integer("Recurrent", "in_features", in_features)
+        self.learning_rule = learning_rule
+        self.rule.paths(neuron.dynamics)  # whether it can serve this neuron
         given = getattr(neuron, "delay", 1) if delay is None else delay
         given = given(n) if callable(given) and not isinstance(given, Tensor) else given
         self.delays = SynapticDelays(checked_delay("Recurrent", given, n, by_synapse=True))
-        self.w_in = nn.Parameter(torch.randn(n, in_features) / in_features**0.5)
-        self.register_buffer("diagonal", torch.eye(n, dtype=torch.bool), persistent=False)
-        self.w_rec = nn.Parameter(torch.randn(n, n) / n**0.5)
-        self.register_buffer("mask_in", _mask("mask_in", mask_in, n, in_features))
-        self.register_buffer("mask_rec", _mask("mask_rec", mask_rec, n, n, recurrent=True))
+        self.w_in = nn.Parameter(torch.empty(n, self.in_features))
+        self.w_rec = nn.Parameter(torch.empty(n, n))
+        self._masks = {"mask_in": mask_in, "mask_rec": mask_rec}
+        for name, mask in self._made_masks().items():
+            self.register_buffer(name, mask)
+        self._draw()
+
+    @property
+    def learning_rule(self) -> LearningRule:
+        """Which part of the gradient is followed, as it was given; it may be set again at any time."""
+        return self._learning_rule
+
+    @learning_rule.setter
+    def learning_rule(self, learning_rule: LearningRule) -> None:
+        self.rule = resolve("Recurrent", learning_rule)
+        self._learning_rule = learning_rule
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draw weights and masks anew and give neurons and delays their first values, for instance after `to_empty`."""
+        self.neuron.reset_parameters()
+        self.delays.reset_parameters()
+        for name, mask in self._made_masks().items():
+            if mask is not None:
+                getattr(self, name).copy_(mask)
+        self._draw()
+
+    def _draw(self) -> None:
+        n = self.w_rec.shape[0]
+        with torch.no_grad():
+            self.w_in.copy_(torch.randn(n, self.in_features) / self.in_features**0.5)
+            self.w_rec.copy_(torch.randn(n, n) / n**0.5)
         self.remove_absent(rescale=True)
+
+    def _made_masks(self) -> dict[str, Tensor | None]:
+        n = self.w_rec.shape[0]
+        sizes = {"mask_in": (n, self.in_features), "mask_rec": (n, n)}
+        device = self.w_rec.device
+        with torch.device("cpu"):  # values are read, also where layers are made on the meta device
+            made = {
+                name: _mask(name, mask, *sizes[name], recurrent=name == "mask_rec")
+                for name, mask in self._masks.items()
+            }
+        return {name: None if mask is None else mask.to(device) for name, mask in made.items()}
+
+    @property
+    def diagonal(self) -> Tensor:
+        """True where a neuron would be its own sender, (N, N)."""
+        return torch.eye(self.w_rec.shape[0], dtype=torch.bool, device=self.w_rec.device)
 
     @torch.no_grad()
     def remove_absent(self, *, rescale: bool = False) -> None:
@@ -139,10 +180,23 @@ class Recurrent(nn.Module):
                 weight.masked_fill_(~mask, 0.0)
                 if rescale:
                     weight.mul_((possible / mask.sum(1, keepdim=True).clamp(min=1)).sqrt())
-        self.w_rec.masked_fill_(self.diagonal, 0.0)
+        self.w_rec.fill_diagonal_(0.0)
 
     def weights(self) -> tuple[Tensor, Tensor]:
-        """Weights as they act: `w_in` and `w_rec` with exact zeros where there is no synapse."""
+        """Weights as they act: `w_in` and `w_rec` with exact zeros where there is no synapse.
+
+        Raises:
+            ValueError: If they were replaced by weights of another shape.
+        """
+        n = self.neuron.num_neurons
+        for name, weight, shape in (
+            ("w_in", self.w_in, (n, self.in_features)),
+            ("w_rec", self.w_rec, (n, n)),
+        ):
+            if weight.shape != shape:
+                raise ValueError(
+                    f"Recurrent: {name} must have shape {shape}, got {tuple(weight.shape)}"
+                )
         w_in = self.w_in if self.mask_in is None else self.w_in.masked_fill(~self.mask_in, 0.0)
         absent = self.diagonal if self.mask_rec is None else self.diagonal | ~self.mask_rec
         return w_in, self.w_rec.masked_fill(absent, 0.0)
@@ -200,9 +254,7 @@ class Recurrent(nn.Module):
         w_in, w_rec = self.weights()
         current = spike_linear(x, w_in, backend=self.neuron.backend)
         state = self._at_rest(current[0]) if state is None else RecurrentState(*state)
-        return self.run(
-            current, state, w_rec, through_time=self.learning_rule == "bptt", modulation=modulation
-        )
+        return self.run(current, state, w_rec, rule=in_force(self.rule), modulation=modulation)
 
     def run(
         self,
@@ -210,7 +262,7 @@ class Recurrent(nn.Module):
         state: RecurrentState,
         w_rec: Tensor,
         *,
-        through_time: bool,
+        rule: Rule,
         modulation: Tensor | None = None,
         params: Mapping[str, Tensor] | None = None,
     ) -> tuple[Tensor, RecurrentState]:
@@ -220,7 +272,7 @@ class Recurrent(nn.Module):
             current: Weighted input, time first, (T, batch, N).
             state: State before the first step.
             w_rec: Recurrent weights as they act, (N, N).
-            through_time: Let the gradient pass through the recurrent weights; False is e-prop.
+            rule: Which part of the gradient is followed.
             modulation: As of `forward`.
             params: Values that replace the layer's own in the neuron's `Params`.
 
@@ -237,7 +289,7 @@ class Recurrent(nn.Module):
             state.neuron,
             w_rec,
             past,
-            through_time=through_time,
+            rule=rule,
             modulation=modulation,
             delays=self.delays.groups,
             params=params,
@@ -272,7 +324,11 @@ class Recurrent(nn.Module):
     def extra_repr(self) -> str:
         parts = [f"in_features={self.in_features}", f"learning_rule={self.learning_rule!r}"]
         masks = {"mask_in": self.mask_in, "mask_rec": self.mask_rec}
-        parts += [f"{k}={int(m.sum())} of {m.numel()}" for k, m in masks.items() if m is not None]
+        parts += [
+            f"{k}={int(m.sum())} of {m.numel()}"
+            for k, m in masks.items()
+            if m is not None and not m.is_meta
+        ]
         if not isinstance(self.delay, int) or self.delay > 1:
             parts.append(
                 f"delay={self.delay if isinstance(self.delay, int) else tuple(self.delay.shape)}"

@@ -42,16 +42,18 @@ class SRCFamily(Layer):
         ranges: Mapping[str, Range] | None = None,
         backend: Backend | None = None,
     ) -> None:
-        unreached = sorted(_BEHIND_RECURRENCE & set(_names(learn)))
-        if detach_recurrence and unreached:
-            raise ValueError(
-                f"{type(self).__name__}: learn must not name {', '.join(unreached)} with detach_recurrence=True, "
-                f"got {tuple(_names(learn))}; they have no gradient but through the recurrence"
-            )
-        options = {"detach_recurrence": detach_recurrence, "straight_through": straight_through}
-        super().__init__(num_neurons, values, learn, options, ranges=ranges, backend=backend)
+        super().__init__(num_neurons, values, learn, ranges=ranges, backend=backend)
         self.detach_recurrence, self.straight_through = detach_recurrence, straight_through
         register(self, "start", start, Range(-1.0, 1.0), num_neurons=num_neurons, learn=False)
+
+    def _checked(self, name: str, value: Any) -> Any:
+        unreached = sorted(_BEHIND_RECURRENCE & set(self.__dict__.get("learned", ())))
+        if name == "detach_recurrence" and value and unreached:
+            raise ValueError(
+                f"{type(self).__name__}: learn must not name {', '.join(unreached)} with detach_recurrence=True, "
+                f"got {self.learned}; they have no gradient but through the recurrence"
+            )
+        return super()._checked(name, value)
 
     def params(self, dtype: torch.dtype | None = None) -> Any:
         fields = self.dynamics.Params._fields

@@ -1,5 +1,5 @@
-"""Learning rules without backpropagation through time."""
+"""Learning rules, and e-prop in all its forms."""
 
-from snn_neuromod.learning import eprop
+from snn_neuromod.learning import eprop, rules
 
-__all__ = ["eprop"]
+__all__ = ["eprop", "rules"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import nir
@@ -82,7 +83,7 @@ def layer(name: str, node: Any, chosen: Conventions) -> nn.Module:
         node: A node that `fits`.
         chosen: How to run the graph.
     """
-    makers = {
+    makers: dict[str, Callable[..., nn.Module]] = {
         "ALIF": _alif,
         "Recurrent": _recurrent,
         "Recurrence": _recurrence,

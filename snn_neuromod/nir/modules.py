@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from snn_neuromod.layers import Layer
-from snn_neuromod.layers.recurrent import LearningRule
+from snn_neuromod.learning.rules import LearningRule, resolve
 from snn_neuromod.surrogate import Psi
 
 
@@ -198,7 +198,7 @@ class Recurrence(nn.Module):
             state.neuron,
             self.recurrent.weight,
             state.spikes,
-            through_time=self.learning_rule == "bptt",
+            rule=resolve("Recurrence", self.learning_rule),
         )
         return spikes, RecurrenceState(after, spikes[-1])
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from snn_neuromod.layers import Layer
-from snn_neuromod.layers.recurrent import LearningRule
+from snn_neuromod.learning.rules import LearningRule
 from snn_neuromod.nir import modules
 from snn_neuromod.nir.plan import Loop, Plan
 

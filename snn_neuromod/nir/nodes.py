@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from snn_neuromod.errors import ConfigError, DataError
 from snn_neuromod.layers import Custom, Layer
-from snn_neuromod.layers.recurrent import LearningRule
+from snn_neuromod.learning.rules import LearningRule
 from snn_neuromod.nir import modules, neurons
 from snn_neuromod.nir.neurons import Reset, Synapse
 from snn_neuromod.nir.subgraphs import Array

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from snn_neuromod.errors import ConfigError, DataError
-from snn_neuromod.layers.recurrent import LearningRule
+from snn_neuromod.learning.rules import LearningRule
 from snn_neuromod.nir import layers, nodes
 from snn_neuromod.nir.network import Network
 from snn_neuromod.nir.neurons import Reset, Synapse

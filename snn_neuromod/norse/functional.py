@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from snn_neuromod.kernels.delays import Delays
+from snn_neuromod.kernels.synapses import Delays
 from snn_neuromod.layers import Layer
-from snn_neuromod.layers.recurrent import LearningRule
+from snn_neuromod.learning.rules import LearningRule, resolve
 from snn_neuromod.norse.states import DelayedState, alone, of_layer, recurrent
 
 DT = 0.001
@@ -69,7 +69,7 @@ def recurrent_step(
     """
     current = functional.linear(input_tensor, input_weights)
     before = past(state).to(recurrent_weights.dtype)
-    read = before.detach() if learning_rule == "eprop" else before
+    read = before if resolve("recurrent_step", learning_rule).hops is None else before.detach()
     spikes, after = p.step(current + feedback(read, recurrent_weights, delays), of_layer(p, state))
     return spikes, recurrent(p, spikes, after, later(before, spikes[None]))
 

@@ -13,7 +13,8 @@ from torch.nn import functional
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.layers import Recurrent
 from snn_neuromod.layers.delays import Delay, SynapticDelays
-from snn_neuromod.layers.recurrent import LearningRule, Mask
+from snn_neuromod.layers.recurrent import Mask
+from snn_neuromod.learning.rules import LearningRule, resolve
 from snn_neuromod.norse.base import Timed
 from snn_neuromod.norse.functional import later, like, past, recurrent_step, stack, to_dense
 from snn_neuromod.norse.states import of_layer, recurrent
@@ -71,6 +72,7 @@ class _Weighted(Timed):
     ) -> None:
         self.input_size, self.hidden_size = sizes
         self.autapses, self.learning_rule = autapses, learning_rule
+        self.rule = resolve(type(self).__name__, learning_rule)
         with torch.random.fork_rng(devices=[], enabled=mask_in is None and mask_rec is None):
             made = Recurrent(
                 self.p, self.input_size, learning_rule=learning_rule, mask_in=mask_in, mask_rec=mask_rec, delay=delay
@@ -166,7 +168,8 @@ class RecurrentCell(_Weighted, SNNRecurrentCell):
         dt: float | None = None,
         **options: Any,
     ) -> None:
-        if learning_rule not in ("bptt", "eprop"):
+        rule = resolve(type(self).__name__, learning_rule)
+        if not rule.serves_steps or rule.follows != "all":
             raise ConfigError(
                 f"{type(self).__name__}: learning_rule must be 'bptt' or 'eprop' where steps are called one by one, "
                 f"got {learning_rule!r}; use {type(self).__name__.removesuffix('Cell')}, which sees whole sequences"
@@ -277,7 +280,7 @@ class RecurrentModule(_Weighted, SNNRecurrent):
                 of_layer(self.p, state),
                 acting[1],
                 before,
-                through_time=self.learning_rule == "bptt",
+                rule=self.rule,
                 delays=self.delays.groups,
             )
             after = recurrent(self.p, spikes[-1], after, later(before, spikes))

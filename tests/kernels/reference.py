@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from snn_neuromod import dynamics, surrogate
-from snn_neuromod.kernels import backends, sequence, trajectory
-from snn_neuromod.kernels.delays import grouped
+from snn_neuromod.kernels import backends, neurons, operator
+from snn_neuromod.kernels.backends.eager import trajectory
+from snn_neuromod.kernels.call import Paths
+from snn_neuromod.kernels.synapses import grouped
 
 DTYPE = torch.float64
 SRC_FAMILY = ("src", "msrc", "bsrc")
@@ -26,7 +28,7 @@ class Case(NamedTuple):
     state: list[Tensor]
     w_rec: Tensor | None = None
     spikes: Tensor | None = None
-    through_time: bool = True
+    hops: int | None = None
     delay: int | Tensor = 1
 
     @property
@@ -48,16 +50,16 @@ class Case(NamedTuple):
 
     def operator(self, *, generic: bool = False) -> tuple[Tensor, list[Tensor]]:
         """The operator with the closed-form derivatives, or with those found from the step."""
-        described = sequence.Described(self.module, self.step_options)
-        return sequence.run(
-            described.key if generic else sequence.encode(self.neuron, **self.options),
+        described = neurons.Described(self.module, self.step_options)
+        return operator.run(
+            described.key if generic else neurons.encode(self.neuron, **self.options),
             self.current,
             self.params,
             self.state,
             w_rec=self.w_rec,
             spikes=self.spikes,
             delays=grouped(self.delay),
-            through_time=self.through_time,
+            paths=Paths(self.hops),
         )
 
     @property
@@ -84,7 +86,7 @@ class Case(NamedTuple):
         """Input by every synapse on its own, sum_i W_ji z_i[t - d_ji], after these spikes."""
         first = self.spikes if self.spikes.ndim == self.current.ndim else self.spikes[None]
         past = torch.stack([*first.unbind(0), *spikes])
-        past = past if self.through_time else past.detach()
+        past = past if self.hops is None else past.detach()
         num = past.shape[-1]
         delay = torch.as_tensor(self.delay).expand(num, num)
         arriving = torch.stack([past[-delay[j], ..., torch.arange(num)] for j in range(num)])
@@ -106,7 +108,7 @@ def make_case(
     *,
     shape: Sequence[int] = (20, 3, 4),
     recurrent: bool = False,
-    through_time: bool = True,
+    hops: int | None = None,
     delay: int | Tensor = 1,
     dtype: torch.dtype = DTYPE,
     seed: int = 0,
@@ -143,7 +145,7 @@ def make_case(
         leaf[1 : 1 + count],
         leaf[1 + count : -2],
         *weights,
-        through_time,
+        hops,
         delay,
     )
 

@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from snn_neuromod.kernels import eligibility, library
+from snn_neuromod.kernels.backends.c import eligibility, library
+from snn_neuromod.kernels.backends.eager import eligibility as eager
+from snn_neuromod.kernels.jobs import Advance, Gather
 
 AVAILABLE, STATUS = library.load()
 pytestmark = pytest.mark.skipif(AVAILABLE is None, reason=f"C kernels: {STATUS}")
@@ -24,6 +26,15 @@ def problem(
     deltas = {y: torch.randn(steps, batch, num, dtype=dtype) for y in range(count > 1, count)}
     sources = torch.randn(steps, batch, inputs, dtype=dtype)
     return traces, factors, deltas, sources * (torch.rand_like(sources) < 0.2)
+
+
+def advance(
+    traces: list[Tensor],
+    factors: dict[tuple[int, int], Tensor],
+    deltas: dict[int, Tensor],
+    sources: Tensor,
+) -> None:
+    eligibility.advance(Advance(traces, factors, deltas, [(sources, None)]))
 
 
 def expected(
@@ -46,16 +57,17 @@ def expected(
 def test_equal_to_the_sums(count: int, steps: int, batch: int, inputs: int, num: int) -> None:
     traces, *by = problem(count, steps, batch, inputs, num)
     wanted = expected(traces, *by)
-    versions = [trace._version for trace in traces]
-    eligibility.advance(traces, *by)
-    for trace, value, version in zip(traces, wanted, versions, strict=True):
+    plain = [trace.clone() for trace in traces]
+    advance(traces, *by)
+    eager.advance(Advance(plain, *by[:2], [(by[2], None)]))
+    for trace, same, value in zip(traces, plain, wanted, strict=True):
         torch.testing.assert_close(trace, value, rtol=1e-12, atol=1e-11)
-        assert trace._version > version
-    grads = {y: torch.randn(batch, num, dtype=torch.float64) for y in range(0, count, 2)}
-    found = eligibility.gradient(traces, grads)
-    total = sum(torch.einsum("bj,bij->ij", grad, traces[y]) for y, grad in grads.items())
-    torch.testing.assert_close(found, total, rtol=1e-12, atol=1e-11)
-    assert found.any()
+        torch.testing.assert_close(same, value, rtol=1e-12, atol=1e-11)
+    grads = [torch.randn(batch, num, dtype=torch.float64) for _ in traces]
+    total = sum(torch.einsum("bj,bij->ij", g, e) for g, e in zip(grads, traces, strict=True))
+    for found in (backend.gather(Gather(traces, grads)) for backend in (eligibility, eager)):
+        torch.testing.assert_close(found, total, rtol=1e-12, atol=1e-11)
+        assert found.any()
 
 
 def test_float32_is_as_precise_as_the_sums() -> None:
@@ -67,7 +79,7 @@ def test_float32_is_as_precise_as_the_sums() -> None:
         sources.double(),
     )
     usual = expected(traces, factors, deltas, sources)
-    eligibility.advance(traces, factors, deltas, sources)
+    advance(traces, factors, deltas, sources)
     for trace, value, true in zip(traces, usual, exact, strict=True):
         assert (trace - true).abs().max() <= 3 * (value - true).abs().max()
 
@@ -80,9 +92,9 @@ def test_threads_and_strides_change_nothing() -> None:
             torch.set_num_threads(threads)
             traces, factors, deltas, sources = problem(3, 20, 5, 70, 40)
             sources = sources.transpose(0, 1).contiguous().transpose(0, 1)
-            eligibility.advance(traces, factors, deltas, sources)
-            grads = {0: torch.randn(40, 5, dtype=torch.float64).T}
-            found.append([*traces, eligibility.gradient(traces, grads)])
+            advance(traces, factors, deltas, sources)
+            grads = [torch.randn(40, 5, dtype=torch.float64).T for _ in traces]
+            found.append([*traces, eligibility.gather(Gather(traces, grads))])
     finally:
         torch.set_num_threads(before)
     for values in found[1:]:
@@ -90,17 +102,22 @@ def test_threads_and_strides_change_nothing() -> None:
 
 
 def test_what_is_served() -> None:
-    x = torch.zeros(3)
-    assert eligibility.serves(4, 240, x, backend="auto")
-    assert eligibility.serves(1, 1, x.double(), backend="c")
-    for variables, steps, tensor, backend in (
-        (5, 10, x, "auto"),
-        (0, 10, x, "auto"),
-        (3, 241, x, "auto"),
-        (3, 10, x.bfloat16(), "auto"),
-        (3, 10, x, "eager"),
+    def job(count: int, steps: int, dtype: torch.dtype = torch.float32) -> Advance:
+        return Advance(
+            *problem(count, steps, 1, 2, 3, dtype)[:3], [(torch.zeros(steps, 1, 2), None)]
+        )
+
+    assert eligibility.unable(job(4, 240)) is None
+    assert eligibility.unable(job(1, 1, torch.float64)) is None
+    masked = job(1, 3)._replace(sources=[(torch.zeros(3, 1, 2), torch.ones(3, 2))])
+    for other, why in (
+        (job(5, 10), "1 to 4 variables"),
+        (job(0, 10), "1 to 4 variables"),
+        (job(3, 241), "at most 240 steps"),
+        (job(3, 10, torch.bfloat16), "float32 and float64"),
+        (masked, "one delay"),
     ):
-        assert not eligibility.serves(variables, steps, tensor, backend=backend)
+        assert why in str(eligibility.unable(other))
 
 
 def test_nothing_is_left_unwritten_and_no_sample_is_no_error() -> None:
@@ -109,9 +126,9 @@ def test_nothing_is_left_unwritten_and_no_sample_is_no_error() -> None:
         assert torch.empty(3).isnan().all()
         for batch in (0, 2):
             traces, factors, deltas, sources = problem(2, 5, batch, 9, 7)
-            eligibility.advance(traces, factors, deltas, sources)
-            grads = {1: torch.ones(batch, 7, dtype=torch.float64)}
-            found = eligibility.gradient(traces, grads)
+            advance(traces, factors, deltas, sources)
+            grads = [torch.ones(batch, 7, dtype=torch.float64)] * 2
+            found = eligibility.gather(Gather(traces, grads))
             assert all(value.isfinite().all() for value in [*traces, found])
             assert found.any() == bool(batch)
     finally:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from snn_neuromod import dynamics, surrogate
-from snn_neuromod.kernels import trajectory
+from snn_neuromod.kernels.backends.eager import trajectory
 from tests.kernels.reference import SRC_FAMILY, Case, assert_equal_gradients, gradients, make_case
 
 DETACHED = {"straight_through": True, "detach_recurrence": True}
@@ -18,7 +18,7 @@ FULL = {"straight_through": False, "detach_recurrence": False}
 ALIF = {"psi": surrogate.Psi(), "reset": "subtract", "refractory": 0, "detach_reset": False}
 STDP = {"psi": dynamics.stdp_alif.PSI, "refractory": 2, "detach_reset": False}
 IZHIKEVICH = {"psi": dynamics.izhikevich.PSI, "detach_reset": False}
-PATHS = {"feedforward": (False, True), "recurrent": (True, True), "e-prop": (True, False)}
+PATHS = {"feedforward": (False, None), "recurrent": (True, None), "e-prop": (True, 0)}
 
 
 @pytest.fixture(params=[1, 7], ids=["steps", "segments"], autouse=True)
@@ -28,9 +28,9 @@ def _segments(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture(params=PATHS, ids=list(PATHS))
-def path(request: pytest.FixtureRequest) -> dict[str, bool]:
-    recurrent, through_time = PATHS[request.param]
-    return {"recurrent": recurrent, "through_time": through_time}
+def path(request: pytest.FixtureRequest) -> dict[str, Any]:
+    recurrent, hops = PATHS[request.param]
+    return {"recurrent": recurrent, "hops": hops}
 
 
 @pytest.mark.parametrize("neuron", SRC_FAMILY)
@@ -150,9 +150,7 @@ def test_each_value_of_psi_gives_a_gradient_of_its_own(
     found = set()
     for change in changes:
         psi = surrogate.Psi(**{"scale": "none", "width": 1.5, **change})
-        case = make_case(
-            neuron, {**options, "psi": psi}, recurrent=True, through_time=False, **params
-        )
+        case = make_case(neuron, {**options, "psi": psi}, recurrent=True, hops=0, **params)
         found.add(gradients(case, fast=True)[2]["w_rec"].abs().sum().item())
     assert len(found) == len(changes) - 1  # the scale "none" stands there twice
 
@@ -178,7 +176,7 @@ DELAYS = {
 }
 
 
-@pytest.mark.parametrize("through_time", [True, False])
+@pytest.mark.parametrize("hops", [None, 0])
 @pytest.mark.parametrize("delay", DELAYS.values(), ids=DELAYS)
 @pytest.mark.parametrize(
     ("neuron", "options"),
@@ -192,13 +190,11 @@ DELAYS = {
     ],
 )
 def test_delays(
-    neuron: str, options: dict[str, Any], delay: int | torch.Tensor, through_time: bool
+    neuron: str, options: dict[str, Any], delay: int | torch.Tensor, hops: int | None
 ) -> None:
     """Delays shorter and longer than the segments and than the sequence."""
     params = {"b": -4.0} if neuron == "src" else {"dt": 0.5} if neuron == "izhikevich" else {}
-    case = make_case(
-        neuron, options, recurrent=True, through_time=through_time, delay=delay, **params
-    )
+    case = make_case(neuron, options, recurrent=True, hops=hops, delay=delay, **params)
     grads = assert_equal_gradients(case)
     assert grads["w_rec"].abs().min() > 0
 
@@ -266,7 +262,7 @@ def test_eprop_differs_from_bptt(neuron: str, options: dict[str, bool]) -> None:
     """Negative control: the recurrent path carries gradient that e-prop leaves out."""
     bptt = make_case(neuron, options, recurrent=True)
     *_, full = gradients(bptt, fast=True)
-    *_, eprop = gradients(bptt._replace(through_time=False), fast=True)
+    *_, eprop = gradients(bptt._replace(hops=0), fast=True)
     difference = (full["w_rec"] - eprop["w_rec"]).norm() / full["w_rec"].norm()
     assert difference > 1e-3
 

@@ -11,9 +11,12 @@ import torch
 
 import snn_neuromod as nm
 from snn_neuromod import dynamics, surrogate
-from snn_neuromod.kernels import library, native, native_neurons, sequence
-from snn_neuromod.kernels.delays import Synapses
+from snn_neuromod.kernels import neurons, operator
+from snn_neuromod.kernels.backends.c import library, sequence
+from snn_neuromod.kernels.backends.c import neurons as kernels
+from snn_neuromod.kernels.call import Call, Paths
 from snn_neuromod.kernels.neurons import decode
+from snn_neuromod.kernels.synapses import Synapses
 from tests.kernels.reference import SRC_FAMILY, Case, assert_equal_gradients, make_case
 
 AVAILABLE, STATUS = library.load()
@@ -31,7 +34,7 @@ NEURONS: dict[str, dict[str, Any]] = {
     "msrc": {"straight_through": False, "detach_recurrence": False},
     "bsrc": {"straight_through": False, "detach_recurrence": False},
 }
-PATHS = {"feedforward": (False, True), "recurrent": (True, True), "e-prop": (True, False)}
+PATHS = {"feedforward": (False, None), "recurrent": (True, None), "e-prop": (True, 0)}
 every_neuron = pytest.mark.parametrize("neuron", NEURONS)
 every_spiking_neuron = pytest.mark.parametrize("neuron", ["alif", "stdp_alif", "izhikevich"])
 every_path = pytest.mark.parametrize("path", PATHS)
@@ -41,7 +44,7 @@ every_neuron_and_path = pytest.mark.parametrize(
         (neuron, path)
         for neuron in NEURONS
         for path in PATHS
-        if path == "feedforward" or native_neurons.NEURONS[neuron].recurrent
+        if path == "feedforward" or kernels.KERNELS[neuron].recurrent
     ],
 )
 
@@ -55,11 +58,11 @@ def _by_name() -> Iterator[None]:
 
 def live_case(neuron: str, path: str = "feedforward", **kwargs: Any) -> Case:
     """A case with gradients of everything that the kernel knows."""
-    recurrent, through_time = PATHS[path]
+    recurrent, hops = PATHS[path]
     options = kwargs.pop("options", NEURONS[neuron])
     if neuron == "izhikevich":
         kwargs.setdefault("dt", 0.5)
-    case = make_case(neuron, options, recurrent=recurrent, through_time=through_time, **kwargs)
+    case = make_case(neuron, options, recurrent=recurrent, hops=hops, **kwargs)
     if path != "feedforward":  # the recurrent input stays in the range of the current
         weights = (case.w_rec.detach() * (2 / case.w_rec.shape[0] ** 0.5)).requires_grad_()
         case = case._replace(w_rec=weights)
@@ -146,7 +149,7 @@ def test_resets_of_alif(reset: str, refractory: int, detach_reset: bool, path: s
     )
 
 
-@pytest.mark.parametrize("shape", native._SHAPES)
+@pytest.mark.parametrize("shape", sequence._SHAPES)
 @pytest.mark.parametrize("scale", ["threshold", "none"])
 @pytest.mark.parametrize("refractory", [0, 2])
 @every_path
@@ -304,9 +307,9 @@ def test_exponential_is_accurate() -> None:
     psi = surrogate.Psi(shape="exponential", scale="none", gamma=1.0)
     params = [torch.tensor(x) for x in (0.0, 0.0, 0.0, 0.0, 1.0)]
     current = torch.zeros(1, len(v)).requires_grad_()
-    encoded = sequence.encode("izhikevich", psi=psi, detach_reset=True)
+    encoded = neurons.encode("izhikevich", psi=psi, detach_reset=True)
     state = [v, torch.zeros_like(v), torch.zeros_like(v)]
-    spikes, last = sequence.run(encoded, current, params, state)
+    spikes, last = operator.run(encoded, current, params, state)
     (grad,) = torch.autograd.grad(spikes.sum(), current)
     distance = (last[0] - 30).double() / 30
     expected = torch.exp(distance.clamp(max=0))
@@ -322,7 +325,7 @@ def test_gradient_of_the_weights_at_every_rate() -> None:
         before = torch.cat([first[None], spikes[:-1]])
         expected = torch.einsum("tbj,tbi->ji", delta, before)
         group = Synapses(torch.empty(70, 70), 1, None)
-        found = native._weight_gradient(group, delta, first[None], spikes)
+        found = operator._weights_gradient(group, delta, first[None], spikes, "auto")
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
 
 
@@ -411,12 +414,11 @@ def test_asked_for_by_name_and_unable(neuron: str, change: dict[str, Any], reaso
 
 
 def test_unknown_options_are_not_served() -> None:
-    known = decode(sequence.encode("alif", **ALIF))
-    case = live_case("alif")
-    args, needed = (case.current, case.params), [False] * 4
-    assert native_neurons.unable(known, *args, [], [1], needed) is None
-    other = known._replace(options={**known.options, "bursting": True})
-    assert "does not know bursting" in str(native_neurons.unable(other, *args, [], [1], needed))
+    case, known = live_case("alif"), decode(neurons.encode("alif", **ALIF))
+    call = Call(known, case.current, case.params, case.state, needed=[False] * 4)
+    assert kernels.unable(call) is None
+    other = call._replace(neuron=known._replace(options={**known.options, "bursting": True}))
+    assert "does not know bursting" in str(kernels.unable(other))
 
 
 @every_neuron
@@ -449,8 +451,8 @@ def test_the_backward_pass_follows_its_forward_pass(neuron: str) -> None:
 )
 def test_what_is_kept_for_the_backward_pass(neuron: str, sizes: list[int]) -> None:
     case = live_case(neuron, shape=(33, 2, 5))
-    encoded = sequence.encode(neuron, **case.options)
-    args = (encoded, case.current, case.params, case.state, [], [1], [], True)
+    encoded = neurons.encode(neuron, **case.options)
+    args = (encoded, case.current, case.params, case.state, [], [1], [], "inf")
     needed = [False] * len(case.params)
     with torch.no_grad():
         out = torch.ops.snn_neuromod.sequence(*args, True, needed, "c")
@@ -463,21 +465,21 @@ def test_what_is_kept_for_the_backward_pass(neuron: str, sizes: list[int]) -> No
 @every_neuron_and_path
 def test_opcheck(neuron: str, path: str) -> None:
     case = live_case(neuron, path, shape=(18, 2, 4))
-    encoded = sequence.encode(neuron, **case.options)
+    encoded = neurons.encode(neuron, **case.options)
     weights = [] if case.w_rec is None else [case.spikes[None].detach(), case.w_rec]
     weights = [w.detach().requires_grad_() for w in weights]
     needed = [p.requires_grad for p in case.params]
-    through_time = PATHS[path][1]
-    args = (encoded, case.current, case.params, case.state, weights, [1], [], through_time)
+    rule = Paths(PATHS[path][1]).encode()
+    args = (encoded, case.current, case.params, case.state, weights, [1], [], rule)
     torch.library.opcheck(torch.ops.snn_neuromod.sequence.default, (*args, True, needed, "c"))
 
 
 def test_compiles_into_one_graph_for_each_backend() -> None:
     case = live_case("alif", "recurrent", options={**ALIF, "refractory": 2})
-    encoded = sequence.encode("alif", **case.options)
+    encoded = neurons.encode("alif", **case.options)
 
     def loss(current: torch.Tensor) -> torch.Tensor:
-        spikes, _ = sequence.run(
+        spikes, _ = operator.run(
             encoded, 2 * current, case.params, case.state, w_rec=case.w_rec, spikes=case.spikes
         )
         return (spikes * current).sum()

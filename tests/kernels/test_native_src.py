@@ -12,7 +12,8 @@ import torch
 
 import snn_neuromod as nm
 from snn_neuromod import dynamics
-from snn_neuromod.kernels import library, sequence
+from snn_neuromod.kernels import neurons, operator
+from snn_neuromod.kernels.backends.c import library
 from tests.kernels.reference import SRC_FAMILY, Case, assert_equal_gradients, gradients, make_case
 
 AVAILABLE, STATUS = library.load()
@@ -159,8 +160,8 @@ def test_tanh_is_accurate(dtype: torch.dtype, tolerance: float) -> None:
     x = x.to(dtype)
     params = [torch.tensor(v, dtype=dtype) for v in (0.0, math.inf, 0.0, 0.0, 0.0, 0.9, 0.0, 0.0)]
     state = [torch.zeros_like(x) for _ in range(3)]
-    encoded = sequence.encode("src", **options())
-    _, (_, h, _) = sequence.run(encoded, x[None], params, state)
+    encoded = neurons.encode("src", **options())
+    _, (_, h, _) = operator.run(encoded, x[None], params, state)
     expected = torch.tanh(x.double())
     assert ((h.double() - expected) / expected.abs().clamp(min=1e-30)).abs().max() < tolerance
     assert h.abs().max() <= 1

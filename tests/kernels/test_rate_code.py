@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import snn_neuromod as nm
-from snn_neuromod.kernels import library
+from snn_neuromod.kernels.backends.c import library
 from snn_neuromod.kernels.rate_code import LIMIT, key_of, rate_code
 
 AVAILABLE, STATUS = library.load()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from snn_neuromod.kernels.library import SOURCES
+from snn_neuromod.kernels.backends.c.library import SOURCES
 
 DRIVER = Path(__file__).with_name("sanitized") / "driver.c"
 FLAGS = ["-O0", "-g1", "-std=gnu11", "-fno-math-errno", "-DSNN_SOURCE=0u", "-lm"]

@@ -10,8 +10,9 @@ import torch
 
 import snn_neuromod as nm
 from snn_neuromod import dynamics, surrogate
-from snn_neuromod.kernels import backends, sequence
-from snn_neuromod.kernels.delays import grouped
+from snn_neuromod.kernels import backends, neurons, operator
+from snn_neuromod.kernels.call import call_of
+from snn_neuromod.kernels.synapses import grouped
 from tests.kernels.reference import Case, assert_equal_gradients, gradients, make_case
 
 NEURONS = {
@@ -115,12 +116,12 @@ def test_dtype_is_kept(neuron: str, dtype: torch.dtype) -> None:
 def test_nothing_is_kept_without_gradient(neuron: str, recurrent: bool) -> None:
     case = case_of(neuron, recurrent=recurrent)
     weights = [] if case.w_rec is None else [case.spikes[None], case.w_rec]
-    encoded = sequence.encode(neuron, **case.options)
+    encoded = neurons.encode(neuron, **case.options)
     args = encoded, case.current, case.params, case.state, weights, [1], []
     needed = [True] * len(case.params)
     with torch.no_grad(), backends.use("eager"):
-        bare = torch.ops.snn_neuromod.sequence(*args, True, False, needed, "eager")
-        full = torch.ops.snn_neuromod.sequence(*args, True, True, needed, "eager")
+        bare = torch.ops.snn_neuromod.sequence(*args, "inf", False, needed, "eager")
+        full = torch.ops.snn_neuromod.sequence(*args, "inf", True, needed, "eager")
         spikes, _ = case.operator()
     assert len(bare) == 1 + len(case.state) < len(full)
     assert torch.equal(spikes, bare[0])
@@ -133,14 +134,14 @@ def test_detached_src_keeps_two_tracks() -> None:
     needed = [name == "b" for name in case.module.Params._fields]
     with torch.no_grad():
         out = torch.ops.snn_neuromod.sequence(
-            sequence.encode("src", **case.options),
+            neurons.encode("src", **case.options),
             case.current,
             case.params,
             case.state,
             [],
+            [1],
             [],
-            [],
-            True,
+            "inf",
             True,
             needed,
             "eager",
@@ -160,7 +161,7 @@ def test_detached_src_keeps_two_tracks() -> None:
 def test_opcheck(neuron: str, delay: int | torch.Tensor | None) -> None:
     recurrent = {} if delay is None else {"recurrent": True, "delay": delay}
     case = case_of(neuron, shape=(3, 2, 4), **recurrent)
-    encoded = sequence.encode(neuron, **case.options)
+    encoded = neurons.encode(neuron, **case.options)
     delays = grouped(case.delay)
     weights, sources = [], [*delays.sources]
     if case.w_rec is not None:
@@ -168,7 +169,7 @@ def test_opcheck(neuron: str, delay: int | torch.Tensor | None) -> None:
         weights = [past, *delays.split(case.w_rec)]
         weights = [w.detach().requires_grad_() for w in weights]
     groups = [weights, [*delays.steps], sources]
-    args = [encoded, case.current, case.params, case.state, *groups, True, True]
+    args = [encoded, case.current, case.params, case.state, *groups, "inf", True]
     args += [[True] * len(case.params), "auto"]
     torch.library.opcheck(torch.ops.snn_neuromod.sequence.default, tuple(args))
     with torch.no_grad():
@@ -184,8 +185,9 @@ def test_opcheck(neuron: str, delay: int | torch.Tensor | None) -> None:
         *detached,
         spikes,
         rest[count:],
-        True,
+        "inf",
         args[-2],
+        backends.choose(call_of(*args[:-1]), "auto"),
     )
     torch.library.opcheck(torch.ops.snn_neuromod.sequence_backward.default, backward)
 
@@ -196,11 +198,11 @@ def test_opcheck(neuron: str, delay: int | torch.Tensor | None) -> None:
 )
 def test_compiles_into_one_graph(neuron: str, recurrent: dict[str, Any]) -> None:
     case = case_of(neuron, **recurrent)
-    encoded = sequence.encode(neuron, **case.options)
+    encoded = neurons.encode(neuron, **case.options)
     delays, weights = grouped(case.delay), {"w_rec": case.w_rec, "spikes": case.spikes}
 
     def loss(current: torch.Tensor) -> torch.Tensor:
-        spikes, _ = sequence.run(
+        spikes, _ = operator.run(
             encoded, 2 * current, case.params, case.state, **weights, delays=delays
         )
         return (spikes * current).sum()
@@ -248,9 +250,9 @@ def test_spikes_are_bit_equal_in_float32(neuron: str) -> None:
 
 def test_encode_is_stable() -> None:
     psi = surrogate.Psi(gamma=0.5)
-    text = sequence.encode("alif", psi=psi, reset="zero", refractory=2, detach_reset=True)
-    assert text == sequence.encode("alif", detach_reset=True, refractory=2, reset="zero", psi=psi)
-    assert sequence.encode("alif", psi=surrogate.Psi()) != sequence.encode("alif", psi=psi)
+    text = neurons.encode("alif", psi=psi, reset="zero", refractory=2, detach_reset=True)
+    assert text == neurons.encode("alif", detach_reset=True, refractory=2, reset="zero", psi=psi)
+    assert neurons.encode("alif", psi=surrogate.Psi()) != neurons.encode("alif", psi=psi)
 
 
 @pytest.mark.parametrize("backend", ["eager", "auto"])

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 import snn_neuromod as nm
-from snn_neuromod.kernels import library, spikes
-from snn_neuromod.kernels.spikes import RARE
+from snn_neuromod.kernels.backends.c import library, products
+from snn_neuromod.kernels.backends.c.products import RARE
 
 AVAILABLE, STATUS = library.load()
 needs_c = pytest.mark.skipif(AVAILABLE is None, reason=f"C kernels: {STATUS}")
@@ -52,7 +52,7 @@ def dense(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def test_equal_to_the_dense_product(
     monkeypatch: pytest.MonkeyPatch, backend: nm.kernels.Backend, inputs: int, outputs: int
 ) -> None:
-    monkeypatch.setattr(spikes, "_rare_for_gradient", lambda *_: True)  # also of few columns
+    monkeypatch.setattr(products, "rare", lambda *_: True)  # also of few columns
     for bias in (True, False):
         x, weight, b = operands(inputs, outputs)
         with nm.kernels.use(backend):
@@ -148,15 +148,15 @@ def test_every_number_is_written() -> None:
 def looked_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Look for zeros in any floating-point input; the names of the kernels called."""
     calls: list[str] = []
-    original = spikes.call
+    original, by_sample = library.call, products.rare
 
     def recorded(name: str, *arguments: Any) -> None:
         calls.append(name)
         original(name, *arguments)
 
-    monkeypatch.setattr(spikes, "WORTHWHILE", 0)
-    monkeypatch.setattr(spikes, "_rare_for_gradient", lambda x, _: spikes.rare(x))
-    monkeypatch.setattr(spikes, "call", recorded)
+    monkeypatch.setattr("snn_neuromod.kernels.products.WORTHWHILE", 0)
+    monkeypatch.setattr(products, "rare", lambda x, *_: by_sample(x))
+    monkeypatch.setattr(library, "call", recorded)
     return calls
 
 
@@ -182,7 +182,7 @@ def test_floating_point_with_many_zeros(
         for value, usual in zip(found, expected, strict=True):
             assert usual.abs().max() > 0
             assert (value - usual).abs().max() < tolerance * usual.abs().max()
-    assert spikes.rare(x.detach().flatten(0, 1)) == (
+    assert products.rare(x.detach().flatten(0, 1)) == (
         calls == ["sparse_forward_of_reals", "sparse_weight_gradient_of_reals"] * 2
     )
 
@@ -225,7 +225,7 @@ def test_transforms_and_forward_mode(monkeypatch: pytest.MonkeyPatch) -> None:
 @needs_c
 def test_rare_spikes_are_summed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    monkeypatch.setattr(spikes, "call", lambda name, *_: calls.append(name))
+    monkeypatch.setattr(library, "call", lambda name, *_: calls.append(name))
     for share in (RARE / 2, 2 * RARE):
         x, weight, bias = operands(300, 64, share)
         results(nm.kernels.spike_linear, x, weight, bias)
@@ -263,7 +263,7 @@ def test_a_layer_asks_for_its_backend(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_asked_for_by_name_without_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spikes, "load", lambda: (None, "not built"))
+    monkeypatch.setattr(library, "load", lambda: (None, "not built"))
     x, weight, bias = operands(30, 4)
     expected = dense(x, weight, bias)
     torch.testing.assert_close(nm.kernels.spike_linear(x, weight, bias), expected)

@@ -42,7 +42,7 @@ def test_forward_and_gradients_are_those_of_dense_weights_with_zeros(learning_ru
     current = x @ w_in.T
     expected, _ = scan(
         layer.dynamics.step, layer.params(x.dtype), layer.initial_state(current[0]), current,
-        w_rec=w_rec, through_time=learning_rule == "bptt", **layer.step_options(),
+        w_rec=w_rec, hops=None if learning_rule == "bptt" else 0, **layer.step_options(),
     )  # fmt: skip
     with torch.no_grad():
         net.w_in[~net.mask_in] = 7.0

@@ -72,7 +72,10 @@ def test_ranges(allowed: Range, inside: list[float], outside: list[float], text:
         (lambda: nm.ALIF(3, refractory=-1), "ALIF: refractory must be a number of steps >= 0"),
         (lambda: nm.ALIF(3, refractory=1.5), "ALIF: refractory must be a number of steps >= 0"),
         (lambda: nm.ALIF(3, reset="hard"), "ALIF: reset must be one of subtract, zero, none, got"),
-        (lambda: nm.STDPALIF(3, refractory=0), "STDPALIF: refractory must be >= 1 step, got 0"),
+        (
+            lambda: nm.STDPALIF(3, refractory=0),
+            "STDPALIF: refractory must be a number of steps >= 1, got 0",
+        ),
         (lambda: nm.STDPALIF(3, refractory=1.5), "STDPALIF: refractory must be a number of steps"),
         (lambda: nm.Izhikevich(3, a=0.0), "Izhikevich: a must be > 0 and finite, got 0"),
         (lambda: nm.Izhikevich(3, dt=-1.0), "Izhikevich: dt must be > 0, got -1.0"),

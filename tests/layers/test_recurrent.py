@@ -48,7 +48,7 @@ def reference(net: Any, x: Tensor, **options: Any) -> tuple[Tensor, Any]:
     layer = net.neuron
     return scan(
         layer.dynamics.step, layer.params(x.dtype), layer.initial_state(current[0]), current,
-        w_rec=net.w_rec, through_time=net.learning_rule == "bptt", delay=net.delay,
+        w_rec=net.w_rec, hops=None if net.learning_rule == "bptt" else 0, delay=net.delay,
         **layer.step_options(), **options,
     )  # fmt: skip
 
@@ -214,7 +214,7 @@ def test_segments_are_the_full_run(case: LayerCase) -> None:
     net, x = make(case), sequence()
     full, last = net(x)
     current, first = x @ net.w_in.T, net.initial_state(x[0])
-    run = partial(net.neuron.forward_recurrent, w_rec=net.w_rec, through_time=True)
+    run = partial(net.neuron.forward_recurrent, w_rec=net.w_rec)
     expected, expected_state = run(current, first.neuron, spikes=first.spikes)
     for split in (1, 7, 24):
         head, state = net(x[:split])
@@ -392,7 +392,9 @@ def test_wrong_arguments(arguments: Any, error: type[Exception], message: str) -
 
 
 def test_unknown_learning_rule() -> None:
-    with pytest.raises(ValueError, match="learning_rule must be one of bptt, eprop, got 'rtrl'"):
+    with pytest.raises(
+        ValueError, match=r"must be one of bptt, eprop, khop, rflo, or .*, got 'rtrl'"
+    ):
         nm.Recurrent(nm.ALIF(3), 4, learning_rule="rtrl")  # type: ignore[arg-type]
 
 

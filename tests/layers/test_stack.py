@@ -48,12 +48,12 @@ def loss_of(y: Tensor) -> Tensor:
     return (y - target).square().sum()
 
 
-def by_scan(layer: nm.Recurrent, x: Tensor, through_time: bool = False) -> Tensor:
+def by_scan(layer: nm.Recurrent, x: Tensor, hops: int | None = 0) -> Tensor:
     current = x @ layer.w_in.T
     neuron = layer.neuron
     spikes, _ = scan(
         neuron.dynamics.step, neuron.params(x.dtype), neuron.initial_state(current[0]), current,
-        w_rec=layer.w_rec, through_time=through_time, **neuron.step_options(),
+        w_rec=layer.w_rec, hops=hops, **neuron.step_options(),
     )  # fmt: skip
     return spikes
 

@@ -60,14 +60,14 @@ def loss_from(start: int) -> rule.Loss:
 
 
 def oracle(
-    layer: Any, readout: nm.LeakyReadout, x: Tensor, *, through_time: bool = False
+    layer: Any, readout: nm.LeakyReadout, x: Tensor, *, hops: int | None = 0
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Spikes and gradient by the reference scan under autograd."""
     w_in, w_rec = layer.weights()
     current, neuron = x @ w_in.T, layer.neuron
     spikes, _ = scan(
         neuron.dynamics.step, neuron.params(x.dtype), neuron.initial_state(current[0]), current,
-        w_rec=w_rec, delay=layer.delay, through_time=through_time, **neuron.step_options(),
+        w_rec=w_rec, delay=layer.delay, hops=hops, **neuron.step_options(),
     )  # fmt: skip
     parameters = rule.learned(layer, readout)
     loss = loss_from(0)(readout(spikes)[0], spikes)

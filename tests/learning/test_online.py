@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 import snn_neuromod as nm
 from snn_neuromod.dynamics import scan
-from snn_neuromod.kernels import eligibility, library
+from snn_neuromod.kernels.backends.c import eligibility, library
 from snn_neuromod.learning.eprop import OnlineEprop, rule, traces
 from tests.learning.cases import (
     INPUTS,
@@ -51,7 +51,7 @@ def test_the_gradient_after_a_change_of_weights_follows_the_traces_of_the_old_on
     for part, (w_in, w_rec, beta) in ((x[:half], old), (x[half:], new)):
         z, state = scan(
             layer.neuron.dynamics.step, layer.neuron.params(x.dtype)._replace(beta=beta), state,
-            part @ w_in.T, w_rec=w_rec, spikes=None if z is None else z[-1], through_time=False,
+            part @ w_in.T, w_rec=w_rec, spikes=None if z is None else z[-1], hops=0,
             **layer.neuron.step_options(),
         )  # fmt: skip
         emitted.append(z)
@@ -220,10 +220,8 @@ def test_errors() -> None:
 def test_backends_agree(neuron: Any, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Traces by the compiled library and in plain PyTorch, both against the traces of the whole sequence."""
     called = []
-    original = eligibility.advance
-    monkeypatch.setattr(
-        eligibility, "advance", lambda *a: (called.append(len(a[0])), original(*a))[1]
-    )
+    original = eligibility._run
+    monkeypatch.setattr(eligibility, "_run", lambda *a: (called.append(a[0]), original(*a))[1])
     options, drive = ({"dt": 0.5}, 40.0) if neuron is nm.Izhikevich else ({"tau_mem": 8.0}, 0.6)
     problem, x = Problem(neuron, "", options, drive=drive), sequence()
     (layer, readout), found = problem.make(), {}

@@ -94,7 +94,7 @@ def alif(problem: Problem) -> dynamics.alif.Params:
     return dynamics.alif.Params(c["alpha"], c["rho"], c["beta"], c["v_th"])
 
 
-def recurrent(problem: Problem, t: dict[str, Tensor], *, through_time: bool) -> Tensor:
+def recurrent(problem: Problem, t: dict[str, Tensor], *, hops: int | None) -> Tensor:
     """Spikes of the recurrent ALIF network."""
     current = functional.linear(t["x"], t["w_in"])
     out, _ = dynamics.scan(
@@ -103,9 +103,9 @@ def recurrent(problem: Problem, t: dict[str, Tensor], *, through_time: bool) -> 
         dynamics.alif.initial_state(current[0].detach()),
         current,
         w_rec=t["w_rec"].fill_diagonal_(0.0) if not t["w_rec"].requires_grad else t["w_rec"],
-        through_time=through_time,
+        hops=hops,
         spike_fn=Psi(gamma=problem.constants["gamma"]),
-        detach_reset=not through_time,
+        detach_reset=hops == 0,
     )
     return out
 
@@ -121,7 +121,7 @@ def w3(problem: Problem) -> Run:
     t = tensors(problem, ["w_in", "w_rec"])
 
     def run() -> Outcome:
-        out = recurrent(problem, t, through_time=True)
+        out = recurrent(problem, t, hops=None)
         return without_diagonal(backward(out, t["cotangent"], [t["w_in"], t["w_rec"]]))
 
     return run
@@ -134,7 +134,7 @@ def w4(problem: Problem) -> Run:
     kappa = dynamics.leaky_integrator.Params(problem.constants["kappa"])
 
     def run() -> Outcome:
-        spikes = recurrent(problem, t, through_time=False)
+        spikes = recurrent(problem, t, hops=0)
         weighted = functional.linear(spikes, t["w_out"])
         y, _ = dynamics.scan(
             dynamics.leaky_integrator.step,

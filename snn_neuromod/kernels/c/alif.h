@@ -9,7 +9,7 @@
 typedef struct {
     int64_t num_steps, rows, num, threads;
     int64_t subtracts, empties, stdp, refractory; /* form of the reset; refractory steps */
-    int64_t detach_reset, shape;
+    int64_t detach_reset, adapts, shape; /* adapts: 0 where the adjoint follows the membrane's past alone */
     double at_spike, while_held; /* psi over its scale there; at_spike is NaN for the shape's own */
     const REAL *alpha, *rho, *beta, *v_th, *scale, *inverse_width;      /* (N) */
     const REAL *current, *z_first;                                      /* (T, rows, N), (rows, N) */
@@ -81,7 +81,7 @@ typedef struct {
 
 INLINE void NAME(alif_backward_row)(
     const NAME(ALIF) *p, NAME(Row) r, REAL *restrict q, REAL *restrict lambda_a, const int stdp, const int refractory) {
-    const REAL subtracts = p->subtracts, empties = p->empties, attached = !p->detach_reset;
+    const REAL subtracts = p->subtracts, empties = p->empties, adapts = p->adapts, attached = adapts * !p->detach_reset;
     const REAL while_held = p->while_held;
     const REAL *const alpha = p->alpha + r.col0, *const rho = p->rho + r.col0, *const beta = p->beta + r.col0;
     const REAL *const v_th = p->v_th + r.col0, *const scale = p->scale + r.col0, *const grad = p->grad_spikes + r.now;
@@ -98,8 +98,8 @@ INLINE void NAME(alif_backward_row)(
         const REAL by_reset = attached * (subtracts * v_th[n] + empties * alpha[n] * r.v_old[n]);
         lambda_v[n] = lambda_v_n;
         grad_v[n] = alpha[n] * kept * lambda_v_n;
-        grad_a[n] = rho[n] * lambda_a_n;
-        grad_z[n] = lambda_a_n - by_reset * lambda_v_n;
+        grad_a[n] = adapts * rho[n] * lambda_a_n;
+        grad_z[n] = adapts * lambda_a_n - by_reset * lambda_v_n;
         q[n] = q_n;
         lambda_a[n] = lambda_a_n;
     }

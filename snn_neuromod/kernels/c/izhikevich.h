@@ -1,7 +1,7 @@
 /* Izhikevich's neuron: snn_neuromod/dynamics/izhikevich.py. */
 typedef struct {
     int64_t num_steps, rows, num, threads;
-    int64_t detach_reset, shape;
+    int64_t detach_reset, adapts, shape; /* adapts: 0 where the adjoint follows the membrane's past alone */
     double at_spike, clip; /* psi over its scale at a spike, NaN for the shape's own; bound of dv/dv, or infinity */
     const REAL *a, *b, *c, *d, *dt, *scale, *inverse_width; /* (N) */
     const REAL *current, *z_first;
@@ -103,7 +103,7 @@ INLINE void NAME(izhikevich_parameters)(
 /* Row b at step t; psi becomes lambda^v. */
 INLINE void NAME(izhikevich_backward_row)(
     const NAME(IZHIKEVICH) *p, Part part, int64_t t, int64_t b, const REAL *u_old, REAL *restrict psi) {
-    const REAL attached = !p->detach_reset, clip = p->clip;
+    const REAL adapts = p->adapts, attached = adapts * !p->detach_reset, clip = p->clip;
     const int64_t num = p->num, step = p->rows * num, row = b * num, now = t * step + row;
     const REAL *const v_new = p->v + now + step, *const v_old = p->v + now, *const grad = p->grad_spikes + now;
     const REAL *const z_old = t ? p->spikes + now - step : p->z_first + row;
@@ -128,7 +128,7 @@ INLINE void NAME(izhikevich_backward_row)(
         const REAL by_v = vv * lambda_v + uv * lambda_u, by_u = uu * lambda_u - dt * lambda_v; /* of v' and u' */
         delta[n] = dt * lambda_v;
         grad_v[n] = (1 - z) * by_v;
-        grad_u[n] = by_u;
+        grad_u[n] = adapts * by_u;
         grad_z[n] = attached * (jump * by_v + p->d[n] * by_u);
     }
 }

@@ -1,6 +1,6 @@
 /* Fused kernels: the loop over time inside, one pass over memory each way.
  *
- * Symbols and equations as in snn_neuromod/dynamics; a lambda is the adjoint of its variable, as in kernels/adjoint.py.
+ * Symbols and equations as in snn_neuromod/dynamics; a lambda is the adjoint of its variable, as in kernels/backends/eager/adjoint.py.
  * Arrays are contiguous, time first: (T, rows, N). Every row, that is, every sample, is computed in the same order
  * whatever the number of threads, so results do not depend on it. The forward pass rounds as the eager one does
  * (-ffp-contract=off) except in the recurrent input, which is summed in another order.
@@ -170,6 +170,18 @@ int snn_clones(void) {
 #else
     return 0;
 #endif
+}
+
+/* Size of the arguments of each kernel, as kernels/backends/c/library.py numbers them. */
+int64_t snn_size(int64_t which) {
+    switch (which) {
+    case 0: return sizeof(ALIF_double);
+    case 1: return sizeof(IZHIKEVICH_double);
+    case 2: return sizeof(LEAKY_double);
+    case 3: return sizeof(SRC_double);
+    case 4: return sizeof(ELIGIBILITY_double);
+    default: return sizeof(SPIKES_double);
+    }
 }
 
 /* Nothing to import: setuptools builds this library as an extension module, ctypes loads it. */

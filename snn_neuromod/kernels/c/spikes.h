@@ -1,4 +1,4 @@
-/* Products of weights with inputs that are mostly 0; the formulas stand in kernels/spikes.py. */
+/* Products of weights with inputs that are mostly 0; the formulas stand in kernels/products.py. */
 typedef REAL NAME(vector) __attribute__((vector_size(64), aligned(sizeof(REAL)), may_alias));
 #define WIDTH (64 / (int64_t)sizeof(REAL))
 #define TILE 4                /* vectors of outputs that stay in registers */

@@ -40,7 +40,7 @@ static void NAME(product)(const NAME(Product) *p) {
     NAME(product_plain)(p);
 }
 
-/* Synapses among the neurons in groups of equal delay, as in kernels/delays.py. */
+/* Synapses among the neurons in groups of equal delay, as in kernels/synapses.py. */
 typedef struct {
     const REAL *w_from, *w; /* of each group (sources, N padded) and (N, sources padded) */
     const REAL *past;       /* spikes before the first step, (longest, rows, N), oldest first */

@@ -13,7 +13,7 @@ $$
 
 where x runs over the values at the segment's start, $I_t$ is the input current and $s_t$ the presynaptic spikes. The
 derivatives come from one reverse pass over the segment for each y. The traces themselves are advanced in one pass over
-memory by `snn_neuromod.kernels.eligibility` where that serves, else by one batched matrix product for each y.
+memory by compiled kernels where these serve, else by one batched matrix product for each y.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
-from snn_neuromod.kernels import eligibility
+from snn_neuromod.kernels import backends
+from snn_neuromod.kernels.jobs import Advance, Gather
 from snn_neuromod.learning.eprop.network import Source
-
-BLOCK_ELEMENTS = 1 << 19
-"""Synapses times samples that are advanced at once, so that they stay in cache."""
 
 
 class Traces(NamedTuple):
@@ -101,14 +100,14 @@ class _Carry(torch.autograd.Function):
 
 def _by_synapse(traces: Mapping[str, Tensor], grads: Mapping[str, Tensor], backend: str) -> Tensor:
     """Gradient of the weights through the traces, (synapse, neuron)."""
-    used = [traces[y] for y in grads]
-    if eligibility.serves(len(used), 0, used[0], backend=backend):
-        return eligibility.gradient(used, dict(enumerate(grads.values())))
-    total = torch.zeros_like(used[0][0])
-    for trace, grad in zip(used, grads.values(), strict=True):
-        for trace_b, grad_b in zip(trace, grad, strict=True):
-            total.addcmul_(trace_b, grad_b)
-    return total
+    job = Gather([traces[y] for y in grads], [*grads.values()])
+    found: Tensor = backends.serving(job, _asked(job, backend)).forward(job)
+    return found
+
+
+def _asked(job: Advance | Gather, backend: str) -> str:
+    """What was asked for; "c" asks for the library, not for kernels of every segment, and takes plain PyTorch there."""
+    return "auto" if backend == "c" and job.traces[0].device.type == "cpu" else backend
 
 
 def carry(
@@ -192,23 +191,21 @@ def advance(
         for y in dict.fromkeys([*synapses, *onwards, *by.inputs])
     }
     values = sources[0].values
-    num_steps, batch, num = next(iter(by.inputs.values())).shape
+    _, batch, num = next(iter(by.inputs.values())).shape
     for y in reads:
         if y not in synapses:
             synapses[y] = values.new_zeros(batch, values.shape[-1], num)
-    whole = len(sources) == 1 and sources[0].mask is None
-    if whole and eligibility.serves(len(reads), num_steps, values, backend=backend):
-        index = {y: k for k, y in enumerate(reads)}
-        eligibility.advance(
-            [synapses[y] for y in reads],
-            {(index[y], index[x]): by.starts[y, x] for y in reads for x in reads[y]},
-            {index[y]: delta for y, delta in by.inputs.items()},
-            values,
-        )
-    else:
-        size = max(1, BLOCK_ELEMENTS // (num * values.shape[-1]))
-        for start in range(0, batch, size):
-            _advance_block(synapses, reads, by, sources, slice(start, start + size))
+    index = {y: k for k, y in enumerate(reads)}
+    job = Advance(
+        [synapses[y] for y in reads],
+        {(index[y], index[x]): by.starts[y, x] for y in reads for x in reads[y]},
+        {index[y]: delta for y, delta in by.inputs.items()},
+        [(source.values, source.mask) for source in sources],
+    )
+    backends.serving(job, _asked(job, backend)).forward(job)
+    increment_version(
+        job.traces
+    )  # so that autograd finds out when a graph still needed the old ones
     parameters = dict(by.parameters)
     for (y, x), factor in by.starts.items():
         for (variable, parameter), earlier in traces.parameters.items():
@@ -217,39 +214,3 @@ def advance(
                 known = parameters.get((y, parameter))
                 parameters[y, parameter] = more if known is None else known + more
     return Traces(synapses, parameters)
-
-
-def _advance_block(
-    synapses: Mapping[str, Tensor],
-    reads: Mapping[str, list[str]],
-    by: Sensitivities,
-    sources: Sequence[Source],
-    block: slice,
-) -> None:
-    """`advance` for some samples, in place wherever nothing reads the old trace any more."""
-    traces = {name: trace[block] for name, trace in synapses.items()}
-    seen = [(source.values[:, block].permute(1, 2, 0), source.mask) for source in sources]
-    waiting, late = list(reads), {}
-    while waiting:
-        unread = [y for y in waiting if not any(y in reads[z] for z in waiting if z != y)]
-        y = unread[0] if unread else waiting[0]
-        waiting.remove(y)
-        trace = traces[y] if unread else traces[y].clone()
-        if y in reads[y]:
-            trace.mul_(by.starts[y, y][block].unsqueeze(1))
-        else:
-            trace.zero_()
-        for x in reads[y]:
-            if x != y:
-                trace.addcmul_(by.starts[y, x][block].unsqueeze(1), traces[x])
-        if y in by.inputs:
-            delta = by.inputs[y][:, block].transpose(0, 1)
-            for values, mask in seen:
-                if mask is None:
-                    trace.baddbmm_(values, delta)
-                else:
-                    trace.add_(torch.bmm(values, delta).mul_(mask.T))
-        if not unread:
-            late[y] = trace
-    for y, trace in late.items():
-        traces[y].copy_(trace)

@@ -19,10 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from snn_neuromod.kernels import backends
-from snn_neuromod.kernels.spikes import spike_linear
+from snn_neuromod.kernels.products import spike_linear
 from snn_neuromod.learning.eprop import network
 from snn_neuromod.learning.eprop.carried import Sensitivities, Traces, advance, carry, sensitivities
 from snn_neuromod.learning.eprop.feedback import linear_with_feedback
+from snn_neuromod.learning.rules import EProp
 
 
 class OnlineEprop:
@@ -176,7 +177,7 @@ def _advance(
     here = {name: value.clone() for name, value in learned.items()}  # apart from what `carry` saw
     neuron = type(run.state.neuron)(*(starts[name] for name in run.state.neuron._fields))
     before = run.state._replace(neuron=neuron)
-    spikes, after = layer.run(current, before, w_rec, through_time=False, params=here)
+    spikes, after = layer.run(current, before, w_rec, rule=EProp(), params=here)
     past = [starts[name] for name in _filter_names(len(groups))]
     filtered = [
         _filter(group.kappa, before, spikes) for group, before in zip(groups, past, strict=True)

@@ -33,6 +33,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from snn_neuromod.learning.rules import EProp, using
+
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """A loss of the readout's outputs (T, batch, out_features) and the spikes (T, batch, neuron): one number."""
 
@@ -48,17 +50,8 @@ def run(layer: nn.Module, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
     Returns:
         What the layer returns: spikes (T, batch, neuron) and the state after the last step.
     """
-    others = [
-        part for part in layer.modules() if getattr(part, "learning_rule", "eprop") != "eprop"
-    ]
-    before = [part.learning_rule for part in others]
-    try:
-        for part in others:
-            part.learning_rule = "eprop"  # type: ignore[assignment]
+    with using(EProp()):
         out: tuple[Tensor, Any] = layer(x, state)
-    finally:
-        for part, rule in zip(others, before, strict=True):
-            part.learning_rule = rule
     return out
 
 

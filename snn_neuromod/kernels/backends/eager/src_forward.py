@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from snn_neuromod.dynamics import bsrc, msrc, src
-from snn_neuromod.kernels.linearisation import Coefficient, accumulate
+from snn_neuromod.kernels.backends.eager.linearisation import Coefficient, accumulate
 
 Params: TypeAlias = "src.Params | msrc.Params | bsrc.Params"
 State: TypeAlias = "src.State | bsrc.State"

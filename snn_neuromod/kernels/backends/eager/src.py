@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from snn_neuromod.dynamics import bsrc, msrc, src
-from snn_neuromod.kernels.linearisation import Coefficient, Edge, Linearisation
+from snn_neuromod.kernels.backends.eager.linearisation import Coefficient, Edge, Linearisation
 
 READS = {
     "alpha": "i",

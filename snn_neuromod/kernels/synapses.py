@@ -96,14 +96,6 @@ class Synapses(NamedTuple):
         return out.index_copy_(-1, self.sources, grad)
 
 
-def synapses(
-    weights: Sequence[Tensor], delays: Sequence[int], sources: Sequence[Tensor]
-) -> list[Synapses]:
-    """Groups of synapses from what the operators are given."""
-    by_group: list[Tensor | None] = [*sources] if sources else [None] * len(weights)
-    return [Synapses(*group) for group in zip(weights, delays, by_group, strict=True)]
-
-
 def recurrent_input(
     groups: Sequence[Synapses], past: Tensor, spikes: Tensor, start: int, stop: int
 ) -> Tensor:
@@ -128,39 +120,20 @@ def recurrent_input(
     return total
 
 
-def weight_gradients(
-    groups: Sequence[Synapses], delta: Tensor, past: Tensor, spikes: Tensor
-) -> list[Tensor]:
-    """Gradient of the weights of each group.
-
-    Args:
-        groups: The synapses.
-        delta: Gradient of the input, (T, batch, ..., neuron).
-        past: Spikes before the first step, (longest delay, batch, ..., neuron), oldest first.
-        spikes: Spikes of all steps, (T, batch, ..., neuron).
-
-    Returns:
-        One tensor for each group, (neuron to, sources).
-    """
-    num_steps, longest, num = len(spikes), len(past), spikes.shape[-1]
-    grads = []
-    for group in groups:
-        early = min(group.delay, num_steps)  # steps that read the spikes before the first
-        before = group.select(past[longest - group.delay :][:early])
-        count = before.shape[-1]
-        grad = delta[:early].reshape(-1, num).T @ before.reshape(-1, count)
-        if early < num_steps:
-            seen = group.select(spikes[:-early])
-            grad += delta[early:].reshape(-1, num).T @ seen.reshape(-1, count)
-        grads.append(grad)
-    return grads
-
-
 def past_gradient(groups: Sequence[Synapses], delta: Tensor, past: Tensor) -> Tensor:
-    """Gradient of the spikes before the first step through the weights; arguments as in `weight_gradients`."""
+    """Gradient of the spikes before the first step through the weights; arguments as of `recurrent_input`."""
     grad, longest = torch.zeros_like(past), len(past)
     for group in groups:
         early = min(group.delay, len(delta))
         start = longest - group.delay
         grad[start : start + early] += group.back(delta[:early])
+    return grad
+
+
+def spikes_gradient(groups: Sequence[Synapses], delta: Tensor) -> Tensor:
+    """Gradient of the spikes of all steps through the weights, (T, batch, ..., neuron)."""
+    grad = torch.zeros_like(delta)
+    for group in groups:
+        if group.delay < len(delta):
+            grad[: -group.delay] += group.back(delta[group.delay :])
     return grad

@@ -8,46 +8,51 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from snn_neuromod.kernels import src_forward
-from snn_neuromod.kernels.linearisation import Coefficient
-from snn_neuromod.kernels.neurons import Neuron
-from snn_neuromod.kernels.src import READS
+from snn_neuromod.kernels.backends.eager import src_forward
+from snn_neuromod.kernels.backends.eager.linearisation import Coefficient
+from snn_neuromod.kernels.backends.eager.src import READS
+from snn_neuromod.kernels.call import Call
 
 SEGMENT_ELEMENTS = 1 << 18
 """Neurons times steps of a segment: its arrays stay in cache, and the interpreter's share of the time stays small."""
 
+SRC_FAMILY = ("src", "msrc", "bsrc")
 
-def fused(neuron: Neuron, params: list[Tensor], recurrent: list[Tensor], ndim: int) -> bool:
+
+def fused(call: Call) -> bool:
     """Whether the forward pass of the SRC family serves."""
-    names = neuron.module.Params._fields
-    return neuron.src_family and not recurrent and src_forward.serves(names, params, ndim)
+    names = call.neuron.module.Params._fields
+    known = call.neuron.name in SRC_FAMILY and not call.recurrent
+    return known and src_forward.serves(names, call.params, call.current.ndim)
 
 
-def kept(neuron: Neuron, needed: list[bool], fused: bool) -> list[str]:
+def kept(call: Call) -> list[str]:
     """Names of the tracks that the backward pass reads; the spikes it has."""
+    neuron, fields = call.neuron, call.neuron.module.State._fields
     if neuron.described:
-        return list(neuron.module.State._fields)
+        return list(fields)
     unread = {"z"} if neuron.options.get("refractory") else {"z", "held"}
-    states = [name for name in neuron.module.State._fields if name not in unread]
-    if not fused:
+    states = [name for name in fields if name not in unread]
+    if not fused(call):
         return states
     names = neuron.module.Params._fields
-    read = {READS.get(name, "h") for name, need in zip(names, needed, strict=True) if need} | {"h"}
+    read = {READS.get(name, "h") for name, need in zip(names, call.needed, strict=True) if need}
+    read.add("h")
     if not neuron.options["detach_recurrence"]:
         read.add("h_s")
     return [name for name in states if name in read] + ["drive_slope"]
 
 
-def new_tracks(
-    names: list[str], neuron: Neuron, current: Tensor, state: list[Tensor]
-) -> dict[str, Tensor]:
+def new_tracks(call: Call) -> dict[str, Tensor]:
     """Empty tracks, (T + 1, batch, neuron) for states, (T, batch, neuron) for others."""
-    num_steps = current.shape[0]
+    if not call.keep:
+        return {}
+    num_steps, current = call.current.shape[0], call.current
     sizes = {
         name: (num_steps + 1, *s.shape)
-        for name, s in zip(neuron.module.State._fields, state, strict=True)
+        for name, s in zip(call.neuron.module.State._fields, call.state, strict=True)
     }
-    return {name: current.new_empty(sizes.get(name, tuple(current.shape))) for name in names}
+    return {name: current.new_empty(sizes.get(name, tuple(current.shape))) for name in kept(call)}
 
 
 class Trajectory(NamedTuple):
@@ -56,7 +61,7 @@ class Trajectory(NamedTuple):
     state_type: Any
     tracks: dict[str, Tensor]
     spikes: Tensor
-    initial: list[Tensor]
+    initial: Sequence[Tensor]
 
     def segment(self, start: int, stop: int) -> tuple[Any, Any]:
         """States before and after each step; None for those not kept."""
@@ -81,14 +86,14 @@ class Trajectory(NamedTuple):
         }
 
 
-def numbers(params: list[Tensor], neuron: Neuron | None = None) -> list[Coefficient]:
+def numbers(call: Call) -> list[Coefficient]:
     """Parameters with single numbers as numbers, which are faster, where that costs no transfer.
 
     A step that is not the package's own gets the tensors: it may call their methods.
     """
-    if neuron is not None and neuron.described:
-        return [*params]
-    return [p.item() if p.ndim == 0 and p.device.type == "cpu" else p for p in params]
+    if call.neuron.described:
+        return [*call.params]
+    return [p.item() if p.ndim == 0 and p.device.type == "cpu" else p for p in call.params]
 
 
 def between(

@@ -24,8 +24,13 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from snn_neuromod.kernels.delays import Synapses
-from snn_neuromod.kernels.linearisation import Coefficient, Edge, Linearisation, accumulate
+from snn_neuromod.kernels.backends.eager.linearisation import (
+    Coefficient,
+    Edge,
+    Linearisation,
+    accumulate,
+)
+from snn_neuromod.kernels.synapses import Synapses
 
 Adjoints: TypeAlias = "Mapping[str, Tensor]"
 

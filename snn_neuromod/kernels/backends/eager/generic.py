@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snn_neuromod.kernels.linearisation import Coefficient, Edge, Linearisation
+from snn_neuromod.kernels.backends.eager.linearisation import Coefficient, Edge, Linearisation
 
 
 def linearise(

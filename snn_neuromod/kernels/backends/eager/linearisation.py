@@ -34,6 +34,11 @@ class Linearisation(NamedTuple):
     within: Mapping[Edge, Coefficient]
     params: Mapping[str, Callable[[], Mapping[str, Coefficient]]]
 
+    def following(self, states: set[str]) -> Linearisation:
+        """The same where of the past only that of these states is followed."""
+        lagged = {(y, x): c for (y, x), c in self.lagged.items() if x in states}
+        return self._replace(lagged=lagged)
+
 
 def accumulate(
     total: Tensor | None, coefficient: Coefficient, value: Tensor, out: Tensor | None = None

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from snn_neuromod import dynamics, surrogate
+from snn_neuromod import dynamics
+from snn_neuromod.kernels.call import Paths
 from snn_neuromod.kernels.neurons import Neuron
-from snn_neuromod.kernels.trajectory import between
 
 
 def run(
@@ -22,17 +21,20 @@ def run(
     w_rec: Tensor | None,
     spikes: Tensor | None,
     delay: int | Tensor,
-    through_time: bool,
+    paths: Paths,
 ) -> tuple[Tensor, list[Tensor]]:
-    """Run a sequence; arguments and results as of `sequence.run`, the neuron decoded."""
-    module, options, times = neuron.module, step_options(neuron), count()
+    """Run a sequence; arguments and results as of `operator.run`, the neuron decoded."""
+    module, options, times = neuron.module, neuron.step_options(), count()
+    fields = module.State._fields
+    follow = None if paths.states is None else [fields[k] for k in paths.states]
 
     def step(_: Any, state: Any, current_t: Tensor) -> tuple[Tensor, Any]:
-        t = next(times)
-        params_t = module.Params(*between(params, current.ndim, t, t + 1, squeeze=True))
+        t = next(times) // copies
+        params_t = module.Params(*_at(params, current.ndim, t))
         out: tuple[Tensor, Any] = module.step(params_t, state, current_t, **options)
         return out
 
+    copies = 1 + (paths.hops or 0) if w_rec is not None else 1
     emitted, last = dynamics.scan(
         step,
         module.Params(*params),
@@ -41,17 +43,12 @@ def run(
         w_rec=w_rec,
         spikes=spikes,
         delay=delay,
-        through_time=through_time,
+        hops=paths.hops,
+        follow=follow,
     )
     return emitted, list(last)
 
 
-def step_options(neuron: Neuron) -> dict[str, Any]:
-    """Options of the neuron's `step`, from those of its closed-form derivatives."""
-    options = dict(neuron.options)
-    if "psi" in options:
-        options["spike_fn"] = options.pop("psi")
-    if "straight_through" in options:
-        straight = options.pop("straight_through")
-        options["spike_fn"] = surrogate.straight_through_relu if straight else torch.relu
-    return options
+def _at(params: Sequence[Tensor], ndim: int, t: int) -> list[Tensor]:
+    """Parameters of a step."""
+    return [(p[t] if p.shape[0] > 1 else p[0]) if p.ndim == ndim else p for p in params]

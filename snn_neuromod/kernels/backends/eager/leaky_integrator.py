@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from snn_neuromod.dynamics import leaky_integrator
-from snn_neuromod.kernels.linearisation import Linearisation
+from snn_neuromod.kernels.backends.eager.linearisation import Linearisation
 
 
 def linearise_leaky_integrator(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from snn_neuromod.dynamics import izhikevich
-from snn_neuromod.kernels.linearisation import Coefficient, Edge, Linearisation
+from snn_neuromod.kernels.backends.eager.linearisation import Coefficient, Edge, Linearisation
 from snn_neuromod.surrogate import Psi
 
 

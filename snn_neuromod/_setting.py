@@ -1,0 +1,47 @@
+"""Settings for a while, in one thread or task alone, that `torch.compile` can read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Generic, TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+
+class Setting(Generic[T]):
+    """A context variable. A compiled graph keeps what was set where it was traced, and is traced again after `using`.
+
+    Args:
+        name: Name of the variable.
+        default: Value where nothing was set.
+    """
+
+    def __init__(self, name: str, default: T) -> None:
+        self._variable: ContextVar[T] = ContextVar(name, default=default)
+        self._last = default  # set last, in whatever thread: an attribute can guard a graph, a context variable cannot
+
+    def get(self) -> T:
+        """The value here."""
+        if torch.compiler.is_compiling():
+            traced: T = self._traced(self._last)
+            return traced
+        return self._variable.get()
+
+    @torch.compiler.assume_constant_result
+    def _traced(self, last: T) -> T:
+        return self._variable.get()
+
+    @contextmanager
+    def using(self, value: T) -> Iterator[None]:
+        """Set the value for a `with` block, in this thread or task."""
+        token, before = self._variable.set(value), self._last
+        self._last = value
+        try:
+            yield
+        finally:
+            self._variable.reset(token)
+            self._last = before

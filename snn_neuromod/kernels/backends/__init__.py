@@ -1,0 +1,134 @@
+r"""Which implementation runs a call: "reference", "eager" or "c"; one registry for all that there is to run.
+
+| backend | what runs | where |
+|---|---|---|
+| reference | the neuron's own `step` in a loop, differentiated by autograd | everywhere |
+| eager | the same forwards, a backward pass of closed-form derivatives, in plain PyTorch | everywhere |
+| c | compiled loops over time, forwards and backwards | CPU, float32 and float64, see `info` |
+
+By itself a call takes "c" where it can serve and "eager" elsewhere (on CUDA, MPS and XPU devices too). The argument
+`backend` of a layer asks for one by name, else `use`, else the environment variable SNN_NEUROMOD_BACKEND; what was
+asked for and cannot serve is an error, never another backend. A backward pass takes the backend of its forward pass.
+
+A backend is a folder with one table: for each kind of call (`kernels.call`, `kernels.jobs`) that it serves, what says
+`unable(call)` and runs `forward(call)`, and `backward(call, ...)` where there is one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal, Protocol, TypeAlias, get_args
+
+from snn_neuromod._setting import Setting
+from snn_neuromod.kernels.backends import c, eager
+from snn_neuromod.kernels.neurons import KNOWN
+
+__all__ = ["ENVIRONMENT", "Backend", "choose", "info", "requested", "serving", "use"]
+
+Backend: TypeAlias = Literal["auto", "reference", "eager", "c"]
+ENVIRONMENT = "SNN_NEUROMOD_BACKEND"
+
+
+class Served(Protocol):
+    """How a backend serves one kind of call."""
+
+    def unable(self, call: Any) -> str | None:
+        """Why it cannot serve a call, None if it can."""
+
+    def forward(self, call: Any) -> Any:
+        """Run it."""
+
+
+REGISTRY: dict[str, Mapping[type, Any]] = {"c": c.SERVES, "eager": eager.SERVES}
+"""The backends, the first that can serve a call first."""
+
+
+def checked(where: str, backend: str | None) -> str | None:
+    """A name of a backend, or None.
+
+    Raises:
+        ValueError: If the name is unknown.
+    """
+    if backend is not None and backend not in get_args(Backend):
+        known = ", ".join(get_args(Backend))
+        raise ValueError(f"{where}: backend must be one of {known}, got {backend!r}")
+    return backend
+
+
+_REQUESTED = Setting("backend", checked(ENVIRONMENT, os.environ.get(ENVIRONMENT) or None) or "auto")
+
+
+def requested(backend: str | None = None) -> str:
+    """The backend asked for, "auto" if none.
+
+    Args:
+        backend: What a layer asks for, or None.
+    """
+    return backend or _REQUESTED.get()
+
+
+@contextmanager
+def use(backend: Backend) -> Iterator[None]:
+    """Ask for a backend by name, in this thread or task alone, for layers without one of their own.
+
+    A backward pass follows its forward pass, wherever it is called.
+
+    Args:
+        backend: A name of the table above, or "auto".
+
+    Raises:
+        ValueError: If the name is unknown.
+
+    Examples:
+        >>> import torch
+        >>> import snn_neuromod as nm
+        >>> with nm.kernels.use("eager"):
+        ...     spikes, state = nm.ALIF(10)(torch.ones(5, 1, 10))
+    """
+    with _REQUESTED.using(checked("use", backend) or "auto"):
+        yield
+
+
+def choose(call: Any, asked: str) -> str:
+    """Backend of one call.
+
+    Args:
+        call: What is to be run, see `kernels.call` and `kernels.jobs`.
+        asked: What was asked for; "reference" here is "eager", since autograd sees no step inside an operator.
+
+    Returns:
+        Its name in the registry.
+
+    Raises:
+        RuntimeError: If a backend was asked for by name and cannot serve.
+        ValueError: If there is none of that name.
+    """
+    kind = type(call)
+    if asked == "auto":
+        return next(name for name, serves in REGISTRY.items() if not serves[kind].unable(call))
+    name = "eager" if asked == "reference" else asked
+    if name not in REGISTRY:
+        checked("backend", asked)
+    reason = REGISTRY[name][kind].unable(call)
+    if reason is not None:
+        raise RuntimeError(
+            f"backend {name!r} was asked for by name and cannot serve: {reason}; ask for 'auto' or 'eager'"
+        )
+    return name
+
+
+def serving(call: Any, asked: str) -> Any:
+    """What runs a call; arguments and errors as of `choose`."""
+    return REGISTRY[choose(call, asked)][type(call)]
+
+
+def info() -> dict[str, str]:
+    """What is in use, and why.
+
+    Returns:
+        `requested`: the backend asked for; `c`: whether its library was found and how it was built, or why not;
+        `neurons`: the neurons it knows.
+    """
+    return {"requested": requested(), "c": c.status(), "neurons": ", ".join(KNOWN)}

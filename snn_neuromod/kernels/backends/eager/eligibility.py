@@ -1,0 +1,60 @@
+"""Eligibility traces by one batched matrix product for each variable."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from snn_neuromod.kernels.jobs import Advance, Gather
+
+BLOCK_ELEMENTS = 1 << 19
+"""Synapses times samples that are advanced at once, so that they stay in cache."""
+
+
+def advance(job: Advance) -> None:
+    """Take the traces on, in place, a few samples at a time."""
+    batch, synapses, num = job.traces[0].shape
+    size = max(1, BLOCK_ELEMENTS // max(1, num * synapses))
+    for start in range(0, batch, size):
+        _advance_block(job, slice(start, start + size))
+
+
+def _advance_block(job: Advance, block: slice) -> None:
+    """`advance` for some samples, in place wherever nothing reads the old trace any more."""
+    traces = [trace[block] for trace in job.traces]
+    reads = [[x for x in range(len(traces)) if (y, x) in job.factors] for y in range(len(traces))]
+    seen = [(values[:, block].permute(1, 2, 0), mask) for values, mask in job.sources]
+    waiting = list(range(len(traces)))
+    late: dict[int, Tensor] = {}
+    while waiting:
+        unread = [y for y in waiting if not any(y in reads[z] for z in waiting if z != y)]
+        y = unread[0] if unread else waiting[0]
+        waiting.remove(y)
+        trace = traces[y] if unread else traces[y].clone()
+        if y in reads[y]:
+            trace.mul_(job.factors[y, y][block].unsqueeze(1))
+        else:
+            trace.zero_()
+        for x in reads[y]:
+            if x != y:
+                trace.addcmul_(job.factors[y, x][block].unsqueeze(1), traces[x])
+        if y in job.inputs:
+            delta = job.inputs[y][:, block].transpose(0, 1)
+            for values, mask in seen:
+                if mask is None:
+                    trace.baddbmm_(values, delta)
+                else:
+                    trace.add_(torch.bmm(values, delta).mul_(mask.T))
+        if not unread:
+            late[y] = trace
+    for y, trace in late.items():
+        traces[y].copy_(trace)
+
+
+def gather(job: Gather) -> Tensor:
+    """The gradient, (synapse, neuron)."""
+    total = torch.zeros_like(job.traces[0][0])
+    for trace, grad in zip(job.traces, job.grads, strict=True):
+        for trace_b, grad_b in zip(trace, grad, strict=True):
+            total.addcmul_(trace_b, grad_b)
+    return total

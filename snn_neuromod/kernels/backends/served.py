@@ -1,0 +1,26 @@
+"""How a backend serves one kind of call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class Served(NamedTuple):
+    """What a backend has for one kind of call.
+
+    Attributes:
+        unable: Why it cannot serve a call, None if it can.
+        forward: Runs a call.
+        backward: Runs its reverse, for a sequence.
+        kept: What `forward` would keep for `backward`, empty, by name.
+    """
+
+    unable: Callable[[Any], str | None]
+    forward: Callable[..., Any]
+    backward: Callable[..., Any] | None = None
+    kept: Callable[[Any], Any] | None = None
+
+
+def always(call: Any) -> None:
+    """For what serves any call of its kind."""

@@ -1,0 +1,248 @@
+"""What is handed to a backend: one call of a layer, built once and checked once.
+
+Nothing that can be passed to a layer, loaded into one or given to an operator reaches compiled code unchecked: sizes,
+types, devices and delays are compared here, and what does not fit is an exception that names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from snn_neuromod.kernels.neurons import Neuron, decode
+from snn_neuromod.kernels.synapses import Synapses
+
+__all__ = ["Call", "Paths", "call_of", "paths"]
+
+
+class Paths(NamedTuple):
+    """Which paths the adjoint of a sequence keeps; `learning.rules` says which rule keeps which.
+
+    Attributes:
+        hops: How often a gradient passes through recurrent weights; None: without limit.
+        states: Places in the neuron's `State` of those whose past it follows; None: all.
+    """
+
+    hops: int | None = None
+    states: tuple[int, ...] | None = None
+
+    def encode(self) -> str:
+        """As one string, which operators can take: hops, then a colon and the states if they are not all."""
+        hops = "inf" if self.hops is None else str(self.hops)
+        return hops if self.states is None else f"{hops}:{','.join(map(str, self.states))}"
+
+
+@cache
+def paths(encoded: str) -> Paths:
+    """The paths that `Paths.encode` wrote.
+
+    Raises:
+        ValueError: If it did not.
+    """
+    hops, colon, states = encoded.partition(":")
+    numbers = [x for x in states.split(",") if x]
+    if (hops != "inf" and not hops.isdecimal()) or not all(x.isdecimal() for x in numbers):
+        raise ValueError(
+            f"sequence: rule must be a number of hops or inf, and perhaps states as in '0:0,1', got {encoded!r}"
+        )
+    return Paths(None if hops == "inf" else int(hops), tuple(map(int, numbers)) if colon else None)
+
+
+class Call(NamedTuple):
+    """A sequence of a population of neurons.
+
+    Attributes:
+        neuron: The neuron with its options.
+        current: Input, (T, batch, ..., neuron), T >= 1.
+        params: Parameters in the order of the neuron's `Params`; each broadcastable to (batch, ..., neuron), or with
+            a leading axis of T or 1 steps and as many axes as `current`.
+        state: State before the first step, in the order of its `State`, each (batch, ..., neuron).
+        recurrent: Spikes before the first step, (longest delay, batch, ..., neuron), oldest first, and the recurrent
+            weights of each delay, (neuron to, sources); or nothing.
+        delays: The distinct delays in steps.
+        sources: The neurons that send with each delay, or nothing: all.
+        paths: Which paths the adjoint keeps.
+        needed: Which parameters need a gradient.
+        keep: Whether there will be a backward pass.
+    """
+
+    neuron: Neuron
+    current: Tensor
+    params: Sequence[Tensor]
+    state: Sequence[Tensor]
+    recurrent: Sequence[Tensor] = ()
+    delays: Sequence[int] = (1,)
+    sources: Sequence[Tensor] = ()
+    paths: Paths = Paths()
+    needed: Sequence[bool] = ()
+    keep: bool = False
+
+    @property
+    def synapses(self) -> list[Synapses]:
+        """The recurrent weights by delay."""
+        by_delay: Sequence[Tensor | None] = self.sources or [None] * len(self.delays)
+        return [
+            Synapses(*group)
+            for group in zip(self.recurrent[1:], self.delays, by_delay, strict=True)
+        ]
+
+    def params_by_name(self) -> dict[str, Tensor]:
+        """The parameters by their names in the neuron's `Params`."""
+        return dict(zip(self.neuron.module.Params._fields, self.params, strict=True))
+
+    def check(self) -> None:
+        """Compare everything with the input.
+
+        Raises:
+            ValueError: If a size, a number of things or a delay does not fit.
+            TypeError: If a type or a device does not fit.
+        """
+        current, neuron, who = self.current, self.neuron, self.neuron.name
+        if current.ndim < 2 or not current.is_floating_point() or current.shape[0] == 0:
+            raise ValueError(
+                f"{who}: current must be floating point, (T, batch, ..., neuron) with at least one step, "
+                f"got {current.dtype} of shape {tuple(current.shape)}"
+            )
+        shape, ndim = current.shape[1:], current.ndim
+        fields = neuron.module.Params._fields
+        if len(self.params) != len(fields) or len(self.needed) != len(fields):
+            raise ValueError(
+                f"{who}: params must be {', '.join(fields)} with one flag each of what is needed, "
+                f"got {len(self.params)} and {len(self.needed)} flags"
+            )
+        for name, p in zip(fields, self.params, strict=True):
+            self._check_type(name, p)
+            if p.ndim and not _broadcasts(p.shape, current.shape if p.ndim == ndim else shape):
+                raise ValueError(
+                    f"{who}: parameter {name} must be a number or broadcast to {tuple(shape)} of the input's steps, "
+                    f"got shape {tuple(p.shape)}"
+                )
+        names = neuron.module.State._fields
+        if len(self.state) != len(names):
+            raise ValueError(
+                f"{who}: state must hold {', '.join(names)}, got {len(self.state)} tensors"
+            )
+        for name, s in zip(names, self.state, strict=True):
+            self._check_type(f"state {name}", s)
+            if s.shape != shape:
+                raise ValueError(
+                    f"{who}: state {name} must have shape {tuple(shape)} to fit the input, got {tuple(s.shape)}"
+                )
+        if self.paths.states is not None and not set(self.paths.states) <= set(range(len(names))):
+            raise ValueError(
+                f"{who}: rule must follow states 0 ... {len(names) - 1}, got {self.paths.states}"
+            )
+        if self.recurrent or self.sources:
+            self._check_synapses(shape)
+
+    def _check_type(self, what: str, tensor: Tensor) -> None:
+        current = self.current
+        if tensor.device != current.device:
+            raise TypeError(
+                f"{self.neuron.name}: {what} must be on the device of the input, {current.device}, got "
+                f"{tensor.device}; move the layer or the state with .to({str(current.device)!r})"
+            )
+        if tensor.dtype != current.dtype:
+            raise TypeError(
+                f"{self.neuron.name}: {what} must have the dtype of the input, {current.dtype}, got {tensor.dtype}"
+            )
+
+    def _check_synapses(self, shape: torch.Size) -> None:
+        """Spikes before the first step, weights, delays and senders."""
+        who, num = self.neuron.name, shape[-1]
+        if len(self.recurrent) != 1 + len(self.delays) or not self.delays:
+            raise ValueError(
+                f"{who}: recurrent must hold the spikes before the first step and one matrix for each of the delays "
+                f"{list(self.delays)}, got {len(self.recurrent)} tensors"
+            )
+        past, *weights = self.recurrent
+        self._check_type("spikes before the first step", past)
+        if past.ndim != len(shape) + 1 or past.shape[1:] != shape:
+            raise ValueError(
+                f"{who}: spikes before the first step must have shape (longest delay, {', '.join(map(str, shape))}), "
+                f"got {tuple(past.shape)}"
+            )
+        if not 1 <= min(self.delays) <= max(self.delays) <= past.shape[0]:
+            raise ValueError(
+                f"{who}: delays must lie in 1 ... {past.shape[0]}, the steps of spikes before the first, "
+                f"got {list(self.delays)}"
+            )
+        if self.sources and len(self.sources) != len(weights):
+            raise ValueError(
+                f"{who}: sources must be given for each of {len(weights)} delays or not at all, "
+                f"got {len(self.sources)}"
+            )
+        for k, w in enumerate(weights):
+            self._check_type("recurrent weights", w)
+            count = num
+            if self.sources:
+                count = self._checked_count(self.sources[k], num)
+            if tuple(w.shape) != (num, count):
+                raise ValueError(
+                    f"{who}: recurrent weights must have shape ({num}, {count}), neuron to, neuron from, "
+                    f"got {tuple(w.shape)}"
+                )
+
+    def _checked_count(self, source: Tensor, num: int) -> int:
+        """Number of senders; those of a CPU are looked at, elsewhere the device looks itself."""
+        who = self.neuron.name
+        if source.dtype != torch.int64 or source.ndim != 1 or source.device != self.current.device:
+            raise TypeError(
+                f"{who}: sources must be one row of int64 on {self.current.device}, "
+                f"got {source.dtype} of shape {tuple(source.shape)} on {source.device}"
+            )
+        if source.device.type == "cpu" and source.numel() and not is_fake(source):
+            low, high = (int(x) for x in source.aminmax())
+            if low < 0 or high >= num:
+                raise ValueError(f"{who}: sources must lie in 0 ... {num - 1}, got {low} to {high}")
+        return source.shape[0]
+
+
+def is_fake(tensor: Tensor) -> bool:
+    """Whether a tensor has no values, as while a graph is traced."""
+    return type(tensor) not in (Tensor, torch.nn.Parameter)
+
+
+def _broadcasts(shape: Sequence[int], target: Sequence[int]) -> bool:
+    if len(shape) > len(target):
+        return False
+    pairs = zip(reversed(shape), reversed(target), strict=False)
+    return all(size in (1, wanted) for size, wanted in pairs)
+
+
+def call_of(
+    neuron: str,
+    current: Tensor,
+    params: Sequence[Tensor],
+    state: Sequence[Tensor],
+    recurrent: Sequence[Tensor],
+    delays: Sequence[int],
+    sources: Sequence[Tensor],
+    rule: str,
+    keep: bool,
+    needed: Sequence[bool],
+) -> Call:
+    """The call from what operators take, checked.
+
+    Raises:
+        ValueError: If something does not fit.
+        TypeError: If a type or a device does not fit.
+    """
+    call = Call(
+        decode(neuron),
+        current,
+        params,
+        state,
+        recurrent,
+        delays,
+        sources,
+        paths(rule),
+        needed,
+        keep,
+    )
+    call.check()
+    return call
