@@ -41,12 +41,12 @@ class Layer(Fixed, nn.Module):
     Raises:
         ValueError: If a parameter or the delay is outside its range or of a wrong shape, or `learn` names an unknown
             parameter.
-        AttributeError: If `num_neurons`, `delay` or `learned` is changed later.
+        AttributeError: If `num_neurons` or `delay` is changed later.
     """
 
     dynamics_name: ClassVar[str]
     ranges: ClassVar[Mapping[str, Range]] = {}
-    fixed: ClassVar[frozenset[str]] = frozenset({"num_neurons", "delay", "learned"})
+    fixed: ClassVar[frozenset[str]] = frozenset({"num_neurons", "delay"})
 
     def __init__(
         self,

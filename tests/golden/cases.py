@@ -276,8 +276,13 @@ READOUTS = [
     Case("spike_linear", lambda: nm.SpikeLinear(IN, N), alone),
 ]
 
-IZHIKEVICH_0_1: dict[str, Any] = {"dt": 0.5, "detach_reset": False}
-"""Of which the second was the default in version 0.1."""
+IZHIKEVICH_0_1: dict[str, Any] = {
+    "dt": 0.5,
+    "detach_reset": False,
+    "clip_jacobian": None,
+    "min_current": None,
+}
+"""Of which all but the first were the defaults in version 0.1."""
 
 SNNTORCH_NEURONS: dict[str, tuple[Callable[..., nn.Module], float]] = {
     "ALIF": (lambda **o: nm.snntorch.ALIF(0.9, learn_beta=True, learn_adapt_strength=True, **o), 0.8),

@@ -130,7 +130,6 @@ def test_a_wrong_value_is_refused_and_changes_nothing(
     [
         (nm.ALIF(3, delay=2), "num_neurons"),
         (nm.ALIF(3, delay=2), "delay"),
-        (nm.ALIF(3, learn=["beta"]), "learned"),
         (nm.Recurrent(nm.ALIF(3), 2), "in_features"),
         (nm.Recurrent(nm.ALIF(3), 2), "delay"),
         (nm.LeakyReadout(3, 2), "feedback"),
