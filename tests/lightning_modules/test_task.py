@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
 if importlib.util.find_spec("pytorch_lightning") is None:
@@ -292,6 +293,31 @@ def test_states_and_losses_that_are_not_finite_are_named():
         "the loss is inf",
     ]
     assert error_rate(tally.confusion).isnan()
+
+
+class Waiting(TorchDispatchMode):
+    """Refuses what waits for the device when tensors are on one."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = str(func)
+        assert not any(
+            part in name for part in ("_local_scalar_dense", "nonzero", "masked_select")
+        ), name
+        return func(*args, **(kwargs or {}))
+
+
+def test_counting_never_waits_for_the_device():
+    module = task(neuron=ALIF)
+    (x, labels), tally = batches()[0], module._tallies["train"]
+    outputs, spikes = module(x)
+    rates = [s.mean() for s in spikes]
+    with Waiting():
+        for _ in range(2):
+            module._states._keep(0, module.network.layers[0], (), (spikes[0], (spikes[0][-1],)))
+            finite = module._states.finite
+            tally.update(outputs[-1], labels, rates[0], rates, activity=rates, finite=finite)
+    with pytest.raises(AssertionError, match="_local_scalar_dense"), Waiting():
+        bool(spikes[0].isfinite().all())  # as it is not done
 
 
 def test_logged_values_are_means_over_all_samples():
