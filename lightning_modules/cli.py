@@ -1,4 +1,4 @@
-"""The command `snn-neuromod`: fit, validate, test and predict from configurations."""
+"""The command `snn-neuromod`: fit, validate, test and predict from configurations, export of a run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,12 @@ def _run(args: list[str]) -> None:
     debug = bool(os.environ.get("SNN_NEUROMOD_TRACEBACK"))
     with quiet():
         try:
-            CLI(*prepare(args), args)
+            if args[0] == "export":
+                from lightning_modules.export import export
+
+                export(args[1:])
+            else:
+                CLI(*prepare(args), args)
         except KeyboardInterrupt as interruption:
             _fail(f"interrupted; {interruption}" if str(interruption) else "interrupted", 130)
         except Exception as error:

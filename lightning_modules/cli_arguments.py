@@ -34,6 +34,7 @@ _HELP = """usage: snn-neuromod COMMAND -c CONFIG [--KEY VALUE ...]
   validate  accuracy on the validation data of a checkpoint
   test      accuracy on the test data of a checkpoint
   predict   classes of the test data, written to a CSV file; of speech, to label files
+  export    snn-neuromod export RUN --format nir|onnx: the network of a run for other tools
 
   -c CONFIG            a file, or one of the names below; several are laid over one another
   --KEY VALUE          overrides one value, for instance --trainer.max_epochs 3

@@ -78,6 +78,9 @@ def axonal(delay: int | torch.Tensor, n: int) -> Array:
 
 def _integrator(layer: LeakyIntegrator, shape: Shape, export: Export) -> list[Part]:
     (kappa,) = (features(p, shape) for p in layer.params(torch.float64))
+    if (kappa == 1).all():  # a running sum
+        export.convention("unit_step", False)
+        return [Part(nir.I(np.full(shape, 1e3 / export.step(layer.dt))))]
     mark = None if layer.normalise else "LeakyIntegrator"
     part = parts.integrator(kappa, export.step(layer.dt), mark)
     return [Part(part.node) if layer.normalise else part]
