@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
@@ -349,6 +350,9 @@ class Layer(Fixed, nn.Module):
                 parts.append(f"{name}={buffer.item():.4g}")
         options = {**({"dt": self.dt} if hasattr(self, "dt") else {}), **self.step_options()}
         parts += [f"{name}={value!r}" for name, value in options.items() if name != "spike_fn"]
+        for name in ("psi", "straight_through"):  # what spike_fn is made of
+            if hasattr(self, name) and getattr(self, name) != _default(type(self), name):
+                parts.append(f"{name}={getattr(self, name)!r}")
         if not (isinstance(self.delay, int) and self.delay == 1):
             parts.append(
                 f"delay={self.delay if isinstance(self.delay, int) else self.delay.tolist()}"
@@ -358,6 +362,12 @@ class Layer(Fixed, nn.Module):
         if self.learned:
             parts.append(f"learn={self.learned}")
         return ", ".join(parts)
+
+
+def _default(layer: type, name: str) -> Any:
+    """Default of a constructor's argument; None where a subclass takes no such argument."""
+    parameter = inspect.signature(layer).parameters.get(name)
+    return None if parameter is None else parameter.default
 
 
 def spike_function(who: str, psi: Any) -> Any:
