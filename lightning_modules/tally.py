@@ -152,9 +152,9 @@ class Tally:
 
 
 def _ties(outputs: Tensor) -> Tensor:
-    """Which classes have the highest score, bool (..., K); none where a score is NaN."""
+    """Which classes have the highest score, 0 or 1, float32 (..., K); none where a score is NaN."""
     scores = outputs.detach()
-    return scores == scores.amax(dim=-1, keepdim=True)
+    return (scores == scores.amax(dim=-1, keepdim=True)).float()
 
 
 def share_right(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -172,7 +172,7 @@ def share_right(outputs: Tensor, labels: Tensor) -> Tensor:
         [1.0, 0.5, 0.0]
     """
     tied = _ties(outputs)
-    own = tied.gather(-1, labels.clamp(min=0)[..., None]).squeeze(-1) & (labels >= 0)
+    own = tied.gather(-1, labels.clamp(min=0)[..., None]).squeeze(-1) * (labels >= 0)
     return own / tied.sum(dim=-1).clamp(min=1)
 
 
