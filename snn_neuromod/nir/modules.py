@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from snn_neuromod.layers import Layer
-from snn_neuromod.learning.rules import LearningRule, resolve
+from snn_neuromod.learning.rules import LearningRule, in_force, resolve
 from snn_neuromod.surrogate import Psi
 
 
@@ -170,6 +170,9 @@ class Recurrence(nn.Module):
     def __init__(self, neuron: Layer, recurrent: nn.Linear, learning_rule: LearningRule) -> None:
         super().__init__()
         self.neuron, self.recurrent, self.learning_rule = neuron, recurrent, learning_rule
+        resolve("Recurrence", learning_rule).paths(
+            neuron.dynamics
+        )  # whether it can serve this neuron
 
     @property
     def nodes(self) -> tuple[nn.Module, nn.Module]:
@@ -198,7 +201,7 @@ class Recurrence(nn.Module):
             state.neuron,
             self.recurrent.weight,
             state.spikes,
-            rule=resolve("Recurrence", self.learning_rule),
+            rule=in_force(resolve("Recurrence", self.learning_rule)),
         )
         return spikes, RecurrenceState(after, spikes[-1])
 

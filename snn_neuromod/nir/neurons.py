@@ -61,6 +61,8 @@ class _Neuron:
     """What the neurons share: rest, spike and reset."""
 
     State: type[Membrane] | type[Cuba] = Membrane
+    MEMBRANE: tuple[str, ...] = ("v",)
+    """States through which a rule follows the membrane alone: nothing here adapts, so all."""
 
     @classmethod
     def initial_state(cls, current: Tensor) -> Membrane | Cuba:
@@ -138,6 +140,7 @@ class CubaLI(_Neuron):
     """Leaky integrator behind a synapse."""
 
     State = Cuba
+    MEMBRANE = ("i", "v")
 
     class Params(NamedTuple):
         """Parameters: time constants of synapse and membrane (ms), weight of the synapse, resistance, leak."""
@@ -169,6 +172,7 @@ class CubaLIF(_Neuron):
     """Leaky integrate-and-fire neuron behind a synapse."""
 
     State = Cuba
+    MEMBRANE = ("i", "v")
 
     class Params(NamedTuple):
         """Parameters: as of `CubaLI`, threshold, reset."""

@@ -14,7 +14,7 @@ from snn_neuromod.errors import ConfigError
 from snn_neuromod.layers import Recurrent
 from snn_neuromod.layers.delays import Delay, SynapticDelays
 from snn_neuromod.layers.recurrent import Mask
-from snn_neuromod.learning.rules import LearningRule, resolve
+from snn_neuromod.learning.rules import LearningRule, in_force, resolve
 from snn_neuromod.norse.base import Timed
 from snn_neuromod.norse.functional import later, like, past, recurrent_step, stack, to_dense
 from snn_neuromod.norse.states import of_layer, recurrent
@@ -72,7 +72,6 @@ class _Weighted(Timed):
     ) -> None:
         self.input_size, self.hidden_size = sizes
         self.autapses, self.learning_rule = autapses, learning_rule
-        self.rule = resolve(type(self).__name__, learning_rule)
         with torch.random.fork_rng(devices=[], enabled=mask_in is None and mask_rec is None):
             made = Recurrent(
                 self.p, self.input_size, learning_rule=learning_rule, mask_in=mask_in, mask_rec=mask_rec, delay=delay
@@ -117,6 +116,16 @@ class _Weighted(Timed):
         if self.learning_rule != "bptt":
             parts.append(f"learning_rule={self.learning_rule!r}")
         return ", ".join(part for part in parts if part)
+
+
+def _check_steps(who: str, learning_rule: LearningRule) -> None:
+    """Refuse rules that need more than one step at a time."""
+    rule = resolve(who, learning_rule)
+    if not rule.serves_steps or rule.follows != "all":
+        raise ConfigError(
+            f"{who}: learning_rule must be 'bptt' or 'eprop' where steps are called one by one, got {learning_rule!r}; "
+            f"use {who.removesuffix('Cell')} without record_states, which sees whole sequences"
+        )
 
 
 def _with_diagonal(mask: Tensor | None, given: Mask | None, autapses: bool) -> Tensor | None:
@@ -168,12 +177,7 @@ class RecurrentCell(_Weighted, SNNRecurrentCell):
         dt: float | None = None,
         **options: Any,
     ) -> None:
-        rule = resolve(type(self).__name__, learning_rule)
-        if not rule.serves_steps or rule.follows != "all":
-            raise ConfigError(
-                f"{type(self).__name__}: learning_rule must be 'bptt' or 'eprop' where steps are called one by one, "
-                f"got {learning_rule!r}; use {type(self).__name__.removesuffix('Cell')}, which sees whole sequences"
-            )
+        _check_steps(type(self).__name__, learning_rule)
         made = self._make_recurrent(
             input_size, hidden_size, p, input_weights, recurrent_weights, learn, dt, options
         )
@@ -244,6 +248,8 @@ class RecurrentModule(_Weighted, SNNRecurrent):
         record_states: bool = False,
         **options: Any,
     ) -> None:
+        if record_states:
+            _check_steps(type(self).__name__, learning_rule)
         made = self._make_recurrent(
             input_size, hidden_size, p, input_weights, recurrent_weights, learn, dt, options
         )
@@ -280,7 +286,7 @@ class RecurrentModule(_Weighted, SNNRecurrent):
                 of_layer(self.p, state),
                 acting[1],
                 before,
-                rule=self.rule,
+                rule=in_force(resolve(type(self).__name__, self.learning_rule)),
                 delays=self.delays.groups,
             )
             after = recurrent(self.p, spikes[-1], after, later(before, spikes))

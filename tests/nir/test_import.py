@@ -214,26 +214,26 @@ def test_a_loop_without_neurons_is_refused_and_one_of_integrators_is_not() -> No
     assert output.std() > 0.01
 
 
-@pytest.mark.parametrize("rule", ["bptt", "eprop"])
-def test_imported_neurons_learn(rule: Any) -> None:
-    graph = recurrent(cuba(nir.CubaLIF), nested=False)
-    net = from_nir(
-        graph, DT, learning_rule=rule, learn=["tau_mem", "v_threshold"], dtype=torch.float64
-    )
+@pytest.mark.parametrize("kind", ["LIF", "CubaLIF"])
+@pytest.mark.parametrize("rule", ["bptt", "eprop", "khop", "rflo", nm.learning.rules.KHop(T)])
+def test_imported_neurons_learn(rule: Any, kind: str) -> None:
+    if kind == "CubaLIF":
+        graph, tau = recurrent(cuba(nir.CubaLIF), nested=False), "tau_mem"
+    else:
+        graph, tau = recurrent(lif(), nested=False), "tau"
+    net = from_nir(graph, DT, learning_rule=rule, learn=[tau, "v_threshold"], dtype=torch.float64)
+    exact = from_nir(graph, DT, learn=[tau, "v_threshold"], dtype=torch.float64)
     x = torch.tensor(events(N))
-    (net(x)[0] * torch.linspace(0, 1, T)[:, None, None]).sum().backward()
+    for network in (net, exact):
+        (network(x)[0] * torch.linspace(0, 1, T)[:, None, None]).sum().backward()
     gradients = {name: p.grad for name, p in net.named_parameters()}
-    assert {name.rpartition(".")[2] for name in gradients} == {
-        "weight",
-        "bias",
-        "tau_mem",
-        "v_threshold",
-    }
+    assert {n.rpartition(".")[2] for n in gradients} == {"weight", "bias", tau, "v_threshold"}
     assert all(g is not None and g.any(-1).all() for g in gradients.values())
-    if rule == "eprop":
-        exact = from_nir(graph, DT, dtype=torch.float64)
-        (exact(x)[0] * torch.linspace(0, 1, T)[:, None, None]).sum().backward()
-        assert not torch.allclose(exact["w"].weight.grad, net["w"].weight.grad)
+    same = [
+        torch.allclose(p.grad, q.grad, rtol=1e-8, atol=1e-10)
+        for p, q in zip(net.parameters(), exact.parameters(), strict=True)
+    ]
+    assert all(same) if rule == "bptt" or not isinstance(rule, str) else not any(same)
 
 
 def test_gradients_are_those_of_the_unrolled_equations() -> None:
