@@ -138,7 +138,8 @@ class LogProgress(ProgressBar):
         self._report(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._finished = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
+        total = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
+        self._finished = f"{trainer.current_epoch + 1}{total}"
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._report(trainer)

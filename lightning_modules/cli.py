@@ -33,24 +33,30 @@ def _run(args: list[str]) -> None:
     from lightning_modules.allocator import keep_freed_memory
     from lightning_modules.cli_messages import is_usage_error, is_user_error, readable
     from lightning_modules.cli_run import CLI, quiet
+    from lightning_modules.suggestions import suggestions
 
     keep_freed_memory()
     sigint = signal.getsignal(signal.SIGINT)
     debug = bool(os.environ.get("SNN_NEUROMOD_TRACEBACK"))
     with quiet():
+        arguments = None
         try:
             if args[0] == "export":
                 from lightning_modules.export import export
 
                 export(args[1:])
             else:
-                CLI(*prepare(args), args)
+                arguments = prepare(args)
+                CLI(arguments.args, arguments.name, arguments.root, args)
         except KeyboardInterrupt as interruption:
             _fail(f"interrupted; {interruption}" if str(interruption) else "interrupted", 130)
         except Exception as error:
             if debug or not is_user_error(error):
                 raise
-            _fail(readable(error), 2 if is_usage_error(error) else 1)
+            if not is_usage_error(error):
+                _fail(readable(error), 1)
+            meant = suggestions(arguments.config, arguments.rest) if arguments else ""
+            _fail(f"{readable(error)}{meant}", 2)
         finally:
             signal.signal(signal.SIGINT, sigint)  # Lightning leaves Ctrl-C disabled
 

@@ -57,11 +57,15 @@ class Arguments(NamedTuple):
         args: The arguments, configurations replaced by their content.
         name: Name of the experiment, which names its folder.
         root: Folder of all runs.
+        config: The configuration.
+        rest: The arguments besides.
     """
 
     args: list[str]
     name: str
     root: Path
+    config: dict[str, Any]
+    rest: list[str]
 
 
 def usage() -> str:
@@ -103,16 +107,79 @@ def prepare(args: Sequence[str]) -> Arguments:
             f"{command}: --ckpt_path must be given, for instance --ckpt_path "
             f"{root / (name or 'quickstart')}/version_0; without it the network would be untrained"
         )
+    merged: dict[str, Any] = {}
+    for config in configs:
+        merged = merge(merged, load_config(config))
+    merged, rest = _swap(merged, rest)
+    _check(merged)
+    _refuse_overlay(command, merged, configs, rest)
     ready = [command]
     if configs:
-        merged: dict[str, Any] = {}
-        for config in configs:
-            merged = merge(merged, load_config(config))
-        _check(merged)
         ready += ["--config", yaml.safe_dump(merged, sort_keys=False)]
     if checkpoint is not None:
         ready += ["--ckpt_path", str(checkpoint)]
-    return Arguments([*ready, *rest], name or "unnamed", root)
+    return Arguments([*ready, *rest], name or "unnamed", root, merged, rest)
+
+
+def _refuse_overlay(
+    command: str, config: dict[str, Any], configs: list[str], rest: list[str]
+) -> None:
+    """Say in words what is missing of a configuration that is no run of its own."""
+    missing = [
+        key for key in ("data", "model")
+        if key not in config and not any(arg.startswith(f"--{key}") for arg in rest)
+    ]  # fmt: skip
+    if not missing or _asks_only(rest):
+        return
+    if configs:
+        raise UsageError(
+            f"{configs[-1]} is only an overlay, without {' and '.join(missing)}: lay it over a configuration, for "
+            f"instance snn-neuromod {command} -c quickstart -c {configs[-1]}"
+        )
+    raise UsageError(
+        f"{command}: -c CONFIG must be given, for instance -c quickstart; required: {', '.join(missing)}"
+    )
+
+
+def _swap(config: dict[str, Any], args: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """Let another class given for a key of the configuration start with fresh arguments, as it does in a file."""
+    rest, args = [], list(args)
+    while args:
+        arg = args.pop(0)
+        key, equals, value = arg.partition("=")
+        if not key.startswith("--") or key.endswith("+") or not (equals or args):
+            rest.append(arg)
+            continue
+        value = value if equals else args[0]
+        if _another_class(config, key[2:].split("."), value):
+            args = args if equals else args[1:]
+        else:
+            rest.append(arg)
+    return config, rest
+
+
+def _another_class(config: dict[str, Any], key: list[str], value: str) -> bool:
+    """Put another class, or a name in the place of one, into a configuration; False if the key holds none."""
+    if not value.replace(".", "").isidentifier() or value in ("null", "true", "false", "None"):
+        return False
+    key = key[:-1] if key[-1] == "class_path" else key
+    node: Any = config
+    for part in key[:-1]:
+        node = _below(node, part)
+    at = node.get("init_args", node) if isinstance(node, dict) and key[-1] not in node else node
+    now = at.get(key[-1]) if isinstance(at, dict) else None
+    path = now.get("class_path") if isinstance(now, dict) else None
+    if not isinstance(path, str) or path == value or path.endswith(f".{value}"):
+        return False
+    at[key[-1]] = value
+    return True
+
+
+def _below(node: Any, part: str) -> Any:
+    if not isinstance(node, dict):
+        return None
+    inside = node.get("init_args")
+    return node[part] if part in node else inside.get(part) if isinstance(inside, dict) else None
 
 
 def experiment_name(config: str, root: Path) -> str:

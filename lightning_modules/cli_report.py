@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from lightning_modules.classification import Prediction
 from lightning_modules.regression import Signals
 from lightning_modules.tally import share_right
+from snn_neuromod._storage import write_text_atomically
 
 __all__ = ["file_list", "summary", "write_predictions", "write_signals"]
 
@@ -107,14 +109,15 @@ def write_predictions(batches: Sequence[Prediction], output: Path) -> str:
         A sentence about it.
     """
     number, right = 0, 0.0
-    with output.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        scores = [f"score_{k}" for k in range(batches[0].scores.shape[1])]
-        writer.writerow(["index", "label", "class", *scores])
-        for batch in batches:
-            columns = (batch.labels, batch.classes, batch.scores)
-            for label, found, values in zip(*(c.tolist() for c in columns), strict=True):
-                writer.writerow([number, label, found, *(f"{value:.6g}" for value in values)])
-                number += 1
-            right += float(share_right(batch.scores, batch.labels).sum())
+    lines = io.StringIO(newline="")
+    writer = csv.writer(lines)
+    scores = [f"score_{k}" for k in range(batches[0].scores.shape[1])]
+    writer.writerow(["index", "label", "class", *scores])
+    for batch in batches:
+        columns = (batch.labels, batch.classes, batch.scores)
+        for label, found, values in zip(*(c.tolist() for c in columns), strict=True):
+            writer.writerow([number, label, found, *(f"{value:.6g}" for value in values)])
+            number += 1
+        right += float(share_right(batch.scores, batch.labels).sum())
+    write_text_atomically(output, lines.getvalue())
     return f"predictions of {number} samples, {right / number:.2%} right: {output}"

@@ -16,7 +16,14 @@ import pytorch_lightning as pl
 from jsonargparse import set_parsing_settings
 from lightning_fabric.plugins import TorchCheckpointIO
 from lightning_utilities.core.rank_zero import rank_zero_only
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ProgressBar
+from pytorch_lightning.callbacks import (
+    BatchSizeFinder,
+    Callback,
+    LearningRateFinder,
+    ModelCheckpoint,
+    ProgressBar,
+    StochasticWeightAveraging,
+)
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from lightning_modules.board import BoardLogger, LearningRate, hyperparameters
@@ -57,6 +64,7 @@ _QUIET = (
     "The dirpath has changed",
     "Experiment logs directory .* exists",
     "Checkpoint directory .* exists",
+    r"(?s)\s*Unable to serialize instance",  # left out of config.yaml
 )
 
 
@@ -153,10 +161,11 @@ class CLI(LightningCLI):
         if self.subcommand == "fit":
             callbacks += self._prepare_fit(config, checkpoint, kwargs)
         else:
-            self.folder = Path(os.path.relpath(Path(checkpoint).resolve().parents[1]))
+            self.folder = _folder_of(Path(checkpoint))
             self.run_folder = RunFolder(None, self.root)
             kwargs["logger"] = config.logger or False
             self.save_config_callback = None
+        _refuse_finders(own)
         shown = any(isinstance(callback, ProgressBar) for callback in own)
         if config.enable_progress_bar is not False and not sys.stdout.isatty() and not shown:
             callbacks.append(LogProgress())
@@ -243,6 +252,7 @@ class CLI(LightningCLI):
             raise KeyboardInterrupt(self._resume_hint())
         if self._get(self.config_init, "trainer").fast_dev_run:
             return
+        self._save_average()
         seconds = time.monotonic() - self.start
         best = self._get(self.config_init, "monitor")
         results = self.trainer.test(
@@ -259,6 +269,12 @@ class CLI(LightningCLI):
                 sep="\n",
             )
             print(file_list(self.folder))
+
+    def _save_average(self) -> None:
+        """Keep the averaged weights, which Lightning puts in place behind the last checkpoint and then tests."""
+        averages = any(isinstance(c, StochasticWeightAveraging) for c in self.trainer.callbacks)  # type: ignore[attr-defined]
+        if averages and self.interrupt is not None:
+            self.trainer.save_checkpoint(self.folder / "checkpoints" / "averaged.ckpt")
 
     def _nothing_left(self, checkpoint: Path) -> bool:
         """Whether the run of a checkpoint is finished already; says so."""
@@ -313,14 +329,37 @@ class CLI(LightningCLI):
             data: Any = self.datamodule
             print(write_label_files(batches, folder, names=data.classes, framing=data.features))
             return
+        table = Path(output or self.folder)
+        table = table / "predictions.csv" if table.is_dir() else table
+        if not table.parent.is_dir():
+            raise ConfigError(
+                f"predict: output must lie in an existing folder, got {table}; make {table.parent} first"
+            )
         write = write_signals if isinstance(batches[0], Signals) else write_predictions
-        print(write(batches, Path(output or self.folder / "predictions.csv")))
+        print(write(batches, table))
 
     def _resume_hint(self) -> str:
         """How to go on after Ctrl-C."""
         if self.interrupt is None or not self.interrupt.checkpoint.is_file():
             return "nothing was saved yet"
         return f"go on with: snn-neuromod fit --ckpt_path {self.interrupt.checkpoint}"
+
+
+def _refuse_finders(callbacks: Sequence[Callback]) -> None:
+    for callback in callbacks:
+        if isinstance(callback, LearningRateFinder | BatchSizeFinder):
+            key = "model.optimizer.lr" if isinstance(callback, LearningRateFinder) else "data.batch_size"  # fmt: skip
+            raise ConfigError(
+                f"trainer.callbacks must not hold {type(callback).__name__}, whose trial steps would use up the "
+                f"schedule of the run; set --{key} and compare runs"
+            )
+
+
+def _folder_of(checkpoint: Path) -> Path:
+    """Folder of the run of a checkpoint; the working folder for a checkpoint that lies elsewhere."""
+    folder = checkpoint.resolve().parent.parent
+    in_a_run = checkpoint.resolve().parent.name == "checkpoints" and (folder / "config.yaml").is_file()  # fmt: skip
+    return Path(os.path.relpath(folder)) if in_a_run else Path()
 
 
 def _is_finished(progress: Progress, max_epochs: int | None, max_steps: int) -> bool:

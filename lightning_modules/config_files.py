@@ -6,6 +6,8 @@ import difflib
 from pathlib import Path
 from typing import Any
 
+_SECTIONS = ("trainer", "model", "data", "pictures")
+
 
 def config_root() -> Path:
     """Folder of the configurations: inside an installed package, or `configs/` of a checkout."""
@@ -41,8 +43,12 @@ def find_config(name: str | Path) -> Path:
         'quickstart.yaml'
     """
     path = Path(name)
-    if path.is_file():
-        return path
+    return path if path.is_file() else _shipped(name)
+
+
+def _shipped(name: str | Path) -> Path:
+    """A configuration of this package by its short name."""
+    path = Path(name)
     short = path.with_suffix("") if path.suffix == ".yaml" else path
     known = available_configs()
     if short.as_posix() in known:
@@ -58,9 +64,11 @@ def find_config(name: str | Path) -> Path:
 def load_config(name: str | Path) -> dict[str, Any]:
     """Read a configuration, on top of those that its key `base` names.
 
-    `base` is one name or a list; a later one overrides an earlier one, and the file itself overrides all. A name is a
-    file beside this one, or as in `find_config`. Mappings are merged key by key, except where the file names another
-    `class_path`, whose arguments start afresh; everything else is replaced.
+    `base` is one name or a list; a later one overrides an earlier one, and the file itself overrides all. A name is the
+    path of a file seen from the folder of this one, with or without `.yaml`, or else the short name of a configuration
+    of this package; the working folder does not matter. Mappings are merged key by key, except where the file names
+    another `class_path`, whose arguments start afresh; everything else is replaced. A section without content
+    (`trainer:`) changes nothing.
 
     Args:
         name: As in `find_config`.
@@ -70,7 +78,7 @@ def load_config(name: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If a file is not there.
-        ValueError: If a file is not a mapping in YAML, or a base leads back to itself.
+        ConfigError: If a file is not a mapping in YAML, or a base leads back to itself.
 
     Example:
         >>> sorted(load_config("quickstart"))
@@ -80,26 +88,60 @@ def load_config(name: str | Path) -> dict[str, Any]:
 
 
 def _load(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
-    import yaml
-
     path = path.resolve()
     if path in above:
-        raise ValueError(f"load_config: base must not lead back to the file itself, got {path}")
-    try:
-        own = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"load_config: {path} must be YAML, got: {' '.join(str(error).split())}"
-        ) from error
-    if not isinstance(own, dict):
-        raise ValueError(f"load_config: {path} must hold a mapping, got {type(own).__name__}")
-    bases = own.pop("base", [])
+        raise _error(path, "base must not lead back to the file itself")
+    own = _read(path)
+    bases = own.pop("base", None) or []
+    bases = bases if isinstance(bases, list) else [bases]
     merged: dict[str, Any] = {}
-    for base in [bases] if isinstance(bases, str) else bases:
-        beside = path.parent / f"{base}.yaml"
-        found = beside if beside.is_file() else find_config(base)
-        merged = merge(merged, _load(found, (*above, path)))
+    for base in bases:
+        if not isinstance(base, str):
+            raise _error(path, f"base must be a name or a list of names, got {base!r}")
+        merged = merge(merged, _load(_find_base(path, base), (*above, path)))
     return merge(merged, own)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The mapping in a file, without sections that are empty."""
+    import yaml
+
+    try:
+        own = yaml.safe_load(path.read_text(encoding="utf-8-sig")) or {}
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise _error(f"{path}{where}", f"must be YAML, got: {error.problem}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # not text, a date of month 13
+        raise _error(path, f"must be YAML, got: {' '.join(str(error).split())}") from error
+    if not isinstance(own, dict):
+        raise _error(path, f"must hold a mapping, got {type(own).__name__}")
+    for section in _SECTIONS:
+        value = own.get(section, {})
+        if value is None:
+            del own[section]
+        elif not isinstance(value, dict) and section == "trainer":
+            raise _error(path, f"{section} must be a mapping, got {value!r}")
+    return own
+
+
+def _find_base(path: Path, base: str) -> Path:
+    """The file that `base` means in the file `path`."""
+    for beside in (path.parent / base, path.parent / f"{base}.yaml"):
+        if beside.is_file():
+            return beside
+    try:
+        return _shipped(base)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{path}: base must be a file beside it or a configuration: {error}"
+        ) from None
+
+
+def _error(where: object, what: str) -> Exception:
+    from snn_neuromod.errors import ConfigError  # needs torch, which --help does not wait for
+
+    return ConfigError(f"load_config: {where}: {what}")
 
 
 def merge(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
