@@ -7,6 +7,7 @@ import importlib
 from typing import Any
 
 from snn_neuromod import (
+    _torchvision,
     analysis,
     connectivity,
     dynamics,
@@ -40,6 +41,8 @@ from snn_neuromod.layers import (
 )
 from snn_neuromod.state import detach, reset
 from snn_neuromod.surrogate import Psi
+
+_torchvision.install()
 
 __version__ = "0.1.0"
 
