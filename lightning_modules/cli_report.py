@@ -86,15 +86,16 @@ def write_signals(batches: Sequence[Signals], output: Path) -> str:
         A sentence about it.
     """
     number, columns = 0, batches[0].outputs.shape[2]
-    with output.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        names = [f"{kind}_{k}" for kind in ("output", "target") for k in range(columns)]
-        writer.writerow(["sample", "step", *names])
-        for batch in batches:
-            for rows in torch.cat(list(batch), dim=2).unbind(1):
-                for step, values in enumerate(rows.tolist()):
-                    writer.writerow([number, step, *(f"{value:.6g}" for value in values)])
-                number += 1
+    lines = io.StringIO(newline="")
+    writer = csv.writer(lines)
+    names = [f"{kind}_{k}" for kind in ("output", "target") for k in range(columns)]
+    writer.writerow(["sample", "step", *names])
+    for batch in batches:
+        for rows in torch.cat(list(batch), dim=2).unbind(1):
+            for step, values in enumerate(rows.tolist()):
+                writer.writerow([number, step, *(f"{value:.6g}" for value in values)])
+            number += 1
+    write_text_atomically(output, lines.getvalue())
     return f"signals of {number} samples: {output}"
 
 

@@ -200,11 +200,11 @@ class CLI(LightningCLI):
 
     def _checkpoints(
         self, folder: Path, monitor: str | None, mode: str | None
-    ) -> list[ModelCheckpoint]:
+    ) -> list[_Checkpoint]:
         common: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False}
-        found = [ModelCheckpoint(filename="last", save_on_train_epoch_end=None, **common)]
+        found = [_Checkpoint(filename="last", save_on_train_epoch_end=None, **common)]
         if monitor and mode:
-            found.append(ModelCheckpoint(filename="best", monitor=monitor, mode=mode, **common))
+            found.append(_Checkpoint(filename="best", monitor=monitor, mode=mode, **common))
         return found
 
     def after_instantiate_classes(self) -> None:
@@ -274,7 +274,9 @@ class CLI(LightningCLI):
         """Keep the averaged weights, which Lightning puts in place behind the last checkpoint and then tests."""
         averages = any(isinstance(c, StochasticWeightAveraging) for c in self.trainer.callbacks)  # type: ignore[attr-defined]
         if averages and self.interrupt is not None:
-            self.trainer.save_checkpoint(self.folder / "checkpoints" / "averaged.ckpt")
+            self.trainer.save_checkpoint(
+                self.folder / "checkpoints" / "averaged.ckpt", weights_only=False
+            )
 
     def _nothing_left(self, checkpoint: Path) -> bool:
         """Whether the run of a checkpoint is finished already; says so."""
@@ -360,6 +362,10 @@ def _folder_of(checkpoint: Path) -> Path:
     folder = checkpoint.resolve().parent.parent
     in_a_run = checkpoint.resolve().parent.name == "checkpoints" and (folder / "config.yaml").is_file()  # fmt: skip
     return Path(os.path.relpath(folder)) if in_a_run else Path()
+
+
+class _Checkpoint(ModelCheckpoint):
+    """Lightning's own, which may then stand beside a user's with the same arguments."""
 
 
 def _is_finished(progress: Progress, max_epochs: int | None, max_steps: int) -> bool:

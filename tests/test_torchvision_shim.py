@@ -104,3 +104,18 @@ print(len(data), label)
     result = run(code, str(tmp_path))
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == ["2", "7"]
+
+
+@pytest.mark.usefixtures("_mismatched")
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import snn_neuromod, pytorch_lightning",
+        "import lightning_modules, pytorch_lightning, torchvision.transforms.v2",
+        "import importlib.util, snn_neuromod; importlib.util.find_spec('torchvision'); import torchmetrics",
+        "from snn_neuromod import nir; from torchvision import datasets, transforms",
+    ],
+)
+def test_whatever_is_imported_afterwards_is_repaired(code: str) -> None:
+    result = run(code)
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,210 @@
+"""The command line as people use it: bases, other neurons, own callbacks, outputs, and what it says to mistakes."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+if any(
+    importlib.util.find_spec(name) is None
+    for name in ("pytorch_lightning", "mlxtend", "matplotlib")
+):
+    pytest.skip(
+        "pytorch_lightning, mlxtend or matplotlib is not installed", allow_module_level=True
+    )
+
+from lightning_modules.cli import main
+from lightning_modules.cli_arguments import prepare
+from lightning_modules.config_files import load_config
+
+NETWORK = "--model.init_args.network.init_args"
+SHORT = ["--trainer.limit_train_batches=2", "--trainer.limit_test_batches=1", "--trainer.limit_val_batches=0",
+         "--trainer.max_epochs=1", "--pictures.enabled=false"]  # fmt: skip
+
+IN_NETWORK = "model: {init_args: {network: {init_args: {%s}}}}\n"
+CALLBACK = "trainer: {callbacks: [{class_path: %s}]}\n"
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def write(path: str, text: str) -> Path:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text)
+    return Path(path)
+
+
+def refused(capfd: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as stop:
+        main(list(args))
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1, error
+    assert error.startswith("snn-neuromod: error: ")
+    assert not Path("runs").exists()
+    return int(str(stop.value.code)), error
+
+
+@pytest.mark.parametrize("base", ["common", "common.yaml", "./common", "../exp/common.yaml"])
+def test_a_base_is_looked_up_beside_its_file(base) -> None:
+    write("exp/common.yaml", "base: smoke/msrc\nseed_everything: 1\n")
+    write("common.yaml", "seed_everything: 999\n")
+    write("../common.yaml", "seed_everything: 998\n")
+    run = write("exp/run.yaml", f"base: {base}\n")
+    assert load_config(run)["seed_everything"] == 1
+    assert (
+        load_config(run)["trainer"]["max_epochs"] == 1
+    )  # through the base's own base, which is shipped
+
+
+def test_a_base_is_never_taken_from_the_working_folder(capfd) -> None:
+    write("other.yaml", "seed_everything: 999\n")
+    write("quickstart", "seed_everything: 998\n")
+    write("exp/run.yaml", "base: other\n")
+    with pytest.raises(FileNotFoundError, match="base must be a file beside it"):
+        load_config("exp/run.yaml")
+    write("exp/run.yaml", "base: quickstart\n")
+    assert load_config("exp/run.yaml")["seed_everything"] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("trainer:\n\tmax_epochs: 1\n", r"c\.yaml:2:1: must be YAML, got: found character '\\t'"),
+        ("a: [1\nb: 2\n", r"c\.yaml:2:2: must be YAML"),
+        ("a: 2001-13-45\n", r"c\.yaml: must be YAML, got: month"),
+        ("base: {a: 1}\n", "base must be a name or a list of names"),
+        ("base: [quickstart, 3]\n", "base must be a name or a list of names, got 3"),
+        ("base: null\n", "only an overlay, without data and model"),
+        ("", "only an overlay"),
+        ("base: smoke/digits\n", "only an overlay, without model"),
+        ("base: quickstart\ntrainer: 3\n", "trainer must be a mapping, got 3"),
+        ("base: quickstart\ntrainer: {max_epoch: 3}\n", r"did you mean trainer\.max_epochs\?"),
+        ("base: quickstart\ntrainr: {max_epochs: 3}\n", r"did you mean trainer\?"),
+        (f"base: quickstart\n{IN_NETWORK % 'gian: 3'}", r"model\.network\.gain\?"),
+        (f"base: quickstart\n{IN_NETWORK % 'neuron: snn_neuromod.MSCR'}", r"snn_neuromod\.MSRC\?"),
+        (f"base: quickstart\n{CALLBACK % 'LearningRateMonitr'}", r"LearningRateMonitor\?"),
+        (f"base: quickstart\n{CALLBACK % 'LearningRateFinder'}", "must not hold LearningRateFinder"),
+        (f"base: quickstart\n{CALLBACK % 'BatchSizeFinder'}", "must not hold BatchSizeFinder"),
+    ],
+)  # fmt: skip
+def test_what_a_configuration_gets_wrong(text, message, capfd) -> None:
+    write("c.yaml", text)
+    code, error = refused(capfd, "fit", "-c", "c.yaml")
+    assert re.search(message, error), error
+    assert code == (1 if "Finder" in message else 2)
+    assert refused(capfd, "fit", "-c", str(Path("c.yaml").resolve()))[0] == code
+
+
+def test_an_empty_section_changes_nothing() -> None:
+    write("c.yaml", "base: quickstart\ntrainer:\nmodel:\n")
+    assert load_config("c.yaml") == load_config("quickstart")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        [f"{NETWORK}.neuron", "snn_neuromod.ALIF"],
+        ["--model.network.neuron=snn_neuromod.ALIF"],
+        ["--model.network.neuron.class_path=snn_neuromod.ALIF"],
+        ["--model.network.neuron=snn_neuromod.ALIF", "--model.network.neuron.beta=0.3"],
+    ],
+)
+def test_another_neuron_starts_with_fresh_arguments(args) -> None:
+    arguments = prepare(["fit", "-c", "quickstart", *args])
+    network = arguments.config["model"]["init_args"]["network"]["init_args"]
+    assert network["neuron"] == "snn_neuromod.ALIF"
+    main(["fit", "-c", "quickstart", *args, "--trainer.fast_dev_run=1"])
+
+
+def test_the_same_neuron_keeps_its_arguments() -> None:
+    for args in (
+        [f"{NETWORK}.neuron=snn_neuromod.MSRC"],
+        ["--model.optimizer=Adam"],
+        ["--model.scheduler=cosine"],
+    ):
+        arguments = prepare(["fit", "-c", "quickstart", *args])
+        assert arguments.config == load_config("quickstart")
+        assert arguments.rest == args
+
+
+def test_predictions_stay_in_the_working_folder(tmp_path, capfd, monkeypatch) -> None:
+    work = tmp_path / "outer" / "work"
+    work.mkdir(parents=True)
+    monkeypatch.chdir(work)
+    main(["fit", "-c", "smoke/msrc", *SHORT])
+    shutil.copy("runs/smoke/msrc/version_0/checkpoints/last.ckpt", "w.ckpt")
+    predict = [
+        "predict",
+        "--ckpt_path",
+        "w.ckpt",
+        "-c",
+        "smoke/msrc",
+        "--trainer.limit_predict_batches=1",
+    ]
+    main(predict)
+    assert Path("predictions.csv").is_file()
+    assert list(work.parent.iterdir()) == [work]
+    Path("there").mkdir()
+    main([*predict, "--output", "there"])
+    assert Path("there/predictions.csv").read_text() == Path("predictions.csv").read_text()
+    with pytest.raises(SystemExit) as stop:
+        main([*predict, "--output", "nowhere/p.csv"])
+    assert stop.value.code == 1
+    assert "make nowhere first" in capfd.readouterr().err
+
+
+def test_own_callbacks_beside_ours(capfd) -> None:
+    own = [f"--trainer.callbacks+={name}" for name in ("TQDMProgressBar", "ModelCheckpoint")]
+    main(["fit", "-c", "smoke/msrc", *SHORT, *own])
+    assert "held-out accuracy" in capfd.readouterr().out
+    assert len(list(Path("runs").rglob("*.ckpt"))) == 2
+    events = list(Path("runs").rglob("events.out*"))
+    assert len(events) == 1  # the test goes on in the file of the training
+
+
+@pytest.mark.filterwarnings("ignore:.*Stochastic|.*swa|.*epoch")
+def test_averaged_weights_are_kept_and_the_configuration_stays_readable(capfd) -> None:
+    swa = ["--trainer.callbacks+=StochasticWeightAveraging", "--trainer.callbacks.swa_lrs=0.01"]
+    args = ["--model.scheduler=null", *swa]
+    main(["fit", "-c", "smoke/msrc", *SHORT, *args, "--trainer.max_epochs=2"])
+    tested = re.search(r"held-out accuracy .*", capfd.readouterr().out)[0]
+    run = Path("runs/smoke/msrc/version_0")
+    assert "serialize" not in (run / "config.yaml").read_text()
+    main(["test", "--ckpt_path", str(run / "checkpoints" / "averaged.ckpt")])
+    assert tested in capfd.readouterr().out
+    main(["fit", "--ckpt_path", str(run), "--trainer.max_epochs=3"])
+    assert "held-out accuracy" in capfd.readouterr().out
+
+
+def test_a_configuration_without_an_end_by_epochs_stops_by_time(capfd) -> None:
+    time = ["--trainer.max_epochs=-1", "--trainer.max_time=00:00:00:01", "--model.scheduler=null"]
+    main(["fit", "-c", "smoke/msrc", *SHORT[:3], *time])
+    out = capfd.readouterr().out
+    assert "epoch 1  train" in out
+    assert "held-out accuracy" in out
+
+
+def test_a_run_that_cannot_start_leaves_nothing(capfd) -> None:
+    for args in (
+        [f"{NETWORK}.sizes=[700,32,10]"],
+        ["--model.optimizer.lr=-1"],
+        ["--data.batch_size=0"],
+    ):
+        code, error = refused(capfd, "fit", "-c", "quickstart", *args)
+        assert code == 1, error
+
+
+def test_a_damaged_checkpoint_of_a_run(capfd) -> None:
+    write("r/checkpoints/last.ckpt", "")
+    write("r/config.yaml", yaml.safe_dump(load_config("quickstart")))
+    for command in ("test", "fit", "predict"):
+        code, error = refused(capfd, command, "--ckpt_path", "r")
+        assert code == 1
+        assert "r/checkpoints/last.ckpt: the checkpoint cannot be read" in error
