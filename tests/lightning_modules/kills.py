@@ -2,9 +2,9 @@
 
     python tests/lightning_modules/kills.py --kills 50 --root FOLDER
 
-Every run that is killed is started again from its newest checkpoint until it is finished; then the next run begins, until
-there have been as many kills as were asked for. Each checkpoint that is found after a kill must load, and the weights and
-the optimiser's state at the end must be those of the uninterrupted run bit by bit.
+Every run that is killed is started again from its newest checkpoint until it is finished; then the next run begins,
+until there have been as many kills as were asked for. Each checkpoint that is found after a kill must load, and the
+weights and the optimiser's state at the end must be those of the uninterrupted run bit by bit.
 """
 
 from __future__ import annotations
@@ -120,4 +120,6 @@ if __name__ == "__main__":
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.root) as scratch:
         found = kills(Path(scratch), given.kills, epochs=given.epochs, seed=given.seed)
-    print(f"{sum(found)} kills in {len(found)} runs, each ended bit by bit as the uninterrupted one")
+    print(
+        f"{sum(found)} kills in {len(found)} runs, each ended bit by bit as the uninterrupted one"
+    )
