@@ -16,7 +16,7 @@ from lightning_modules.networks import (
     warn_of_time_steps,
 )
 from lightning_modules.precision import at_least_float32, read_exactly
-from snn_neuromod import Bidirectional, LeakyReadout, Recurrent, RecurrentStack, Smoothing
+from snn_neuromod import Bidirectional, LeakyReadout, Ms, Recurrent, RecurrentStack, Smoothing
 from snn_neuromod.connectivity import DelayMap, Wiring
 from snn_neuromod.layers import Layer
 from snn_neuromod.layers.parameters import positive_integer
@@ -53,8 +53,8 @@ class FramewiseNetwork(nn.Module):
         mask_in: Which input synapses of each layer are there, such as `snn_neuromod.connectivity.Random`, called with
             the sizes; one for all layers or one for each; None: all.
         mask_rec: The same for the recurrent synapses.
-        delay: Delay of the recurrent spikes in steps, one number, one per neuron, or what makes delays from the number
-            of neurons, such as `snn_neuromod.connectivity.RandomDelays`; None: the neurons' own.
+        delay: Delay of the recurrent spikes in steps or as `Ms`, one number, one per neuron, or what makes delays from
+            the number of neurons, such as `snn_neuromod.connectivity.RandomDelays`; None: the neurons' own.
         smoothing: Smooths the class scores over frames; `output_delay` is taken off first.
 
     Attributes:
@@ -93,7 +93,7 @@ class FramewiseNetwork(nn.Module):
         recurrent_gain: float | None = None,
         mask_in: Wiring | list[Wiring | None] | None = None,
         mask_rec: Wiring | list[Wiring | None] | None = None,
-        delay: int | list[int] | DelayMap | None = None,
+        delay: int | list[int] | DelayMap | Ms | None = None,
         smoothing: Smoothing | None = None,
     ) -> None:
         super().__init__()

@@ -14,6 +14,7 @@ from snn_neuromod.layers.recurrent import Recurrent, RecurrentState
 from snn_neuromod.layers.smoothing import Smoothing
 from snn_neuromod.layers.src import SRC
 from snn_neuromod.layers.stack import RecurrentStack
+from snn_neuromod.layers.times import Ms
 
 __all__ = [
     "ALIF",
@@ -29,6 +30,7 @@ __all__ = [
     "LeakyIntegrator",
     "LeakyReadout",
     "LogNormal",
+    "Ms",
     "Normal",
     "PopulationReadout",
     "Recurrent",

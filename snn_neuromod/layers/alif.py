@@ -14,6 +14,7 @@ from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.base import Layer, spike_function
 from snn_neuromod.layers.delays import Delay
 from snn_neuromod.layers.parameters import Range, Value, positive
+from snn_neuromod.layers.times import Ms, in_steps
 from snn_neuromod.surrogate import Psi
 
 _POSITIVE = Range(0.0, open_low=True)
@@ -39,11 +40,12 @@ class _ALIFFamily(Layer):
         learn: Collection[str],
         dt: float,
         psi: Psi | ThresholdFn,
-        refractory: int,
+        refractory: int | Ms,
         detach_reset: bool,
         delay: Delay,
         backend: Backend | None,
     ) -> None:
+        delay = in_steps(type(self).__name__, delay, dt)
         super().__init__(num_neurons, values, learn, delay=delay, backend=backend)
         self.dt, self.psi, self.refractory = dt, psi, refractory
         self.detach_reset = detach_reset
@@ -56,6 +58,8 @@ class _ALIFFamily(Layer):
             return spike_function(who, value)
         if name == "refractory":
             least = self.least_refractory
+            if isinstance(value, Ms):  # the shortest time between two spikes
+                value = value.steps(who, name, self.dt) - 1
             if not value >= least or int(value) != value:
                 raise ValueError(
                     f"{who}: refractory must be a number of steps >= {least}, got {value}"
@@ -93,13 +97,13 @@ class ALIF(_ALIFFamily):
         beta: Threshold increase per spike, >= 0, in units of the membrane; 0 is the LIF neuron.
         v_th: Baseline threshold, > 0, in units of the membrane.
         dt: Time step in ms, > 0.
-        refractory: Steps after a spike at which the neuron cannot fire, >= 0.
+        refractory: Steps after a spike at which the neuron cannot fire, >= 0; or `Ms`, the shortest time between two.
         reset: "subtract" takes v_th off the membrane one step after a spike, "zero" empties it, "none" leaves it.
         detach_reset: No gradient through the reset.
         psi: Pseudo-derivative of the spikes. Or any other spike function (distance, v_th, held) -> spikes, slower: its
             derivative comes from automatic differentiation.
-        delay: Delay of the spikes that a `Recurrent` around the layer feeds back, in steps, >= 1: one number or one per
-            neuron.
+        delay: Delay of the spikes that a `Recurrent` around the layer feeds back, in steps >= 1 or as `Ms`: one number
+            or one per neuron.
         learn: Names of the parameters above (tau_mem, tau_adapt, beta, v_th) that are learned: a number becomes one
             value per neuron, a 0-d tensor stays one for all.
         backend: Asks for a backend by name, see `kernels.backends`; None: as `kernels.use` or the environment says.
@@ -127,7 +131,7 @@ class ALIF(_ALIFFamily):
         beta: Value = 0.184,
         v_th: Value = 1.0,
         dt: float = 1.0,
-        refractory: int = 0,
+        refractory: int | Ms = 0,
         reset: Reset = "subtract",
         detach_reset: bool = False,
         psi: Psi | ThresholdFn = Psi(),
@@ -155,13 +159,13 @@ class STDPALIF(_ALIFFamily):
         beta: Threshold increase per spike, >= 0, in units of the membrane.
         v_th: Baseline threshold, > 0, in units of the membrane.
         dt: Time step in ms, > 0.
-        refractory: Refractory period in steps, >= 1; strict.
+        refractory: Refractory period in steps, >= 1; strict. Or `Ms`, the shortest time between two spikes.
         detach_reset: No gradient through the reset.
         psi: Pseudo-derivative of the spikes; default -gamma while refractory, not scaled by the threshold. Or any other
             spike function (distance, v_th, held) -> spikes, slower: its derivative comes from automatic
             differentiation.
-        delay: Delay of the spikes that a `Recurrent` around the layer feeds back, in steps, >= 1: one number or one per
-            neuron.
+        delay: Delay of the spikes that a `Recurrent` around the layer feeds back, in steps >= 1 or as `Ms`: one number
+            or one per neuron.
         learn: Names of the parameters above (tau_mem, tau_adapt, beta, v_th) that are learned.
         backend: Asks for a backend by name, see `kernels.backends`; None: as `kernels.use` or the environment says.
 
@@ -188,7 +192,7 @@ class STDPALIF(_ALIFFamily):
         beta: Value = 0.184,
         v_th: Value = 1.0,
         dt: float = 1.0,
-        refractory: int = 2,
+        refractory: int | Ms = 2,
         detach_reset: bool = False,
         psi: Psi | ThresholdFn = stdp_alif.PSI,
         delay: Delay = 1,

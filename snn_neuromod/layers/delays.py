@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from snn_neuromod.kernels.synapses import Delays, grouped
 from snn_neuromod.layers.fixed import Fixed
+from snn_neuromod.layers.times import Ms
 
-Delay: TypeAlias = "int | Sequence[int] | Sequence[Sequence[int]] | Tensor"
-"""Steps >= 1: one number, (N,) by presynaptic neuron, or (N, N) by synapse (neuron to, neuron from)."""
+Delay: TypeAlias = int | Ms | Sequence[int] | Sequence[Sequence[int]] | Tensor
+"""Steps >= 1 or ms: one number, (N,) by presynaptic neuron, or (N, N) by synapse (neuron to, neuron from)."""
 
 
 def checked_delay(
@@ -31,6 +32,8 @@ def checked_delay(
         ValueError: If it is not made of integers >= 1, or of another shape.
         TypeError: If it is not made of numbers.
     """
+    if isinstance(delay, Ms):
+        raise ValueError(f"{who}: delay must be a number of steps, got {delay}")
     if isinstance(delay, Integral) and not isinstance(delay, bool):
         if delay < 1:
             raise ValueError(f"{who}: delay must be >= 1 step, got {delay}")

@@ -17,6 +17,7 @@ from snn_neuromod.kernels.neurons import Described
 from snn_neuromod.layers.base import Layer, spike_function
 from snn_neuromod.layers.delays import Delay
 from snn_neuromod.layers.parameters import Range, Value, positive
+from snn_neuromod.layers.times import in_steps
 from snn_neuromod.surrogate import Psi
 
 
@@ -41,8 +42,8 @@ class Izhikevich(Layer):
             derivative comes from automatic differentiation.
         clip_jacobian: Bound, > 0, of the derivative of a neuron's membrane by itself, per neuron and step, in every
             gradient; 1 keeps eligibility traces from growing during a spike's upstroke. None for none.
-        delay: Delay of the spikes that a `Recurrent` around the layer feeds back, in steps, >= 1: one number or one per
-            neuron.
+        delay: Delay of the spikes that a `Recurrent` around the layer feeds back, in steps >= 1 or as `Ms`: one number
+            or one per neuron.
         learn: Names of the parameters a, b, c, d that are learned: a number becomes one value per neuron, a 0-d tensor
             stays one for all.
         backend: Asks for a backend by name, see `kernels.backends`; None: as `kernels.use` or the environment says.
@@ -88,7 +89,7 @@ class Izhikevich(Layer):
             values,
             learn,
             ranges={"a": Range()} if unstable else None,
-            delay=delay,
+            delay=in_steps(type(self).__name__, delay, dt),
             backend=backend,
         )
         self.dt, self.v_init, self.detach_reset, self.psi = dt, v_init, detach_reset, psi

@@ -13,6 +13,7 @@ from snn_neuromod.layers.base import Layer
 from snn_neuromod.layers.delays import Delay, SynapticDelays, checked_delay
 from snn_neuromod.layers.fixed import Fixed
 from snn_neuromod.layers.parameters import positive_integer
+from snn_neuromod.layers.times import in_steps
 from snn_neuromod.learning.rules import LearningRule, Rule, in_force, resolve
 
 Mask: TypeAlias = Tensor | Callable[..., Tensor]
@@ -55,9 +56,9 @@ class Recurrent(Fixed, nn.Module):
             such as `KHop(2)`. It may be set again later, and `loss.backward()` is all there is to call.
         mask_in: Which input synapses are there, (N, in_features); None: all.
         mask_rec: Which recurrent synapses are there, (N, N); None: all. Self-connections are absent whatever it says.
-        delay: Delay of the recurrent spikes in steps, >= 1: one number, (N,) by presynaptic neuron (axonal), or (N, N)
-            by synapse (row: to, column: from; the diagonal is not read), or what makes them from N, such as
-            `snn_neuromod.connectivity.RandomDelays`. None: the neuron's own `delay`.
+        delay: Delay of the recurrent spikes in steps, >= 1, or as `Ms`: one number, (N,) by presynaptic neuron
+            (axonal), or (N, N) by synapse (row: to, column: from; the diagonal is not read), or what makes them from N,
+            such as `snn_neuromod.connectivity.RandomDelays`. None: the neuron's own `delay`.
 
     Attributes:
         w_in: Input weights (N, in_features), drawn from N(0, 1 / K), where K of its inputs reach the neuron.
@@ -112,6 +113,7 @@ class Recurrent(Fixed, nn.Module):
         self.rule.paths(neuron.dynamics)  # whether it can serve this neuron
         given = getattr(neuron, "delay", 1) if delay is None else delay
         given = given(n) if callable(given) and not isinstance(given, Tensor) else given
+        given = in_steps("Recurrent", given, getattr(neuron, "dt", None))
         self.delays = SynapticDelays(checked_delay("Recurrent", given, n, by_synapse=True))
         self.w_in = nn.Parameter(torch.empty(n, self.in_features))
         self.w_rec = nn.Parameter(torch.empty(n, n))

@@ -38,3 +38,16 @@ def test_silence_where_they_agree_or_there_is_nothing_to_compare(name):
         NETWORKS[name](neuron=nm.ALIF, readout=nm.LeakyReadout)
         NETWORKS[name](neuron=nm.MSRC, readout=nm.LeakyReadout)
         NETWORKS[name](neuron=izhikevich, readout=nm.PopulationReadout)
+
+
+def test_times_in_ms_in_a_configuration(tmp_path, capsys):
+    from lightning_modules.cli import main
+
+    network = "--model.init_args.network.init_args"
+    ms = "{time: 5.0}"
+    root = ["--trainer.default_root_dir", str(tmp_path), "--trainer.max_epochs=1"]
+    main(["fit", "-c", "smoke/alif_eprop", f"{network}.neuron.init_args.refractory={ms}",
+          f"{network}.neuron.init_args.delay={ms}", "--pictures.enabled=false", *root])  # fmt: skip
+    assert "held-out accuracy" in capsys.readouterr().out
+    (config,) = tmp_path.rglob("config.yaml")
+    assert config.read_text().count("time: 5.0") == 2
