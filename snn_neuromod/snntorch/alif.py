@@ -137,6 +137,9 @@ class ALIF(ALIFFamily):
             mem = self._reset_at_once(params, spk, before.detach(), mem)
         return [spk, adapt, mem]
 
+    def _trained_results(self, spk: Tensor, mem: Tensor) -> tuple[Tensor, ...]:
+        return (spk,) if self._reset_mechanism == "none" else (spk, mem)  # or an integrator is read
+
     def _sweep(self, current: Tensor, states: list[Tensor]) -> list[Tensor] | None:
         psi = psi_of(self.spike_grad, self.threshold)
         if psi is None or not self.reset_delay:

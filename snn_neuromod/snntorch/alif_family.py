@@ -23,8 +23,8 @@ class ALIFFamily(Neuron):
 
     @property
     def input_scale(self) -> float:
-        """The threshold: it fires on what `snntorch.Leaky` fires on."""
-        return float(self.threshold.detach().mean())
+        """In units of the threshold: ALIF fires on what `snntorch.Leaky` fires on."""
+        return self._input_scale * float(self.threshold.detach().mean())
 
     def _register(self, name: str, value: Param, learn: bool, high: float | None) -> None:
         tensor = torch.as_tensor(value).detach().clone()

@@ -127,7 +127,7 @@ class Neuron(Stateful, snntorch.SpikingNeuron):
         given = self._bound(states, named)
         single = input_.float() if input_.dtype in _HALF else input_
         spk, *after = self._advance(single, self._started(single, given), **inputs)
-        self._watch(spk, after[-1])
+        self._watch(*self._trained_results(spk, after[-1]))
         new = dict(zip(self.state_names, after, strict=True))
         for name in given:
             setattr(self, name, new[name])
@@ -156,7 +156,7 @@ class Neuron(Stateful, snntorch.SpikingNeuron):
         spikes, *after = swept
         new = dict(zip(self.state_names, after, strict=True))
         self._listen(spikes)
-        self._watch(spikes, after[-1])
+        self._watch(*self._trained_results(spikes, after[-1]))
         spikes = spikes * self.graded_spikes_factor.to(spikes.dtype)
         for name in names:
             setattr(self, name, new[name])
@@ -165,6 +165,10 @@ class Neuron(Stateful, snntorch.SpikingNeuron):
     def _sweep(self, current: Tensor, states: list[Tensor]) -> list[Tensor] | None:
         """All steps of the neuron: current (T, batch, ...), state before -> [spikes, *state after]."""
         return None
+
+    def _trained_results(self, spk: Tensor, mem: Tensor) -> tuple[Tensor, ...]:
+        """What a gradient passes where spikes of the neuron are wanted."""
+        return (spk, mem)
 
     def _check(self, input_: Tensor) -> None:
         who = type(self).__name__

@@ -49,7 +49,7 @@ class Izhikevich(FixedReset):
         clip_jacobian: Bound, > 0, of the derivative of a neuron's membrane by itself, per step; 1 keeps gradients from
             growing during a spike's upstroke. None for none.
         substeps: Steps of the equations in a call; None: as many as keep each at 0.5 ms or below.
-        min_current: Stronger inhibition is taken as this; None for no bound.
+        min_current: Stronger inhibition is taken as this, the gradient passes; None for no bound.
         num_neurons: Number of neurons; None for inputs of any shape, with parameters that all neurons share.
         learn: Names of the parameters a, b, c, d that are learned.
         spike_grad: Surrogate: a function of the distance to 30 mV, or a `snn_neuromod.Psi`. None: the source's
@@ -173,7 +173,10 @@ class Izhikevich(FixedReset):
         return [reduce(_either, steps), state.u, state.v]
 
     def _bounded(self, current: Tensor) -> Tensor:
-        return current if self.min_current is None else current.clamp(min=self.min_current)
+        """The gradient passes the bound: a neuron that is held down can come back."""
+        if self.min_current is None:
+            return current
+        return current + (self.min_current - current).clamp(min=0).detach()
 
 
 def _either(one: Tensor, other: Tensor) -> Tensor:

@@ -52,6 +52,7 @@ class STDPALIF(ALIFFamily):
         True
     """
 
+    _input_scale: ClassVar[float] = 2.0
     state_names: ClassVar[tuple[str, ...]] = ("held", "adapt", "mem")
 
     def __init__(

@@ -97,3 +97,16 @@ def test_output_of_a_membrane_alone_counts_as_training() -> None:
     mem.sum().backward()
     with pytest.warns(ours.SilentLayerWarning):
         nm.reset(neuron)
+
+
+def test_an_integrator_may_be_silent() -> None:
+    """The output of snnTorch's regression: a membrane without reset that is read."""
+    for spikes_wanted in (False, True):
+        neuron = ours.ALIF(0.9, reset_mechanism="none", adapt_strength=0.0)
+        spk, mem = neuron(1e-3 * torch.ones(2, 3, requires_grad=True))
+        (spk if spikes_wanted else mem).sum().backward()
+        if spikes_wanted:
+            with pytest.warns(ours.SilentLayerWarning):
+                neuron.reset_mem()
+        else:
+            neuron.reset_mem()
