@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.utilities import rank_zero_warn
 
 from lightning_modules.networks import modulations
+from lightning_modules.watch import lost_weights
 
 __all__ = ["Interrupt", "LogProgress", "LostWeights", "ModulationLog"]
 
@@ -74,8 +75,7 @@ class LostWeights(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._told:
             return
-        lost = [name for name, p in pl_module.named_parameters() if not bool(p.isfinite().all())]
-        if lost:
+        if lost := lost_weights(pl_module):
             self._told = True
             rank_zero_warn(
                 f"after epoch {trainer.current_epoch + 1} weights are not finite: {', '.join(lost)}. The gradient has "

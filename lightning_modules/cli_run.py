@@ -326,6 +326,8 @@ class CLI(LightningCLI):
         output = self._get(self.config_init, "output")
         found = self.trainer.predict(**{**kwargs, "return_predictions": True})
         batches = cast(list[Any], found)
+        if on := coverage(self.trainer.predict_dataloaders, self.trainer.num_predict_batches):
+            print(f"prediction{on}, the first of the data")
         if isinstance(batches[0], FramePrediction):
             folder = Path(output or self.folder / "predictions")
             data: Any = self.datamodule

@@ -7,6 +7,8 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_warn
 
+from lightning_modules.watch import lost_weights
+
 __all__ = ["Findings", "FindingsWarning", "coverage", "for_summary"]
 
 
@@ -45,11 +47,14 @@ class Findings(pl.Callback):
 
 
 def for_summary(module: Any, stage: str) -> list[str]:
-    """Findings of a task for a stage, and those of its training that are of another kind."""
+    """Findings of a task for a stage, those of its training that are of another kind, and weights that are lost."""
     found: dict[str, list[str]] = getattr(module, "findings", {})
-    own = found.get(stage, [])
+    own = list(found.get(stage, []))
     kinds = [_kind(text) for text in own]
-    return own + [f"in training {t}" for t in found.get("train", []) if _kind(t) not in kinds]
+    own += [f"in training {t}" for t in found.get("train", []) if _kind(t) not in kinds]
+    if lost := lost_weights(module):
+        own.append(f"weights are NaN or infinite: {', '.join(lost)}")
+    return own
 
 
 def _kind(text: str) -> str:
@@ -71,9 +76,10 @@ def coverage(loaders: Any, batches: Any, processes: int = 1) -> str:
     loaders = loaders if isinstance(loaders, list | tuple) else [loaders]
     seen = total = 0
     for loader, number in zip(loaders, batches, strict=False):
-        size, per_batch = (
-            _length(getattr(loader, "dataset", None)),
-            getattr(loader, "batch_size", 0),
+        size = _length(getattr(loader, "dataset", None))
+        # Of a loader for prediction Lightning makes one without a batch size of its own.
+        per_batch = getattr(loader, "batch_size", None) or getattr(
+            getattr(loader, "batch_sampler", None), "batch_size", None
         )
         if size is None or not per_batch:
             return ""

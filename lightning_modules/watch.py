@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["StateWatch", "layer_titles"]
+__all__ = ["StateWatch", "layer_titles", "lost_weights"]
 
 
 class StateWatch:
@@ -45,6 +45,11 @@ def _leaves(tree: Any) -> Iterator[Tensor]:
     elif isinstance(tree, tuple | list):
         for part in tree:
             yield from _leaves(part)
+
+
+def lost_weights(module: nn.Module) -> list[str]:
+    """Names of the parameters that are not finite; waits for the device."""
+    return [name for name, p in module.named_parameters() if not bool(p.isfinite().all())]
 
 
 def layer_titles(network: Any) -> list[str]:

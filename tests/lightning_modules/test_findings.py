@@ -45,6 +45,7 @@ def test_a_silent_network_is_no_success(tmp_path):
     predicted = subprocess.run(
         [*command[:3], *run], capture_output=True, text=True, cwd=tmp_path, check=False
     )
+    assert "prediction on 40 of 1000 samples, the first of the data\n" in predicted.stdout
     assert "predictions of 40 samples, 10.00% right" in predicted.stdout
 
 
@@ -89,6 +90,9 @@ def test_each_finding_is_said_once_while_it_lasts(recwarn):
 
 
 def test_summary_of_training_and_test():
-    module = SimpleNamespace(findings={"train": ["a in 3 of 4", "b"], "test": ["a in 1 of 2"]})
+    module = torch.nn.Linear(2, 1)
+    module.findings = {"train": ["a in 3 of 4", "b"], "test": ["a in 1 of 2"]}
     assert for_summary(module, "test") == ["a in 1 of 2", "in training b"]
-    assert for_summary(SimpleNamespace(), "test") == []
+    assert for_summary(torch.nn.Linear(2, 1), "test") == []
+    module.bias.data[0] = float("inf")
+    assert for_summary(module, "test")[-1] == "weights are NaN or infinite: bias"
