@@ -41,6 +41,7 @@ _MODULES = {
     "izhikevich_neuron": "eprop_neurons",
     "fixed_izhikevich_neuron": "eprop_neurons",
     "pre_post_windows": "pre_post_windows",
+    "izhikevich_presets": "izhikevich_presets",
 }
 
 

@@ -12,10 +12,12 @@ from torch import Tensor
 from snn_neuromod._types import ThresholdFn
 from snn_neuromod.dynamics import izhikevich
 from snn_neuromod.dynamics.izhikevich import Params, State
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.kernels.neurons import Described
 from snn_neuromod.layers.base import Layer, spike_function
 from snn_neuromod.layers.delays import Delay
+from snn_neuromod.layers.izhikevich_presets import PRESETS
 from snn_neuromod.layers.parameters import Range, Value, positive
 from snn_neuromod.layers.times import in_steps
 from snn_neuromod.surrogate import Psi
@@ -95,6 +97,29 @@ class Izhikevich(Layer):
         self.dt, self.v_init, self.detach_reset, self.psi = dt, v_init, detach_reset, psi
         self.clip_jacobian, self.u_init = clip_jacobian, u_init
         self.linear, self.constant = linear, constant
+
+    @classmethod
+    def preset(cls, name: str, num_neurons: int | None, **changes: Any) -> Izhikevich:
+        """Neurons with one of the twenty behaviours in `snn_neuromod.layers.izhikevich_presets`.
+
+        Args:
+            name: The behaviour, such as "tonic_bursting".
+            num_neurons: As of the class.
+            **changes: Arguments of the class in the place of the preset's, among them `dt`.
+
+        Raises:
+            ValueError: If there is no behaviour of that name.
+
+        Examples:
+            >>> import torch
+            >>> layer = Izhikevich.preset("tonic_bursting", 1)
+            >>> spikes, state = layer(15 * torch.ones(800, 1, 1))  # 200 ms
+            >>> int(spikes.sum()) > 10
+            True
+        """
+        if name not in PRESETS:
+            raise ConfigError(f"Izhikevich: name must be one of {', '.join(PRESETS)}, got {name!r}")
+        return cls(num_neurons, **{**PRESETS[name].values, **changes})
 
     def _described(self) -> str | Described:
         """By name with the usual constants, for which derivatives are known in closed form."""
