@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from functools import reduce
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -32,7 +32,7 @@ class Izhikevich(FixedReset):
     | here | in the layer | reason |
     |---|---|---|
     | no gradient through the reset | gradient | snnTorch detaches every reset; through it gradients explode |
-    | `clip_jacobian=1` | no bound | where the membrane is the output, first gradients are 5e5 times Leaky's without |
+    | `clip_jacobian=1` if a call takes several steps | no bound | without, gradients are up to 5e5 times Leaky's |
     | steps of at most 0.5 ms, `substeps` of them in a call | one step of `dt` | at 1 ms strong inhibition excites |
     | input from `min_current` on | any | below it a step of 0.5 ms leaps over rest as well |
 
@@ -47,7 +47,7 @@ class Izhikevich(FixedReset):
         v_init: Membrane before the first step, mV; recovery starts at its equilibrium.
         detach_reset: No gradient through the reset.
         clip_jacobian: Bound, > 0, of the derivative of a neuron's membrane by itself, per step; 1 keeps gradients from
-            growing during a spike's upstroke. None for none.
+            growing during a spike's upstroke. None for none, "auto" for 1 where a call takes several steps.
         substeps: Steps of the equations in a call; None: as many as keep each at 0.5 ms or below.
         min_current: Stronger inhibition is taken as this, the gradient passes; None for no bound.
         num_neurons: Number of neurons; None for inputs of any shape, with parameters that all neurons share.
@@ -94,7 +94,7 @@ class Izhikevich(FixedReset):
         dt: float = 1.0,
         v_init: float = -65.0,
         detach_reset: bool = True,
-        clip_jacobian: float | None = 1.0,
+        clip_jacobian: float | Literal["auto"] | None = "auto",
         substeps: int | None = None,
         min_current: float | None = -100.0,
         num_neurons: int | None = None,
@@ -111,6 +111,8 @@ class Izhikevich(FixedReset):
     ) -> None:
         self._refuse(meaningless)
         steps = _steps(type(self).__name__, dt, substeps, min_current)
+        if clip_jacobian == "auto":
+            clip_jacobian = 1.0 if steps > 1 else None
         super().__init__(
             izhikevich.PEAK,
             izhikevich.PSI if spike_grad is None else spike_grad,
