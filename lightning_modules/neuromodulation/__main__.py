@@ -16,6 +16,8 @@ from lightning_modules.neuromodulation.measure import (
     sweep,
     test_digits,
 )
+from snn_neuromod._storage import write_text_atomically
+from snn_neuromod.errors import DataError
 from snn_neuromod.figures import style
 
 _HELP = """What networks trained by `snn-neuromod fit -c neuromodulation/...` do when the context changes at run time.
@@ -49,15 +51,17 @@ def main(args: Sequence[str] | None = None) -> None:
     if options.digits < 2 or options.sequences < 1:
         parser.error("--digits must be at least 2 and --sequences at least 1")
     file = options.out / "measurements.json"
-    found: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    try:
+        found = _read(file) if file.is_file() else {}
+    except DataError as error:
+        parser.error(str(error))
     for folder in options.runs:
         try:
             key, values = _measure(folder, options.digits, options.sequences)
         except (FileNotFoundError, ValueError) as error:
             parser.error(str(error))
         found[key] = values
-        options.out.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(found), encoding="utf-8")
+        write_text_atomically(file, json.dumps(found))
         kept = ", ".join(f"{100 * value:.1f}" for value in values["keeping"]["kept"])
         print(f"{key}: kept {kept} %", flush=True)
     if not any(run["name"] == "modulation" for run in found.values()):
@@ -66,6 +70,19 @@ def main(args: Sequence[str] | None = None) -> None:
         )
     for path in style.save(draw(list(found.values())), options.out, "memory"):
         print(path)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Measurements of earlier runs by run."""
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise DataError(
+            f"must be JSON as this command writes it ({error}); remove it", file
+        ) from None
+    if not isinstance(found, dict) or not all("keeping" in run for run in found.values()):
+        raise DataError("must hold measurements as this command writes them; remove it", file)
+    return found
 
 
 def _measure(folder: str, num_digits: int, number: int) -> tuple[str, dict[str, Any]]:

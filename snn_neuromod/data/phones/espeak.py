@@ -19,6 +19,7 @@ from snn_neuromod.data.phones.corpus import Split, Utterance, fingerprint
 from snn_neuromod.data.phones.espeak_recordings import VOICES, generate
 from snn_neuromod.data.phones.folder import TimitFolder
 from snn_neuromod.data.phones.labels import SILENCE, TIMIT_LABELS
+from snn_neuromod.errors import RunError
 
 __all__ = ["EspeakCorpus"]
 
@@ -56,7 +57,7 @@ class EspeakCorpus:
         ValueError: If an argument is wrong.
         ImportError: On first use, if espeakng-loader is not installed.
         OSError: On first use, if the cache folder cannot be written to.
-        RuntimeError: On first use, if espeak-ng fails, or the folder has lost files.
+        RunError: On first use, if espeak-ng fails, or the folder has lost files.
     """
 
     name = "espeak"
@@ -115,15 +116,15 @@ def _opened(folder: Path) -> TimitFolder:
     try:
         wanted = json.loads((folder / _COUNT).read_text("utf-8"))["utterances"]
         found = sum(len(corpus.names(split)) for split in VOICES)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(folder, str(error)) from error
     if found != wanted:
         raise _damaged(folder, f"{found} of {wanted} utterances are there")
     return corpus
 
 
-def _damaged(folder: Path, what: str) -> RuntimeError:
-    return RuntimeError(
+def _damaged(folder: Path, what: str) -> RunError:
+    return RunError(
         f"EspeakCorpus: {folder} has lost files ({what}). Delete this folder; it is made again "
         "at the next use"
     )

@@ -20,6 +20,7 @@ from snn_neuromod.data.phones.espeak_phones import join_pauses, timit_segments
 from snn_neuromod.data.phones.labels import SILENCE
 from snn_neuromod.data.phones.resampling import resample
 from snn_neuromod.data.phones.sentences import sentence
+from snn_neuromod.errors import RunError
 
 __all__ = ["VOICES", "generate"]
 
@@ -92,7 +93,7 @@ def generate(folder: Path, *, seed: int, minutes: float) -> int:
         The number of utterances.
 
     Raises:
-        RuntimeError: If espeak-ng fails.
+        RunError: If espeak-ng fails.
     """
     total = 0
     with tempfile.TemporaryFile() as messages:
@@ -147,7 +148,7 @@ class _Worker:
             self.stop()
             self._messages.seek(0)
             lines = self._messages.read().decode("utf-8", "replace").strip().splitlines()
-            raise RuntimeError(
+            raise RunError(
                 f"EspeakCorpus: espeak-ng failed on {plan.text!r} with voice {plan.voice!r}: "
                 f"{lines[-1] if lines else 'no message'}. Is espeakng-loader whole? "
                 "pip install --force-reinstall espeakng-loader"

@@ -13,6 +13,7 @@ import pytest
 
 from snn_neuromod.data.phones import TIMIT_LABELS, Corpus, EspeakCorpus, TimitFolder, espeak
 from snn_neuromod.data.phones.espeak_recordings import VOICES
+from snn_neuromod.errors import RunError
 
 pytest.importorskip("espeakng_loader")
 pytest.importorskip("soundfile")
@@ -201,13 +202,13 @@ def test_lost_files_are_noticed(tmp_path):
     for suffix in (".wav", ".phn"):
         (corpus.folder / name).with_suffix(suffix).unlink()
     espeak._opened.cache_clear()
-    with pytest.raises(RuntimeError, match=r"has lost files \(\d+ of \d+ utterances are there\)"):
+    with pytest.raises(RunError, match=r"has lost files \(\d+ of \d+ utterances are there\)"):
         corpus.names("train")
 
 
 def test_failure_of_the_synthesis(monkeypatch, tmp_path):
     monkeypatch.setitem(VOICES, "train", ("no such voice",))
-    with pytest.raises(RuntimeError, match=r"no voice .en-us\+no such voice.*loader whole"):
+    with pytest.raises(RunError, match=r"no voice .en-us\+no such voice.*loader whole"):
         EspeakCorpus(tmp_path, minutes=1).names("train")
     assert list(tmp_path.iterdir()) == []
 

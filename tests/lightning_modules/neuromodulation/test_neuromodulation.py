@@ -107,6 +107,15 @@ def test_from_training_to_the_figure(tmp_path, capsys):
     assert (out / "memory.svg").is_file()
 
 
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"a": {}}', "\xff"])
+def test_damaged_measurements_are_named(tmp_path, capsys, text):
+    (tmp_path / "measurements.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(SystemExit) as stop:
+        main(["--out", str(tmp_path)])
+    assert stop.value.code == 2
+    assert f"{tmp_path / 'measurements.json'}: must" in capsys.readouterr().err
+
+
 def test_nothing_to_measure(tmp_path, capsys):
     for arguments, message in (
         ([], "at least one run of neuromodulation/modulation"),
