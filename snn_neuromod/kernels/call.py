@@ -114,8 +114,10 @@ class Call(NamedTuple):
                 f"{who}: params must be {', '.join(fields)} with one flag each of what is needed, "
                 f"got {len(self.params)} and {len(self.needed)} flags"
             )
+        device, dtype = current.device, current.dtype
         for name, p in zip(fields, self.params, strict=True):
-            self._check_type(name, p)
+            if p.device != device or p.dtype != dtype:
+                self._refuse_type(name, p)
             if p.ndim and not _broadcasts(p.shape, current.shape if p.ndim == ndim else shape):
                 raise ValueError(
                     f"{who}: parameter {name} must be a number or broadcast to {tuple(shape)} of the input's steps, "
@@ -127,7 +129,8 @@ class Call(NamedTuple):
                 f"{who}: state must hold {', '.join(names)}, got {len(self.state)} tensors"
             )
         for name, s in zip(names, self.state, strict=True):
-            self._check_type(f"state {name}", s)
+            if s.device != device or s.dtype != dtype:
+                self._refuse_type(f"state {name}", s)
             if s.shape != shape:
                 raise ValueError(
                     f"{who}: state {name} must have shape {tuple(shape)} to fit the input, got {tuple(s.shape)}"
@@ -139,17 +142,16 @@ class Call(NamedTuple):
         if self.recurrent or self.sources:
             self._check_synapses(shape)
 
-    def _check_type(self, what: str, tensor: Tensor) -> None:
+    def _refuse_type(self, what: str, tensor: Tensor) -> None:
         current = self.current
         if tensor.device != current.device:
             raise TypeError(
                 f"{self.neuron.name}: {what} must be on the device of the input, {current.device}, got "
                 f"{tensor.device}; move the layer or the state with .to({str(current.device)!r})"
             )
-        if tensor.dtype != current.dtype:
-            raise TypeError(
-                f"{self.neuron.name}: {what} must have the dtype of the input, {current.dtype}, got {tensor.dtype}"
-            )
+        raise TypeError(
+            f"{self.neuron.name}: {what} must have the dtype of the input, {current.dtype}, got {tensor.dtype}"
+        )
 
     def _check_synapses(self, shape: torch.Size) -> None:
         """Spikes before the first step, weights, delays and senders."""
@@ -160,7 +162,9 @@ class Call(NamedTuple):
                 f"{list(self.delays)}, got {len(self.recurrent)} tensors"
             )
         past, *weights = self.recurrent
-        self._check_type("spikes before the first step", past)
+        device, dtype = self.current.device, self.current.dtype
+        if past.device != device or past.dtype != dtype:
+            self._refuse_type("spikes before the first step", past)
         if past.ndim != len(shape) + 1 or past.shape[1:] != shape:
             raise ValueError(
                 f"{who}: spikes before the first step must have shape (longest delay, {', '.join(map(str, shape))}), "
@@ -177,7 +181,8 @@ class Call(NamedTuple):
                 f"got {len(self.sources)}"
             )
         for k, w in enumerate(weights):
-            self._check_type("recurrent weights", w)
+            if w.device != device or w.dtype != dtype:
+                self._refuse_type("recurrent weights", w)
             count = num
             if self.sources:
                 count = self._checked_count(self.sources[k], num)

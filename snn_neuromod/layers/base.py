@@ -46,6 +46,8 @@ class Layer(Fixed, nn.Module):
     """
 
     dynamics_name: ClassVar[str]
+    dynamics: Any
+    """The neuron's module in `snn_neuromod.dynamics`."""
     ranges: ClassVar[Mapping[str, Range]] = {}
     fixed: ClassVar[frozenset[str]] = frozenset({"num_neurons", "delay"})
 
@@ -86,6 +88,11 @@ class Layer(Fixed, nn.Module):
         self.learned = tuple(name for name in values if name in learn)
         self._known: str | Described | None = None
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "dynamics_name" in cls.__dict__:
+            cls.dynamics = getattr(dynamics, cls.dynamics_name)
+
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, self._checked(name, value))
         if name != "_known" and "_known" in self.__dict__:
@@ -106,11 +113,6 @@ class Layer(Fixed, nn.Module):
         What was drawn from a distribution is drawn anew.
         """
         initialise(self)
-
-    @property
-    def dynamics(self) -> Any:
-        """The neuron's module in `snn_neuromod.dynamics`."""
-        return getattr(dynamics, self.dynamics_name)
 
     def _key(self) -> str:
         """The neuron as operators can take it, from the options of its step."""
@@ -173,7 +175,8 @@ class Layer(Fixed, nn.Module):
         Returns:
             The `State` of the neuron's module in `snn_neuromod.dynamics`.
         """
-        return self.dynamics.initial_state(_single(current))
+        single = current.float() if current.dtype in _HALF else current
+        return self.dynamics.initial_state(single)
 
     def step_options(self) -> dict[str, Any]:
         """Options of the neuron's `step`."""
@@ -199,9 +202,7 @@ class Layer(Fixed, nn.Module):
     def _step(
         self, current: Tensor, state: Any, overrides: Mapping[str, Tensor]
     ) -> tuple[Tensor, Any]:
-        self._check(current, 1)
-        single = _single(current)
-        state = self._state(state, single)
+        single, state = self._inputs(current, state, 1)
         params = self.params(single.dtype)._replace(**overrides)
         spikes, state = self.dynamics.step(params, state, single, **self.step_options())
         return spikes.to(current.dtype), state
@@ -231,9 +232,7 @@ class Layer(Fixed, nn.Module):
         overrides: Mapping[str, Tensor],
         **recurrence: Any,
     ) -> tuple[Tensor, Any]:
-        self._check(current, 2)
-        single = _single(current)
-        state = self._state(state, single[0])
+        single, state = self._inputs(current, state, 2)
         params = self.params(single.dtype)._replace(**overrides)
         spikes, new = operator.run(
             self._key(),
@@ -306,10 +305,29 @@ class Layer(Fixed, nn.Module):
             )
         return {}
 
-    def _state(self, state: Any, current: Tensor) -> Any:
-        """The state before a step with the input `current`, checked; None: at rest."""
+    def _inputs(self, current: Tensor, state: Any, ndim: int) -> tuple[Tensor, Any]:
+        """Input and state as the equations take them, checked; a state of None is at rest."""
+        who, axes = type(self).__name__, "(T, batch, " if ndim == 2 else "(batch, "
+        if not isinstance(current, Tensor) or not current.is_floating_point():
+            got = current.dtype if isinstance(current, Tensor) else type(current).__name__
+            raise TypeError(
+                f"{who}: current must be a floating-point tensor, got {got}; convert spikes with .float()"
+            )
+        shape = current.shape
+        wrong = self.num_neurons is not None and shape[-1:] != (self.num_neurons,)
+        if len(shape) < ndim or wrong or (ndim == 2 and shape[0] == 0):
+            last = "neuron" if self.num_neurons is None else self.num_neurons
+            raise ValueError(
+                f"{who}: current must have shape {axes}{last}) with at least one step, got {tuple(shape)}"
+            )
+        single = current.float() if current.dtype in _HALF else current
+        one_step = single[0] if ndim == 2 else single
         if state is None:
-            return self.initial_state(current)
+            return single, self.initial_state(one_step)
+        return single, self._checked_state(state, one_step)
+
+    def _checked_state(self, state: Any, current: Tensor) -> Any:
+        """The state before a step with the input `current`."""
         kind, who = self.dynamics.State, type(self).__name__
         if not isinstance(state, tuple | list) or len(state) != len(kind._fields):
             got = f"{len(state)} elements" if isinstance(state, tuple | list) else type(state)
@@ -327,20 +345,6 @@ class Layer(Fixed, nn.Module):
                     f"{tensor.device}"
                 )
         return kind(*state)
-
-    def _check(self, current: Tensor, ndim: int) -> None:
-        who, axes = type(self).__name__, "(T, batch, " if ndim == 2 else "(batch, "
-        if not isinstance(current, Tensor) or not current.is_floating_point():
-            got = current.dtype if isinstance(current, Tensor) else type(current).__name__
-            raise TypeError(
-                f"{who}: current must be a floating-point tensor, got {got}; convert spikes with .float()"
-            )
-        wrong = self.num_neurons is not None and current.shape[-1:] != (self.num_neurons,)
-        if current.ndim < ndim or wrong or (ndim == 2 and current.shape[0] == 0):
-            last = "neuron" if self.num_neurons is None else self.num_neurons
-            raise ValueError(
-                f"{who}: current must have shape {axes}{last}) with at least one step, got {tuple(current.shape)}"
-            )
 
     def extra_repr(self) -> str:
         """Number of neurons, fixed scalar parameters, options, and the names of the learned parameters."""
@@ -386,7 +390,3 @@ def spike_function(who: str, psi: Any) -> Any:
 def working_dtype(current: Tensor) -> torch.dtype:
     """Type that a layer computes in: float32 for inputs of half precision, else the input's own."""
     return torch.float32 if current.dtype in _HALF else current.dtype
-
-
-def _single(current: Tensor) -> Tensor:
-    return current.to(working_dtype(current))

@@ -113,7 +113,7 @@ class Custom(Layer):
         self._check_step()
 
     @property
-    def dynamics(self) -> Any:
+    def dynamics(self) -> Any:  # type: ignore[override]
         """The neuron's equations."""
         return self._equations.dynamics
 
@@ -137,7 +137,7 @@ class Custom(Layer):
 
     def initial_state(self, current: Tensor) -> Any:
         single = current.to(working_dtype(current))
-        return self._state(self.dynamics.initial_state(single), single)
+        return self._checked_state(self.dynamics.initial_state(single), single)
 
     def step_options(self) -> dict[str, Any]:
         return self.options
