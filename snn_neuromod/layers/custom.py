@@ -113,7 +113,7 @@ class Custom(Layer):
         self._check_step()
 
     @property
-    def dynamics(self) -> Any:  # type: ignore[override]
+    def dynamics(self) -> Any:
         """The neuron's equations."""
         return self._equations.dynamics
 
