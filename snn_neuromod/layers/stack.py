@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_neuromod.layers.recurrent import Recurrent, RecurrentState
+from snn_neuromod.learning.rules import LearningRule
 
 Credit = Literal["broadcast", "spatial"]
 
@@ -23,8 +24,8 @@ class RecurrentStack(nn.Module):
         layers: The layers, from the input upwards; each reads as many features as the one below has neurons.
         credit: What a layer learns from. "broadcast": from the readout's error through its own columns of the readout
             alone, as each neuron does in Bellec et al. (2020); no gradient passes from a layer to the one below.
-            "spatial": also from the layers above, by backpropagation through the layers. How the gradient passes
-            through time is each layer's own `learning_rule`.
+            "spatial": also from the layers above, by backpropagation through the layers.
+        learning_rule: How the gradient passes through time, for all layers, as of `Recurrent`; None: each layer's own.
 
     Attributes:
         layers: The layers.
@@ -46,7 +47,13 @@ class RecurrentStack(nn.Module):
         >>> y, _ = readout(spikes)
     """
 
-    def __init__(self, layers: Sequence[Recurrent], *, credit: Credit = "broadcast") -> None:
+    def __init__(
+        self,
+        layers: Sequence[Recurrent],
+        *,
+        credit: Credit = "broadcast",
+        learning_rule: LearningRule | None = None,
+    ) -> None:
         super().__init__()
         layers = list(layers)
         if not layers:
@@ -68,6 +75,9 @@ class RecurrentStack(nn.Module):
                 f"RecurrentStack: credit must be one of {', '.join(get_args(Credit))}, got {credit!r}"
             )
         self.layers, self.credit, self.num_neurons = nn.ModuleList(layers), credit, sum(sizes)
+        if learning_rule is not None:
+            for layer in layers:
+                layer.learning_rule = learning_rule
 
     def forward(
         self, x: Tensor, state: Sequence[RecurrentState] | None = None

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_neuromod._types import Param
+from snn_neuromod.learning.rules import LearningRule, resolve
 from snn_neuromod.snntorch.alif import ALIF
 from snn_neuromod.snntorch.alif_family import ADAPT_DECAY
 from snn_neuromod.snntorch.base import Neuron
@@ -93,6 +94,21 @@ class _Recurrence(Neuron):
         self.all_to_all, self.learn_recurrent = all_to_all, learn_recurrent
         self.recurrent.requires_grad_(learn_recurrent)
 
+    @property
+    def learning_rule(self) -> LearningRule:
+        """Which part of the gradient is followed, as it was given; it may be set again at any time."""
+        return self._learning_rule
+
+    @learning_rule.setter
+    def learning_rule(self, learning_rule: LearningRule) -> None:
+        rule = resolve(type(self).__name__, learning_rule)
+        if not rule.serves_steps:
+            raise ValueError(
+                f"{type(self).__name__}: learning_rule must be 'bptt', 'eprop' or 'rflo' where steps are called one by "
+                f"one, got {learning_rule!r}; nm.Recurrent sees whole sequences"
+            )
+        self._rule, self._learning_rule = rule, learning_rule
+
     def _rest(self, current: Tensor) -> list[Tensor]:
         return [torch.zeros_like(current), *super()._rest(current)]
 
@@ -101,6 +117,13 @@ class _Recurrence(Neuron):
 
     def _advance(self, current: Tensor, states: list[Tensor], **inputs: Any) -> list[Tensor]:
         spk, *states = states
+        if self._rule.hops is not None:
+            spk = spk.detach()
+        if self._rule.follows == "membrane":
+            names = self.state_names[1:]
+            states = [
+                s if name == "mem" else s.detach() for name, s in zip(names, states, strict=True)
+            ]
         weight = next(self.recurrent.parameters())
         feedback = self.recurrent(spk.to(weight.dtype)).to(current.dtype)
         spk, *after = super()._advance(current + feedback, states, **inputs)
@@ -139,9 +162,12 @@ class RALIF(_Recurrence, ALIF):
         adapt_strength: Rise of the threshold by a spike, >= 0, the papers' beta; 0 is plain RLeaky.
         learn_adapt_decay: Learn adapt_decay.
         learn_adapt_strength: Learn adapt_strength.
+        learning_rule: "bptt"; "eprop", where no gradient passes through the recurrent spikes; "rflo", nor through
+            adaptation; or one of `snn_neuromod.learning.rules`. It may be set again later.
 
     Raises:
-        ValueError: If an argument is outside its range, or `reset_delay=False` meets adaptation.
+        ValueError: If an argument is outside its range, or `reset_delay=False` meets adaptation, or a rule needs to see
+            a whole sequence, as "khop".
         TypeError: If the arguments of the recurrence do not fit together.
 
     Examples:
@@ -181,6 +207,7 @@ class RALIF(_Recurrence, ALIF):
         adapt_strength: Param = 0.184,
         learn_adapt_decay: bool = False,
         learn_adapt_strength: bool = False,
+        learning_rule: LearningRule = "bptt",
     ) -> None:
         super().__init__(
             beta,
@@ -203,6 +230,7 @@ class RALIF(_Recurrence, ALIF):
             learn_adapt_strength=learn_adapt_strength,
         )
         self._connect(V, all_to_all, linear_features, conv2d_channels, kernel_size, learn_recurrent)
+        self.learning_rule = learning_rule
 
     def _drive(self, current: Tensor, before: Tensor) -> Tensor:
         return current * (1 - before.detach()) if self._reset_mechanism == "zero" else current
@@ -221,6 +249,7 @@ class RSTDPALIF(_Recurrence, STDPALIF):
         conv2d_channels: Number of channels of the convolution.
         kernel_size: Kernel of the convolution.
         learn_recurrent: Learn the recurrent weights.
+        learning_rule: As of `RALIF`.
         **options: Further arguments of `STDPALIF`.
 
     Raises:
@@ -244,10 +273,12 @@ class RSTDPALIF(_Recurrence, STDPALIF):
         kernel_size: int | tuple[int, int] | None = None,
         *,
         learn_recurrent: bool = True,
+        learning_rule: LearningRule = "bptt",
         **options: Any,
     ) -> None:
         super().__init__(beta, **options)
         self._connect(V, all_to_all, linear_features, conv2d_channels, kernel_size, learn_recurrent)
+        self.learning_rule = learning_rule
 
 
 class RIzhikevich(_Recurrence, Izhikevich):
@@ -262,6 +293,7 @@ class RIzhikevich(_Recurrence, Izhikevich):
         conv2d_channels: Number of channels of the convolution.
         kernel_size: Kernel of the convolution.
         learn_recurrent: Learn the recurrent weights.
+        learning_rule: As of `RALIF`.
         **options: Further arguments of `Izhikevich`.
 
     Raises:
@@ -284,7 +316,9 @@ class RIzhikevich(_Recurrence, Izhikevich):
         conv2d_channels: int | None = None,
         kernel_size: int | tuple[int, int] | None = None,
         learn_recurrent: bool = True,
+        learning_rule: LearningRule = "bptt",
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self._connect(V, all_to_all, linear_features, conv2d_channels, kernel_size, learn_recurrent)
+        self.learning_rule = learning_rule
