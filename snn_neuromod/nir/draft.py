@@ -176,10 +176,15 @@ def _input_shape(trace: Trace, sample: Shape | None, leading: int) -> Shape:
         axes = {nn.Conv1d: 2, nn.Conv2d: 3}.get(type(layer))
         if axes and sample is not None:
             return sample[-axes:]
-        for name in ("in_features", "num_neurons", "input_size"):
-            size = getattr(layer, name, None) or getattr(getattr(layer, "p", None), name, None)
-            if isinstance(size, int) and not axes:
-                return (size,)
+        for owner, name in (
+            (layer, "in_features"),
+            (layer, "input_size"),
+            (layer, "num_neurons"),
+            (getattr(layer, "p", None), "num_neurons"),
+        ):
+            size = getattr(owner, name, None)
+            if size is not None and not axes:
+                return (int(size),)
         if hasattr(layer, "w_out"):
             return (int(layer.w_out.shape[1]),)
     if sample is None:

@@ -49,17 +49,34 @@ _SYNAPSE = {"tau_mem": "tau_mem_inv", "tau_syn": "tau_syn_inv", "v_leak": "v_lea
 _SPIKE = {"v_threshold": "v_th", "v_reset": "v_reset"}
 
 
+def _at_rest(values: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    """Norse's membranes start from their leak, NIR's from 0: the same in units in which the leak is 0, and the leak."""
+    leak = values["v_leak"]
+    shifted = {key: values[key] - leak for key in _SPIKE if key in values}
+    return {**values, **shifted, "v_leak": np.zeros_like(leak)}, leak
+
+
+def _with_leak(node: Any, leak: Any) -> list[Part]:
+    """An integrator, and its leak added after it."""
+    return [Part(node), *([Part(nir.Affine(np.eye(len(leak)), leak))] if leak.any() else [])]
+
+
 def _box(layer: Any, shape: Shape, export: Export) -> list[Part]:
-    values = _values(layer, shape, _LEAK | _SPIKE, export)
+    values, leak = _at_rest(_values(layer, shape, _LEAK | _SPIKE, export))
     kinds = {reset.reset_value: "value", reset.reset_subtract: "subtract"}
     if layer.p.reset_method not in kinds:
         raise ConfigError("LIFBoxCell must have reset_method reset_value or reset_subtract")
     export.convention("reset", kinds[layer.p.reset_method])
+    if kinds[layer.p.reset_method] == "subtract" and leak.any():
+        raise ConfigError(
+            "LIFBoxCell must have v_leak=0 with reset_subtract, whose threshold would shift"
+        )
     return [Part(nir.LIF(r=np.ones(shape), **values))]
 
 
 def _li_box(layer: Any, shape: Shape, export: Export) -> list[Part]:
-    return [Part(nir.LI(r=np.ones(shape), **_values(layer, shape, _LEAK, export)))]
+    values, leak = _at_rest(_values(layer, shape, _LEAK, export))
+    return _with_leak(nir.LI(r=np.ones(shape), **values), leak)
 
 
 def _cuba(layer: Any, shape: Shape, export: Export, names: dict[str, str]) -> dict[str, Any]:
@@ -70,12 +87,14 @@ def _cuba(layer: Any, shape: Shape, export: Export, names: dict[str, str]) -> di
 
 
 def _li(layer: Any, shape: Shape, export: Export) -> list[Part]:
-    return [Part(nir.CubaLI(**_cuba(layer, shape, export, _SYNAPSE)))]
+    values, leak = _at_rest(_cuba(layer, shape, export, _SYNAPSE))
+    return _with_leak(nir.CubaLI(**values), leak)
 
 
 def _lif(layer: Any, shape: Shape, export: Export) -> list[Part]:
     export.convention("reset", "value")
-    return [Part(nir.CubaLIF(**_cuba(layer, shape, export, _SYNAPSE | _SPIKE)))]
+    values, _ = _at_rest(_cuba(layer, shape, export, _SYNAPSE | _SPIKE))
+    return [Part(nir.CubaLIF(**values))]
 
 
 def _lif_recurrent(layer: Any, shape: Shape, export: Export) -> list[Part]:
