@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +12,9 @@ from torch import Tensor
 from lightning_modules.losses import FiringRate, SquaredError, spike_counts
 from lightning_modules.networks import FeedForward, NetworkOutput, is_graded
 from lightning_modules.optimisation import Interval, Scheduler, optimisation
+from lightning_modules.tally import layer_findings
 from lightning_modules.task_base import Task
+from lightning_modules.watch import StateWatch, layer_titles
 
 __all__ = ["Signals", "SpikeRegression"]
 
@@ -46,6 +49,9 @@ class SpikeRegression(Task):
         firing_rate: Penalty on firing rates.
         lr_factors: Factors of the learning rate for parameters of a given name.
 
+    Attributes:
+        findings: For each stage what makes the numbers of its last epoch doubtful, such as a layer without a spike.
+
     Raises:
         ValueError: When a run starts, if the network does not fit the data or `lr_factors` names no parameter.
     """
@@ -72,6 +78,8 @@ class SpikeRegression(Task):
         self.loss, self.firing_rate = loss, firing_rate
         self.lr_factors = lr_factors or {}
         self._sums: dict[str, list[Tensor]] = {}
+        self._states = StateWatch(network)
+        self.findings: dict[str, list[str]] = {}
 
     def setup(self, stage: str) -> None:
         data = getattr(self.trainer, "datamodule", None)
@@ -107,15 +115,18 @@ class SpikeRegression(Task):
         loss = self.loss(outputs, targets)
         if self.firing_rate.weight:
             loss = loss + self.firing_rate(spikes, layers=list(self.network.layers))
-        counts = [
-            spike_counts(layer.detach(), graded=is_graded(neuron)).mean()
-            for layer, neuron in zip(spikes, self.network.neurons, strict=True)
-        ]
+        spikes = [layer.detach() for layer in spikes]
+        graded = [is_graded(neuron) for neuron in self.network.neurons]
+        counts = [spike_counts(s, graded=g).mean() for s, g in zip(spikes, graded, strict=True)]
+        activity = [(s > 0.5).float().mean() for s in spikes]
+        # Picking out the targets that count would wait for the device.
         inside = ~targets.isnan()
-        wanted = targets[inside].double()
+        wanted = targets.where(inside, 0.0).double()
+        error = (outputs.detach() - wanted).where(inside, 0.0)
         values = [
-            inside.new_ones((), dtype=torch.float64), loss.detach(), *counts, inside.sum(), wanted.sum(),
-            wanted.square().sum(), (outputs.detach()[inside] - wanted).square().sum(),
+            inside.new_ones((), dtype=torch.float64), loss.detach(), *counts, *activity,
+            *(~ok for ok in self._states.finite),
+            inside.sum(), wanted.sum(), wanted.square().sum(), error.square().sum(),
         ]  # fmt: skip
         self._sums.setdefault(stage, []).append(torch.stack([v.double() for v in values]))
         return loss
@@ -134,7 +145,9 @@ class SpikeRegression(Task):
         if not found:
             return
         total = self.trainer.strategy.reduce(torch.stack(found).sum(0), reduce_op="sum")
-        batches, loss, *counts = total[:-4]
+        batches, loss, *layers = total[:-4]
+        titles = layer_titles(self.network)
+        counts = layers[: len(titles)]
         number, first, second, error = total[-4:]
         nmse = error / (second - first.square() / number)
         shown = {"loss": loss / batches, "nmse": nmse}
@@ -142,6 +155,12 @@ class SpikeRegression(Task):
         self.log_dict(
             {f"{stage}/spikes/{k}": (c / batches).float() for k, c in enumerate(counts, 1)}
         )
+        activity, bad = torch.stack(layers[len(titles) :]).split(
+            [len(titles), len(layers) - 2 * len(titles)]
+        )
+        self.findings[stage] = layer_findings(titles, (activity / batches).tolist(), bad.tolist())
+        if not math.isfinite(mean := float(loss / batches)):
+            self.findings[stage].append(f"the loss is {mean}")
 
     def configure_optimizers(self) -> Any:
         return optimisation(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["Tally", "error_rate", "share_right"]
+__all__ = ["Tally", "error_rate", "layer_findings", "share_right"]
 
 _SATURATED = 0.95  # share of the steps with a spike
 
@@ -128,17 +128,7 @@ class Tally:
             return []
         loss, *means = self._means().tolist()
         frames, tied, lost, *bad = self._flags.tolist()
-        found = []
-        for name, active in zip(layers, means[self._layers :], strict=False):
-            if active == 0:
-                found.append(f"{name} did not spike at all")
-            elif active >= _SATURATED:
-                found.append(f"{name} is saturated, it spikes in {active:.1%} of all steps")
-        found += [
-            f"the state of {name} is NaN or infinite"
-            for name, batches in zip(layers, bad, strict=False)
-            if batches
-        ]
+        found = layer_findings(layers, means[self._layers :], bad)
         if lost:
             found.append(f"class scores are NaN in {lost:.0f} {what}")
         if self.num_classes > 1 and 0 < frames == tied:
@@ -149,6 +139,29 @@ class Tally:
         if not math.isfinite(loss):
             found.append(f"the loss is {loss}")
         return found
+
+
+def layer_findings(
+    layers: Sequence[str], activity: Sequence[float], bad: Sequence[float]
+) -> list[str]:
+    """Which layers are silent, saturated, or in a state that is none, in words.
+
+    Args:
+        layers: What to call them.
+        activity: For each the share of its neurons' steps with a spike.
+        bad: For each the number of batches that ended in a state of NaN or infinity.
+    """
+    found = []
+    for name, active in zip(layers, activity, strict=False):
+        if active == 0:
+            found.append(f"{name} did not spike at all")
+        elif active >= _SATURATED:
+            found.append(f"{name} is saturated, it spikes in {active:.1%} of all steps")
+    return found + [
+        f"the state of {name} is NaN or infinite"
+        for name, batches in zip(layers, bad, strict=False)
+        if batches
+    ]
 
 
 def _ties(outputs: Tensor) -> Tensor:

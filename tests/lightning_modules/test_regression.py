@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +16,9 @@ if importlib.util.find_spec("pytorch_lightning") is None:
 from lightning_modules.cli import main
 from lightning_modules.data.patterns import PatternGeneration, SinePatterns
 from lightning_modules.losses import SquaredError
+from lightning_modules.networks import FeedForward
+from lightning_modules.regression import SpikeRegression
+from snn_neuromod import ALIF, LeakyReadout
 
 TINY = [
     "--data.num_steps=200", "--data.num_train=20", "--trainer.max_epochs=20",
@@ -66,6 +70,35 @@ def test_patterns_are_sums_of_sines_that_come_again():
 def test_wrong_patterns(argument, value):
     with pytest.raises(ValueError, match=f"SinePatterns: {argument} must"):
         SinePatterns(**{"number": 1, argument: value})
+
+
+def test_numbers_by_hand_and_a_silent_layer_by_name():
+    task = SpikeRegression(FeedForward([5, 4, 2], neuron=ALIF, num_classes=2, readout=LeakyReadout))
+    task.trainer = SimpleNamespace(
+        strategy=SimpleNamespace(reduce=lambda sums, reduce_op: sums), datamodule=None
+    )
+    logged = {}
+    task.log_dict = lambda values, **options: logged.update(values)
+    with torch.no_grad():
+        task.network.layers[1].weight.zero_()
+    targets = torch.randn(6, 3, 2)
+    targets[:2, 1] = math.nan
+    inside = ~targets.isnan()
+    x = torch.ones(6, 3, 5)
+    outputs = task(x).outputs
+    for _ in range(2):
+        task._step((x, targets), "test")
+    task._log("test")
+    wanted = targets[inside]
+    error = (outputs[inside] - wanted).square().sum() / (wanted - wanted.mean()).square().sum()
+    torch.testing.assert_close(logged["test/nmse"], error, rtol=1e-4, atol=0)
+    torch.testing.assert_close(logged["test/loss"], task.loss(outputs, targets))
+    assert "layer 2 (2 ALIF) did not spike at all" in task.findings["test"]
+    assert not any("layer 1" in text for text in task.findings["test"])
+    task.network.layers[0].weight.data[0] = math.nan
+    task._step((x, targets), "test")
+    task._log("test")
+    assert "the state of layer 1 (4 ALIF) is NaN or infinite" in task.findings["test"]
 
 
 def test_data_that_do_not_fit(tmp_path, capsys):
