@@ -1,4 +1,4 @@
-"""The tests that Norse ships for its LIF neurons, run on ours put in their place."""
+"""The tests that Norse ships for its LIF, LSNN and Izhikevich neurons, run on ours put in their place."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from torch import Tensor
 pytest.importorskip("norse")
 
 from snn_neuromod import norse as ours  # isort: skip
-from norse.torch.module.test import test_lif, test_lift
+import norse.torch.functional as norse_functional
+from norse.torch.module.test import test_izhikevich, test_lif, test_lift, test_lsnn
 
 
 def stand_in(cls: Any, keywords: dict[str, Any]) -> Any:
@@ -101,4 +102,45 @@ def test_lift_tests_on_ours(
     monkeypatch.setattr(
         test_lift, "LIFFeedForwardState", type(cell().initial_state(torch.zeros(2, 2)))
     )
+    function()
+
+
+def shipped(module: Any, *left_out: str) -> list[Callable[..., None]]:
+    found = inspect.getmembers(module, inspect.isfunction)
+    return [f for name, f in found if name.startswith("test_") and name not in left_out]
+
+
+IZHIKEVICH = shipped(
+    test_izhikevich,
+    "test_izhikevich_recurrent_cell_no_autapses",  # the spikes of the state reset our membranes
+)
+
+
+@pytest.mark.parametrize("function", IZHIKEVICH, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("behaviour", ["tonic_bursting", "class_1_exc", "dap", "accomodation"])
+def test_izhikevich_tests_on_ours(
+    behaviour: str, function: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With Norse's own behaviours, positions of arguments, and states."""
+    for suffix in ("", "Cell", "Recurrent", "RecurrentCell"):
+        name = "Izhikevich" + suffix
+        assert hasattr(test_izhikevich, name)
+        monkeypatch.setattr(test_izhikevich, name, getattr(ours, name))
+    function(getattr(norse_functional.izhikevich, behaviour))
+
+
+LSNN = shipped(
+    test_lsnn,
+    "test_lsnn_cell",  # looks at the synapse, which ALIF has none of
+    "test_lsnn_recurrent_cell_autapses",
+    "test_lsnn_recurrent_cell_no_autopses",
+)
+
+
+@pytest.mark.parametrize("function", LSNN, ids=lambda f: f.__name__)
+def test_lsnn_tests_on_ours(function: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    for suffix in ("", "Cell", "Recurrent", "RecurrentCell"):
+        monkeypatch.setattr(test_lsnn, "LSNN" + suffix, getattr(ours, "ALIF" + suffix))
+    monkeypatch.setattr(test_lsnn, "LSNNFeedForwardState", ours.ALIFState)
+    monkeypatch.setattr(test_lsnn, "LSNNState", ours.ALIFRecurrentState)
     function()
