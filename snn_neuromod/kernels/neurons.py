@@ -28,12 +28,14 @@ class Neuron(NamedTuple):
         name: Of its module in `snn_neuromod.dynamics`; of another neuron that it is known by its step.
         module: Holds `Params`, `State` and `step`.
         options: Options of its derivatives: those of `step`, with `psi` or `straight_through` for `spike_fn`.
+        kernels: What backends printed from its step, by what they fixed in it.
         described: For a neuron known by its step alone that description, which has to live as long as this; else None.
     """
 
     name: str
     module: Any
     options: Mapping[str, Any]
+    kernels: dict[Any, Any]
     described: Described | None = None
 
     @property
@@ -140,7 +142,7 @@ def _decode(neuron: str) -> Neuron:
             f"sequence: neuron must be what a layer gives, a name among {', '.join(KNOWN)} with its options, "
             f"got {neuron[:200]!r}"
         ) from error
-    found = Neuron(name, module, options)
+    found = Neuron(name, module, options, {})
     unknown = set(found.step_options()) - set(inspect.signature(module.step).parameters)
     if unknown:
         raise ValueError(
@@ -158,6 +160,7 @@ class Described:
 
     Attributes:
         key: The argument `neuron` of `run`, valid as long as this object is.
+        kernels: What backends printed from its step.
 
     Raises:
         ValueError: If an option, or `dynamics` itself, is a module with parameters that learn.
@@ -174,6 +177,7 @@ class Described:
                     f"{name} must not hold parameters that learn, got {type(value).__name__}; what learns belongs in "
                     "the neuron's Params"
                 )
+        self.kernels: dict[Any, Any] = {}
         self.key = f"step {next(_COUNT)}"
         _DESCRIBED[self.key] = self
 
@@ -190,7 +194,7 @@ class Described:
             return spikes, state_type(*new)
 
         module = SimpleNamespace(Params=self.dynamics.Params, State=state_type, step=step)
-        return Neuron("neuron described by its step", module, {}, self)
+        return Neuron("neuron described by its step", module, {}, self.kernels, self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Described:
         return self  # nothing in it ever changes

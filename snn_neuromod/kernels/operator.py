@@ -131,10 +131,9 @@ def _shape_of(call: Call, name: str) -> _Shape:
     return _Shape(bare._replace(sources=()), name, counts)
 
 
-def _saved(call: Call, spikes: Tensor, tracks: Sequence[Tensor]) -> list[Tensor]:
+def _saved(call: Call, name: str, spikes: Tensor, tracks: Sequence[Tensor]) -> list[Tensor]:
     """Tensors for the backward pass; an input of which only the shape is read can be freed."""
-    read = call.neuron.reads_input or "straight_through" in call.neuron.options
-    current = call.current if read else spikes
+    current = call.current if backends.REGISTRY[name][Call].reads(call) else spikes
     return [current, *call.params, *call.state, *call.recurrent, *call.sources, spikes, *tracks]
 
 
@@ -145,7 +144,7 @@ class _Sequence(torch.autograd.Function):
     def forward(ctx: Any, call: Call, name: str, *tensors: Tensor) -> tuple[Tensor, ...]:
         spikes, last, tracks = backends.REGISTRY[name][Call].forward(call)
         ctx.shape = _shape_of(call, name)
-        ctx.save_for_backward(*_saved(call, spikes, tracks))
+        ctx.save_for_backward(*_saved(call, name, spikes, tracks))
         ctx.set_materialize_grads(False)
         return (spikes, *last)
 
@@ -269,7 +268,8 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> N
     ctx.neuron = inputs[0]
     ctx.shape = _shape_of(call, backends.choose(call, backend))
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*_saved(call, output[0], output[1 + len(call.state) :]))
+    tracks = output[1 + len(call.state) :]
+    ctx.save_for_backward(*_saved(call, ctx.shape.name, output[0], tracks))
 
 
 def _backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:

@@ -6,6 +6,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 
+def reads_input(call: Any) -> bool:
+    """Whether derivatives of the neuron read the input, or kernels of its family do."""
+    return bool(call.neuron.reads_input) or "straight_through" in call.neuron.options
+
+
 class Served(NamedTuple):
     """What a backend has for one kind of call.
 
@@ -14,12 +19,14 @@ class Served(NamedTuple):
         forward: Runs a call.
         backward: Runs its reverse, for a sequence.
         kept: What `forward` would keep for `backward`, empty, by name.
+        reads: Whether `backward` reads the input, and not its shape alone.
     """
 
     unable: Callable[[Any], str | None]
     forward: Callable[..., Any]
     backward: Callable[..., Any] | None = None
     kept: Callable[[Any], Any] | None = None
+    reads: Callable[[Any], bool] = reads_input
 
 
 def always(call: Any) -> None:

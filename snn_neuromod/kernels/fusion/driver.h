@@ -36,7 +36,7 @@ static void backward(const Call *call, Work *w, int64_t first, int64_t wide) {
         load(w->s[k][0], call->s[k], first, wide);
         load(w->a[k], call->a[k], first, wide);
     }
-    memset(w->g, 0, sizeof w->g);
+    for (int j = 0; j < NUM_SUMS; j++) load(w->g[j], call->g[SUMS[j]], first, wide);
     for (int64_t start = (T - 1) / EVERY * EVERY; start >= 0; start -= EVERY) {
         const int64_t stop = start + EVERY < T ? start + EVERY : T;
         for (int j = 0; j < NUM_KEPT; j++) load(w->s[KEPT[j]][0], call->m[j] + start / EVERY * E, first, wide);
@@ -60,8 +60,8 @@ static void backward(const Call *call, Work *w, int64_t first, int64_t wide) {
 }
 
 /* sizes: T, E, neurons of a row, threads, whether to keep, direction, strides of each parameter by step, row and neuron.
- * data: input, spikes, their gradients, then parameters, states, kept states, gradients of states and of parameters.
- * Returns 0, or 1 if there was no memory. */
+ * data: input, spikes, their gradients, then parameters, states, kept states, gradients of states and of parameters, to
+ * which is added what is no gradient per step. Returns 0, or 1 if there was no memory. */
 EXPORT int KERNEL(const int64_t *sizes, void *const *data) {
     const Call call = {sizes[0], sizes[1], sizes[2], sizes[4], sizes + 6, data[0], data[1], data[2], data[3],
                        (const REAL *const *)data + 4, (REAL *const *)data + 4 + NUM_PARAMS,

@@ -13,7 +13,7 @@ from torch import Tensor
 from snn_neuromod.kernels.fusion import jit
 from snn_neuromod.kernels.fusion.c import Source, source
 from snn_neuromod.kernels.fusion.plan import EVERY, Variant
-from snn_neuromod.kernels.fusion.trace import Step, trace
+from snn_neuromod.kernels.fusion.trace import Step, apart, trace
 
 _T = TypeVar("_T")
 DTYPES = (torch.float32, torch.float64)
@@ -56,7 +56,7 @@ class Kernels:
     ) -> None:
         self._described = (step, params_type, state_type, dict(options or {}))
         self.name = name
-        self._lock = threading.RLock()
+        self._tracing, self._printing = threading.Lock(), threading.Lock()
         self._steps: dict[torch.dtype, Step | Exception] = {}
         self._kernels: dict[tuple[torch.dtype, Variant], Kernel | Exception] = {}
 
@@ -66,7 +66,7 @@ class Kernels:
         Raises:
             NotElementwise: If no kernel can be printed from it.
         """
-        with self._lock:
+        with self._tracing:
             if dtype not in self._steps:
                 self._steps[dtype] = _kept(lambda: trace(*self._described, dtype=dtype))
             return _found(self._steps[dtype], Step)
@@ -78,9 +78,11 @@ class Kernels:
             NotElementwise: If no kernel can be printed from the step.
             CompileError: If it cannot be compiled.
         """
-        with self._lock:
+        with self._printing:
             if (dtype, variant) not in self._kernels:
-                self._kernels[dtype, variant] = _kept(lambda: self._compiled(dtype, variant))
+                self._kernels[dtype, variant] = apart(
+                    lambda: _kept(lambda: self._compiled(dtype, variant))
+                )
             return _found(self._kernels[dtype, variant], Kernel)
 
     def _compiled(self, dtype: torch.dtype, variant: Variant) -> Kernel:
@@ -173,7 +175,7 @@ class Kernel:
             for s, g in zip(first, grad_last, strict=True)
         ]
         grads = [
-            torch.empty_like(current if k in self.variant.per_step else current[0])
+            torch.zeros_like(current if k in self.variant.per_step else current[0])
             for k in self.variant.needed
         ]
         grad_current = torch.empty_like(current)
@@ -190,33 +192,75 @@ class Kernel:
         keep: bool,
         reverse: bool,
     ) -> None:
-        shape = current.shape[1:]
-        given = [self._param(k, p, current) for k, p in enumerate(params)]
-        sizes = [
-            len(current),
-            current[0].numel(),
-            shape[-1] if shape else 1,
-            torch.get_num_threads(),
-        ]
-        sizes += [int(keep), int(reverse), *(stride for p in given for stride in p.stride())]
-        tensors = [*sequences, *given, *rows]
-        for tensor in tensors:
-            if tensor is not None and (tensor.dtype != self.dtype or tensor.device.type != "cpu"):
-                raise TypeError(
-                    f"kernel: every tensor must be {self.dtype} on the CPU, got {tensor.dtype}"
-                )
-        data = [None if t is None else t.data_ptr() for t in tensors]
-        failed = self._function(
-            (ctypes.c_int64 * len(sizes))(*sizes), (ctypes.c_void_p * len(data))(*data)
-        )
-        if failed:
-            raise MemoryError("kernel: no memory for a tile")
+        given = [self.param(k, p, current) for k, p in enumerate(params)]
+        self.bound(current, [*sequences, *given, *rows], given, keep=keep, reverse=reverse)()
 
-    def _param(self, number: int, param: Tensor, current: Tensor) -> Tensor:
-        """(steps, rows, neurons), not copied where that can be."""
+    def param(self, number: int, param: Tensor, current: Tensor) -> Tensor:
+        """A parameter as (steps or 1, rows, neurons), not copied where that can be."""
         shape, per_step = current.shape, number in self.variant.per_step
         wide = param.expand(shape) if per_step else param.expand(shape[1:])[None]
         return wide if wide.ndim == 3 else wide.reshape(len(wide), -1, shape[-1])
+
+    def bound(
+        self,
+        current: Tensor,
+        tensors: Sequence[Tensor | None],
+        params: Sequence[Tensor],
+        *,
+        keep: bool,
+        reverse: bool,
+        num_steps: int | None = None,
+    ) -> Bound:
+        """The C function with its arguments.
+
+        Args:
+            current: Any tensor of the input's shape.
+            tensors: In the order of `driver.h`.
+            params: Those of them that are parameters, from `param`.
+            keep: Whether states are kept.
+            reverse: Whether it is the reverse pass.
+            num_steps: Steps; None: those of `current`.
+
+        Raises:
+            TypeError: If a tensor is not on the CPU or of another type than the kernel.
+        """
+        for tensor in tensors:
+            if tensor is not None and (tensor.dtype != self.dtype or tensor.device.type != "cpu"):
+                raise TypeError(
+                    f"kernel: every tensor must be {self.dtype} on the CPU, got {tensor.dtype} on {tensor.device}"
+                )
+        sizes = [num_steps or len(current), current[0].numel(), current.shape[-1]]
+        sizes += [torch.get_num_threads(), int(keep), int(reverse)]
+        sizes += [stride for p in params for stride in p.stride()]
+        return Bound(self._function, sizes, tensors)
+
+
+class Bound:
+    """A C function with its arguments.
+
+    Args:
+        function: The function.
+        sizes: Its numbers.
+        tensors: Its tensors.
+    """
+
+    def __init__(
+        self, function: Any, sizes: Sequence[int], tensors: Sequence[Tensor | None]
+    ) -> None:
+        self._function, self._tensors = function, tensors
+        self._sizes = (ctypes.c_int64 * len(sizes))(*sizes)
+        self.data = (ctypes.c_void_p * len(tensors))(
+            *(None if t is None else t.data_ptr() for t in tensors)
+        )
+
+    def move(self, bytes_by_place: Mapping[int, int]) -> None:
+        """Let some tensors, by their places, begin so many bytes later."""
+        for place, size in bytes_by_place.items():
+            self.data[place] = (self.data[place] or 0) + size
+
+    def __call__(self) -> None:
+        if self._function(self._sizes, self.data):
+            raise MemoryError("kernel: no memory for a tile")
 
 
 def _copy(tensor: Tensor, current: Tensor) -> Tensor:

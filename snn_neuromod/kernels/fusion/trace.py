@@ -29,7 +29,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -145,24 +145,30 @@ def trace(
         NotElementwise: If the step is not made of operations on each neuron alone, draws random numbers, branches on
             values, changes its arguments, or reads a tensor of more than one element that is no argument.
     """
-    outcome: list[Step | BaseException] = []
+    return apart(lambda: _trace(step, params_type, state_type, options or {}, dtype))
 
-    def work() -> None:
+
+def apart(work: Callable[[], _T]) -> _T:
+    """Result of a function that runs in a thread of its own: no mode, no tracer of the caller is on there."""
+    results: list[_T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
         try:
-            outcome.append(_trace(step, params_type, state_type, options or {}, dtype))
+            results.append(work())
         except BaseException as error:
-            outcome.append(error)
+            errors.append(error)
 
-    with _LOCK:
-        thread = threading.Thread(target=work, name="trace of a step")
-        thread.start()
-        thread.join()
-    if isinstance(outcome[0], BaseException):
-        raise outcome[0]
-    return outcome[0]
+    thread = threading.Thread(target=run, name="snn_neuromod: a step is read")
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
 _LOCK = threading.Lock()
+_T = TypeVar("_T")
 _SHAPE = (2, 3)
 
 
@@ -186,7 +192,8 @@ def _trace(
 
     examples = [torch.rand(_SHAPE, dtype=dtype) + 0.5 for _ in range(inner + num_states + 1)]
     try:
-        recorded = make_fx(joint, decomposition_table=_decompositions())(*examples)
+        with _LOCK:
+            recorded = make_fx(joint, decomposition_table=_decompositions())(*examples)
     except RuntimeError as error:
         raise NotElementwise(_reason(error)) from error
     graph = Graph(dtype)

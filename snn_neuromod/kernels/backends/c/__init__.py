@@ -4,6 +4,7 @@ from snn_neuromod.kernels.backends.c import (
     eligibility,
     library,
     neurons,
+    printed,
     products,
     rate_code,
     sequence,
@@ -14,8 +15,31 @@ from snn_neuromod.kernels.jobs import Advance, Gather, Product, RateCode, Weight
 
 __all__ = ["SERVES", "status"]
 
+
+def _of(call: Call) -> Served:
+    """What runs a sequence: kernels written by hand where they serve, else those printed from the step."""
+    return _PRINTED if neurons.unable(call) else _WRITTEN
+
+
+def _unable(call: Call) -> str | None:
+    written = neurons.unable(call)
+    reason = printed.unable(call) if written else None
+    return f"{written}; {reason}" if written and reason else None
+
+
+_PRINTED = Served(printed.unable, printed.forward, printed.backward, printed.kept, printed.reads)
+_WRITTEN = Served(
+    neurons.unable, sequence.forward, sequence.backward, sequence.kept, sequence.reads
+)
+
 SERVES = {
-    Call: Served(neurons.unable, sequence.forward, sequence.backward, sequence.kept),
+    Call: Served(
+        _unable,
+        lambda call: _of(call).forward(call),
+        lambda call, *given: _of(call).backward(call, *given),  # type: ignore[misc]
+        lambda call: _of(call).kept(call),  # type: ignore[misc]
+        lambda call: _of(call).reads(call),
+    ),
     Product: Served(products.unable, products.forward),
     WeightGradient: Served(products.gradient_unable, products.weight_gradient),
     RateCode: Served(rate_code.unable, rate_code.forward),

@@ -1,0 +1,130 @@
+"""Sequences run by C that is printed from the neuron's step and compiled at first use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from snn_neuromod.kernels.backends.c import recurrence
+from snn_neuromod.kernels.call import Call
+from snn_neuromod.kernels.fusion import jit
+from snn_neuromod.kernels.fusion.kernel import DTYPES, Kernel, Kernels
+from snn_neuromod.kernels.fusion.plan import EVERY, Variant
+from snn_neuromod.kernels.fusion.trace import NotElementwise
+
+
+def unable(call: Call) -> str | None:
+    """Why no printed kernel can serve a sequence, None if one can; it is compiled here."""
+    current = call.current
+    if current.device.type != "cpu" or current.dtype not in DTYPES:
+        return f"the input must be float32 or float64 on the CPU, got {current.dtype} on {current.device}"
+    reason = jit.unable()
+    if reason is not None:
+        return reason
+    try:
+        _kernel(call, seeded=False)
+    except (NotElementwise, jit.CompileError) as error:
+        return f"no kernel can be printed from the step: {error}"
+    return None
+
+
+def kept(call: Call) -> dict[str, Tensor]:
+    """Empty tensors for what the forward pass keeps.
+
+    States before every stretch; of a recurrent layer the whole input of every step, and the states before it.
+    """
+    if not call.keep:
+        return {}
+    steps, names = len(call.current), call.neuron.module.State._fields
+    count = steps if call.recurrent else -(-steps // EVERY)
+    states = [names[k] for k in _kernel(call, seeded=False).kept]
+    kept = ["input", *states] if call.recurrent else states
+    return {name: call.current.new_empty(count, *call.current.shape[1:]) for name in kept}
+
+
+def reads(call: Call) -> bool:
+    """Whether `backward` reads the input: a recurrent layer keeps a whole one."""
+    return not call.recurrent
+
+
+def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Run a sequence; results as of `sequence.forward`."""
+    if call.recurrent:
+        return recurrence.forward(_kernel(call, seeded=True), call, _params(call), kept(call))
+    result = _kernel(call, seeded=False).forward(
+        call.current, _params(call), call.state, keep=call.keep
+    )
+    return result.spikes, result.last, result.kept
+
+
+def backward(
+    call: Call,
+    grad_spikes: Tensor,
+    grad_state: Sequence[Tensor | None],
+    spikes: Tensor,
+    tracks: Sequence[Tensor],
+) -> tuple[Tensor, list[Tensor | None], list[Tensor]]:
+    """Gradients of a sequence; arguments and results as of `sequence.backward`."""
+    if call.recurrent:
+        kernel = _kernel(call, seeded=True)
+        found = recurrence.backward(
+            kernel, call, _params(call), grad_spikes, grad_state, spikes, tracks
+        )
+    else:
+        kernel = _kernel(call, seeded=any(g is not None for g in grad_state))
+        found = kernel.backward(
+            call.current, _params(call), call.state, tracks, grad_spikes, grad_state
+        )
+    grads: list[Tensor | None] = [None] * len(call.params)
+    for k, grad in zip(kernel.variant.needed, found.params, strict=True):
+        grads[k] = grad.sum_to_size(call.params[k].shape)
+    return found.current, grads, found.state
+
+
+def _kernel(call: Call, seeded: bool) -> Kernel:
+    needed = tuple(k for k, need in enumerate(call.needed) if need)
+    per_step = tuple(k for k, p in enumerate(call.params) if _is_per_step(p, call))
+    variant = Variant(needed, per_step, seeded)
+    return _kernels(call).kernel(call.current.dtype, variant)
+
+
+def _is_per_step(param: Tensor, call: Call) -> bool:
+    return param.ndim == call.current.ndim and param.shape[0] > 1
+
+
+def _params(call: Call) -> list[Tensor]:
+    """Parameters with an axis of steps only where they change."""
+    return [p[0] if p.ndim == call.current.ndim and p.shape[0] == 1 else p for p in call.params]
+
+
+def _kernels(call: Call) -> Kernels:
+    """The neuron's kernels, which live as long as it is known."""
+    neuron, states = call.neuron, call.paths.states
+    if states not in neuron.kernels:
+        name, step = neuron.name, partial(neuron.module.step, **neuron.step_options())
+        if neuron.described is not None:
+            dynamics = neuron.described.dynamics
+            name = getattr(dynamics, "__name__", type(dynamics).__name__)
+        cut = step if states is None else _following(step, states)
+        neuron.kernels[states] = Kernels(cut, neuron.module.Params, neuron.module.State, name=name)
+    made: Kernels = neuron.kernels[states]
+    return made
+
+
+def _following(step: Any, states: Sequence[int]) -> Any:
+    """The step with the past of the other states as constants."""
+
+    def cut(params: Any, state: Any, current: Tensor) -> Any:
+        held = [s if k in states else s.detach() for k, s in enumerate(state)]
+        return step(params, type(state)(*held), current)
+
+    return cut
+
+
+def status() -> str:
+    """Whether steps are printed and compiled, and why not."""
+    reason = jit.unable()
+    return f"off: {reason}" if reason else "compiled at first use"
