@@ -188,6 +188,8 @@ class _Triangle(torch.autograd.Function):
 class Quadratic:
     """The neuron of the documentation of `Custom`."""
 
+    MEMBRANE = ("v",)
+
     class Params(NamedTuple):
         alpha: float = 0.9
         v_th: float = 1.0

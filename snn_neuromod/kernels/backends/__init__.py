@@ -129,6 +129,13 @@ def info() -> dict[str, str]:
 
     Returns:
         `requested`: the backend asked for; `c`: whether its library was found and how it was built, or why not;
-        `neurons`: the neurons it knows.
+        `neurons`: the neurons it knows; `printed`: whether kernels of other neurons, and for what those know not, are
+        printed from the step and compiled at first use, or why not.
     """
-    return {"requested": requested(), "c": c.status(), "neurons": ", ".join(KNOWN)}
+    neurons = ", ".join(KNOWN)
+    return {
+        "requested": requested(),
+        "c": c.status(),
+        "neurons": neurons,
+        "printed": c.printed.status(),
+    }

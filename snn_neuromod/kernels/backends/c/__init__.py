@@ -28,9 +28,7 @@ def _unable(call: Call) -> str | None:
 
 
 _PRINTED = Served(printed.unable, printed.forward, printed.backward, printed.kept, printed.reads)
-_WRITTEN = Served(
-    neurons.unable, sequence.forward, sequence.backward, sequence.kept, sequence.reads
-)
+_WRITTEN = Served(neurons.unable, sequence.forward, sequence.backward, sequence.kept)
 
 SERVES = {
     Call: Served(

@@ -80,7 +80,8 @@ def backward(
         )
     grads: list[Tensor | None] = [None] * len(call.params)
     for k, grad in zip(kernel.variant.needed, found.params, strict=True):
-        grads[k] = grad.sum_to_size(call.params[k].shape)
+        shape = call.params[k].shape
+        grads[k] = (grad if grad.ndim >= len(shape) else grad[None]).sum_to_size(shape)
     return found.current, grads, found.state
 
 
