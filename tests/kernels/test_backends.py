@@ -128,7 +128,8 @@ def test_a_layer_asks_before_the_process(layer: type[nm.layers.Layer]) -> None:
         assert (name == "_SequenceBackward") is operator, (asked, process)
 
 
-def test_a_layer_that_asks_for_what_cannot_serve() -> None:
+def test_a_layer_that_asks_for_what_cannot_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SNN_NEUROMOD_JIT", "0")  # or a kernel is printed
     weights = nm.Recurrent(nm.SRC(3, backend="c"), 2)
     step = torch.rand(5, 2, 3)
     psi = nm.ALIF(3, backend="c", psi=lambda distance, unit, held: (distance > 0).float())

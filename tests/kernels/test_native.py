@@ -405,7 +405,10 @@ def test_learned_parameters_of_izhikevich_and_filters() -> None:
     ],
     ids=["recurrent", "dtype", "per step", "learned"],
 )
-def test_asked_for_by_name_and_unable(neuron: str, change: dict[str, Any], reason: str) -> None:
+def test_asked_for_by_name_and_unable(
+    neuron: str, change: dict[str, Any], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SNN_NEUROMOD_JIT", "0")  # or a kernel is printed
     case = make_case(neuron, NEURONS[neuron], **change)
     with pytest.raises(RuntimeError, match=f"'c' was asked for by name.*{reason}"):
         case.operator()
