@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from snn_neuromod._types import Param
 from snn_neuromod.dynamics import alif
@@ -97,14 +97,14 @@ class ALIF(ALIFFamily):
         self._register_adaptation(
             beta, learn_beta, adapt_decay, learn_adapt_decay, adapt_strength, learn_adapt_strength
         )
-        self.reset_delay = reset_delay
+        self.reset_delay, self._adapts = reset_delay, learn_adapt_strength
         self._look_at_strength()
 
     def _look_at_strength(self) -> None:
         """Whether the neuron is a Leaky; read from the device once, and again where the strength was changed."""
         strength = self.adapt_strength
         if not strength.is_meta:
-            self._leaky = not (isinstance(strength, nn.Parameter) or bool(strength.any()))
+            self._leaky = not (self._adapts or bool(strength.any()))
         self._looked_at = (strength, strength._version)
         if not (self.reset_delay or self._leaky):
             raise ValueError(

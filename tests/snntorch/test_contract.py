@@ -219,6 +219,9 @@ def test_what_leaky_is_follows_the_strength() -> None:
     neuron.adapt_strength = torch.zeros(())
     assert len(neuron(x)) == 2
     assert len(ours.ALIF(0.9, adapt_strength=0.0, learn_adapt_strength=True)(x)) == 3
+    learned = ours.ALIF(0.9, adapt_strength=0.0, learn_adapt_strength=True)
+    given = {"adapt_strength": torch.zeros(())}  # as torch.func passes it, no longer a parameter
+    assert len(torch.func.functional_call(learned, given, (x,))) == 3
     at_once = plain(reset_delay=False)
     at_once.load_state_dict(ours.ALIF(0.9).state_dict())
     with pytest.raises(ValueError, match="reset_delay must be True with adaptation"):
