@@ -6,8 +6,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from pytorch_lightning.cli import OptimizerCallable
-from torch import Tensor
+from torch import Tensor, nn
 
+from lightning_modules.any_network import AnyNetwork
 from lightning_modules.losses import CrossEntropy, FiringRate, final_labels, spike_counts
 from lightning_modules.monitor import Mode
 from lightning_modules.networks import FeedForward, NetworkOutput, is_graded
@@ -46,7 +47,8 @@ class SpikeClassification(Task):
     takes the first of them.
 
     Args:
-        network: Takes spikes (T, batch, input) and returns `NetworkOutput`.
+        network: A `FeedForward`, or any module that takes spikes (T, batch, ...) and returns outputs (T, batch, class),
+            or outputs and spikes, as `any_network.AnyNetwork` calls it.
         optimizer: Makes the optimiser from the parameters.
         scheduler: Learning-rate schedule, "cosine", "one_cycle" or one made from the optimiser, as in
             `optimisation.optimisation`; None keeps the rate constant.
@@ -67,7 +69,7 @@ class SpikeClassification(Task):
 
     def __init__(
         self,
-        network: FeedForward,
+        network: nn.Module,
         optimizer: OptimizerCallable = torch.optim.Adam,
         scheduler: Scheduler = None,
         scheduler_interval: Interval = "epoch",
@@ -79,12 +81,14 @@ class SpikeClassification(Task):
         self.save_hyperparameters(
             ignore=["network", "optimizer", "scheduler", "loss", "firing_rate"], logger=False
         )
-        self.network = network
+        own = isinstance(network, FeedForward)
+        self.network: Any = network if own else AnyNetwork(network)
         self.optimizer, self.scheduler = optimizer, scheduler
         self.scheduler_interval = scheduler_interval
         self.loss, self.firing_rate = loss, firing_rate
         self.lr_factors = lr_factors or {}
-        self._tallies = {stage: Tally(network.num_classes) for stage in ("train", "val", "test")}
+        self._tallies: dict[str, Tally] = {}
+        self._count_classes(getattr(self.network, "num_classes", None))
         self._states = StateWatch(network)
         self.findings: dict[str, list[str]] = {}
 
@@ -92,14 +96,21 @@ class SpikeClassification(Task):
         data = getattr(self.trainer, "datamodule", None)
         name = type(data).__name__
         inputs, classes = (getattr(data, key, None) for key in ("num_inputs", "num_classes"))
-        if inputs is not None and inputs != self.network.sizes[0]:
+        sizes = getattr(self.network, "sizes", None)
+        if inputs is not None and sizes is not None and inputs != sizes[0]:
             raise ValueError(
                 f"FeedForward: sizes must start with {inputs}, the number of inputs of {name}, got {self.network.sizes}"
             )
-        if classes is not None and classes != self.network.num_classes:
+        if self.network.num_classes is None:
+            self._count_classes(classes)
+        elif classes is not None and classes != self.network.num_classes:
             raise ValueError(
                 f"FeedForward: num_classes must be {classes} for {name}, got {self.network.num_classes}"
             )
+
+    def _count_classes(self, number: int | None) -> None:
+        if number is not None and not self._tallies:
+            self._tallies = {stage: Tally(number) for stage in ("train", "val", "test")}
 
     def forward(self, spikes: Tensor) -> NetworkOutput:
         """Run the network over spikes (T, batch, input)."""
@@ -127,7 +138,9 @@ class SpikeClassification(Task):
         if self.firing_rate.weight:
             loss = loss + self.firing_rate(spikes, layers=list(self.network.layers))
         spikes = [layer.detach() for layer in spikes]
-        graded = [is_graded(neuron) for neuron in self.network.neurons]
+        neurons = self.network.neurons
+        graded = [is_graded(neuron) for neuron in neurons]
+        graded = graded if len(graded) == len(spikes) else [False] * len(spikes)
         self._tallies[stage].update(
             self.loss.scores(outputs, labels),
             final_labels(labels),
@@ -158,7 +171,10 @@ class SpikeClassification(Task):
         self.log_dict({f"{stage}/{name}": value for name, value in shown.items()}, prog_bar=True)
         spikes = {f"{stage}/spikes/{k}": count for k, count in enumerate(tally.rates, 1)}
         self.log_dict(spikes)
-        self.findings[stage] = tally.findings(layer_titles(self.network), "samples")
+        titles = layer_titles(self.network)
+        number = len(tally.rates)
+        titles = titles if len(titles) == number else [f"layer {k + 1}" for k in range(number)]
+        self.findings[stage] = tally.findings(titles, "samples")
         tally.reset()
 
     def configure_optimizers(self) -> Any:

@@ -6,8 +6,12 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
 
 from lightning_modules.cli_arguments import prepare, usage
+from lightning_modules.completion import script
+from lightning_modules.config_files import listing
 
 __all__ = ["main"]
 
@@ -23,16 +27,39 @@ def main(args: Sequence[str] | None = None) -> None:
             network that does not fit its data), 130 after Ctrl-C. Set SNN_NEUROMOD_TRACEBACK=1 for tracebacks.
     """
     args = sys.argv[1:] if args is None else list(args)
-    if not args or args[0] in ("-h", "--help"):
-        print(usage())
+    text = _answer(args)
+    if text is not None:
+        print(text)
         return
-    _run(args)
+    here = str(Path.cwd())
+    found = here in sys.path or "" in sys.path
+    if not found:
+        sys.path.append(here)  # modules of one's own, named in a configuration
+    try:
+        _run(args)
+    finally:
+        if not found:
+            sys.path.remove(here)
+
+
+def _answer(args: list[str]) -> str | None:
+    """What needs no run, and does not wait for torch."""
+    if not args or args[0] in ("-h", "--help", "help"):
+        return usage()
+    if args[0] == "--version":
+        return f"snn-neuromod {metadata.version('snn-neuromod')}"
+    if args[0] == "list":
+        return listing()
+    if args[0] == "completion":
+        return script(args[1] if args[1:] else "bash")
+    return None
 
 
 def _run(args: list[str]) -> None:
     from lightning_modules.allocator import keep_freed_memory
     from lightning_modules.cli_messages import is_usage_error, is_user_error, readable
     from lightning_modules.cli_run import CLI, quiet
+    from lightning_modules.seeds import run_seeds
     from lightning_modules.suggestions import suggestions
 
     keep_freed_memory()
@@ -45,6 +72,8 @@ def _run(args: list[str]) -> None:
                 from lightning_modules.export import export
 
                 export(args[1:])
+            elif any(arg.partition("=")[0] == "--seeds" for arg in args):
+                run_seeds(args)
             else:
                 arguments = prepare(args)
                 CLI(arguments.args, arguments.name, arguments.root, args)

@@ -23,6 +23,7 @@ __all__ = [
     "UsageError",
     "experiment_name",
     "prepare",
+    "take",
     "usage",
 ]
 
@@ -34,13 +35,17 @@ _HELP = """usage: snn-neuromod COMMAND -c CONFIG [--KEY VALUE ...]
   validate  accuracy on the validation data of a checkpoint
   test      accuracy on the test data of a checkpoint
   predict   classes of the test data, written to a CSV file; of speech, to label files
+  list      all configurations, with what was measured
   export    snn-neuromod export RUN --format nir|onnx: the network of a run for other tools
 
   -c CONFIG            a file, or one of the names below; several are laid over one another
   --KEY VALUE          overrides one value, for instance --trainer.max_epochs 3
   --ckpt_path PATH     a checkpoint or the folder of a run; "last" is the newest run of the configuration
+  --seeds 0,1,2        fit: one run for each seed, then mean and range; goes on where it was stopped
+  --input FOLDER       predict: PNG images or wav files in the place of the test data
   --print_config       print the whole configuration and stop
   snn-neuromod fit --help   all options
+  snn-neuromod completion bash|zsh   a script that lets the tab key complete; --version
 
 configurations: {}
 """
@@ -94,9 +99,9 @@ def prepare(args: Sequence[str]) -> Arguments:
             "for instance: snn-neuromod fit -c quickstart"
         )
     command, rest = args[0], list(args[1:])
-    rest, configs = _take(rest, ("-c", "--config"))
-    rest, checkpoints = _take(rest, ("--ckpt_path",))
-    _, roots = _take(rest, ("--trainer.default_root_dir",))
+    rest, configs = take(rest, ("-c", "--config"))
+    rest, checkpoints = take(rest, ("--ckpt_path",))
+    _, roots = take(rest, ("--trainer.default_root_dir",))
     root = Path(roots[-1] if roots else "runs")
     name = experiment_name(configs[0], root) if configs else ""
     checkpoint = _checkpoint(checkpoints[-1], root, name) if checkpoints else None
@@ -205,7 +210,7 @@ def _asks_only(rest: list[str]) -> bool:
     return any(arg in ("-h", "--help") or arg.startswith("--print_config") for arg in rest)
 
 
-def _take(args: Sequence[str], keys: tuple[str, ...]) -> tuple[list[str], list[str]]:
+def take(args: Sequence[str], keys: tuple[str, ...]) -> tuple[list[str], list[str]]:
     """Split off the values of some options: (the other arguments, the values)."""
     others, values = [], []
     rest = iter(args)

@@ -99,12 +99,15 @@ def write_signals(batches: Sequence[Signals], output: Path) -> str:
     return f"signals of {number} samples: {output}"
 
 
-def write_predictions(batches: Sequence[Prediction], output: Path) -> str:
+def write_predictions(
+    batches: Sequence[Prediction], output: Path, *, names: Sequence[str] = ()
+) -> str:
     """Write predictions as a CSV table: index, label, class and the score of each class.
 
     Args:
         batches: At least one batch.
         output: The file.
+        names: Names of the samples, which then stand in the place of index and label, as those have none.
 
     Returns:
         A sentence about it.
@@ -113,12 +116,15 @@ def write_predictions(batches: Sequence[Prediction], output: Path) -> str:
     lines = io.StringIO(newline="")
     writer = csv.writer(lines)
     scores = [f"score_{k}" for k in range(batches[0].scores.shape[1])]
-    writer.writerow(["index", "label", "class", *scores])
+    writer.writerow([*(["file"] if names else ["index", "label"]), "class", *scores])
     for batch in batches:
         columns = (batch.labels, batch.classes, batch.scores)
         for label, found, values in zip(*(c.tolist() for c in columns), strict=True):
-            writer.writerow([number, label, found, *(f"{value:.6g}" for value in values)])
+            which = [names[number]] if names else [number, label]
+            writer.writerow([*which, found, *(f"{value:.6g}" for value in values)])
             number += 1
         right += float(share_right(batch.scores, batch.labels).sum())
     write_text_atomically(output, lines.getvalue())
+    if names:
+        return f"predictions of {number} files: {output}"
     return f"predictions of {number} samples, {right / number:.2%} right: {output}"

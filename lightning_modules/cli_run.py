@@ -62,6 +62,8 @@ _QUIET = (
     "(?s).*(``instantiate_classes`` was|skip_none parameter was|JsonargparseDeprecationWarning per type)",
     "Be aware that when using `ckpt_path`",
     "The dirpath has changed",
+    "It is recommended to use `self.log",  # sums over processes are made before
+    "Using `DistributedSampler` with the dataloaders",
     "Experiment logs directory .* exists",
     "Checkpoint directory .* exists",
     r"(?s)\s*Unable to serialize instance",  # left out of config.yaml
@@ -129,6 +131,12 @@ class CLI(LightningCLI):
                 type=str | None,
                 default=None,
                 help="CSV file to write; for classes of frames the folder of label files.",
+            )
+            parser.add_argument(
+                "--input",
+                type=str | None,
+                default=None,
+                help="Folder of PNG images or wav files to predict for, in the place of the test data.",
             )
         return parser
 
@@ -323,7 +331,13 @@ class CLI(LightningCLI):
         """Write the classes of the test data to a CSV file, or those of frames to label files in a folder."""
         if self.trainer.world_size > 1:
             raise ValueError("predict: trainer.devices must be 1, got more; run it in one process")
-        output = self._get(self.config_init, "output")
+        output, given = (self._get(self.config_init, key) for key in ("output", "input"))
+        if given is not None:
+            if not hasattr(self.datamodule, "predict_folder"):
+                raise ConfigError(
+                    f"predict: input must come with data that read folders, got {type(self.datamodule).__name__}"
+                )
+            self.datamodule.predict_folder = given
         found = self.trainer.predict(**{**kwargs, "return_predictions": True})
         batches = cast(list[Any], found)
         if on := coverage(self.trainer.predict_dataloaders, self.trainer.num_predict_batches):
@@ -339,8 +353,11 @@ class CLI(LightningCLI):
             raise ConfigError(
                 f"predict: output must lie in an existing folder, got {table}; make {table.parent} first"
             )
-        write = write_signals if isinstance(batches[0], Signals) else write_predictions
-        print(write(batches, table))
+        if isinstance(batches[0], Signals):
+            print(write_signals(batches, table))
+        else:
+            names = getattr(self.datamodule, "predict_names", ())
+            print(write_predictions(batches, table, names=names))
 
     def _resume_hint(self) -> str:
         """How to go on after Ctrl-C."""
@@ -387,7 +404,11 @@ def quiet() -> Iterator[None]:
     """Silence what no user can act on, for the time of a run."""
     loggers = [
         logging.getLogger(name)
-        for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.seed")
+        for name in (
+            "pytorch_lightning.utilities.rank_zero",
+            "lightning_fabric.utilities.seed",
+            "lightning_fabric.utilities.distributed",
+        )
     ]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import re
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,28 @@ def available_configs() -> list[str]:
     return sorted(
         path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.yaml")
     )
+
+
+def listing() -> str:
+    """All configurations, each with a sentence and with what was measured."""
+    rows = [(name, *_described(config_root() / f"{name}.yaml")) for name in available_configs()]
+    width = max(len(name) for name, *_ in rows)
+    lines = [
+        f"{name:<{width}}  {text}{f'  [{result}]' if result else ''}" for name, text, result in rows
+    ]
+    return "\n".join(lines)
+
+
+def _described(path: Path) -> tuple[str, str]:
+    """First sentence of a configuration's header, and what stands behind "Measured:" in it."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    header = [
+        line.removeprefix("#").strip() for line in takewhile(lambda s: s.startswith("#"), lines)
+    ]
+    measured = next((line for line in header if line.startswith("Measured: ")), "")
+    words = " ".join(takewhile(bool, (line for line in header if line != measured)))
+    sentence = re.split(r"(?<=[^.\s][^.\s])[.:;] |\.$", words, maxsplit=1)[0]
+    return sentence, measured.removeprefix("Measured: ")
 
 
 def find_config(name: str | Path) -> Path:

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from lightning_modules.any_network import AnyNetwork
 from lightning_modules.board import show
 from lightning_modules.framewise.pictures import draw_confusion, draw_sentence
 from lightning_modules.losses import final_labels, spike_counts
@@ -73,7 +74,7 @@ class Pictures(pl.Callback):
         network = pl_module.network
         if isinstance(network, FeedForward):
             self._before = modulations(network)
-        elif not hasattr(pl_module, "confusion"):
+        elif not isinstance(network, AnyNetwork) and not hasattr(pl_module, "confusion"):
             raise TypeError(
                 f"Pictures: network must be a FeedForward, got {type(network).__name__}; set --pictures.enabled false"
             )
@@ -110,6 +111,8 @@ class Pictures(pl.Callback):
     ) -> dict[str, Any]:
         """Figures by the names of their files."""
         suffix = "" if name == "network" else f"_{name}"
+        if isinstance(module.network, AnyNetwork):
+            return {}  # nobody knows its layers
         sample, target = _sample(trainer, module, self.sample)
         network: Any = module.network
         if isinstance(network, FeedForward):

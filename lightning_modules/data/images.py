@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from lightning_modules.data.loader import KeyedDataModule
 from snn_neuromod import encoders
 from snn_neuromod.data.images import embedded_digits, find_idx_folder, mnist_images
+from snn_neuromod.data.pictures import read_pictures
 from snn_neuromod.data.spiking_images import Encoder, SpikingImages
 
 __all__ = ["MNIST", "EmbeddedDigits", "FashionMNIST", "LatencyOptions", "SpikingImageModule"]
@@ -57,6 +59,8 @@ class SpikingImageModule(KeyedDataModule):
     Attributes:
         num_inputs: 784.
         num_classes: 10.
+        predict_folder: Predict for the PNG images of this folder instead of the test images, white on black, 28 x 28.
+        predict_names: Their names.
 
     Raises:
         ValueError: If an argument is out of its range, or belongs to the other encoding.
@@ -64,6 +68,8 @@ class SpikingImageModule(KeyedDataModule):
 
     num_inputs = 784
     num_classes = 10
+    predict_folder: str | None = None
+    predict_names: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -99,6 +105,10 @@ class SpikingImageModule(KeyedDataModule):
             train, val = self.split(len(labels))
             self._datasets["train"] = self._spiking(images[train], labels[train])
             self._datasets["val"] = self._spiking(images[val], labels[val])
+        if stage == "predict" and self.predict_folder is not None:
+            images, self.predict_names = read_pictures(Path(self.predict_folder))
+            labels = torch.full((len(images),), -1)
+            self._datasets["test"] = self._spiking(images, labels)
         if stage in ("test", "predict", None) and "test" not in self._datasets:
             self._datasets["test"] = self._spiking(*self.load_images("test"))
 

@@ -13,7 +13,6 @@ import argparse
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,7 +21,9 @@ from typing import Any
 
 import torch
 
-ROOT = Path(__file__).parents[2]
+from lightning_modules.cli import main
+from lightning_modules.cli_run import CLI  # noqa: F401  (imported before a process is copied)
+
 EPOCHS, BATCHES = 40, 6
 
 
@@ -46,22 +47,36 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def run(root: Path, epochs: int, kill_after: float | None) -> bool:
-    """Start or go on; returns whether the run was killed, so many seconds after training has begun."""
-    command = [sys.executable, "-m", "lightning_modules", *arguments(root, epochs)]
+    """Start or go on; returns whether the run was killed, so many seconds after training has begun.
+
+    The process is a copy of this one, which has imported everything: a new one would do so for most of its time.
+    """
+    command = arguments(root, epochs)
     if newest(root) is not None:
         command += ["--ckpt_path", "last"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        os.dup2(writing, 1)
+        os.dup2(writing, 2)
+        code = 1
+        try:
+            sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115  (not what a test has put there)
+            sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+            main(command)
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(writing)
     said = ""
-    assert process.stdout is not None
-    for line in process.stdout:
-        said += line
-        if kill_after is not None and line.startswith("run folder"):
-            time.sleep(kill_after)
-            process.send_signal(signal.SIGKILL)
-    code = process.wait()
+    with open(reading, encoding="utf-8") as output:
+        for line in output:
+            said += line
+            if kill_after is not None and line.startswith("run folder"):
+                time.sleep(kill_after)
+                os.kill(child, signal.SIGKILL)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code not in (0, -signal.SIGKILL):
         raise RuntimeError(f"a run ended with {code}:\n{said}")
     return code != 0
@@ -118,6 +133,7 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--root", type=Path, default=None)
     given = parser.parse_args()
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(dir=given.root) as scratch:
         found = kills(Path(scratch), given.kills, epochs=given.epochs, seed=given.seed)
     print(

@@ -1,0 +1,71 @@
+"""Any module as the network of a task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_modules.networks import NetworkOutput
+from snn_neuromod.errors import ConfigError
+
+__all__ = ["AnyNetwork"]
+
+
+class AnyNetwork(nn.Module):
+    """A module of one's own, called as `FeedForward` is.
+
+    Args:
+        module: Takes (T, batch, ...) and returns outputs (T, batch, class), or outputs and spikes: a tensor
+            (T, batch, neuron) or one for each layer. Outputs (batch, class) count as one step.
+
+    Attributes:
+        num_classes: That of the module; None leaves it to the data.
+        neurons: Those of the module, if it has any.
+        layers: The same.
+
+    Examples:
+        >>> network = AnyNetwork(nn.Linear(784, 10))
+        >>> outputs, spikes = network(torch.zeros(20, 4, 784, dtype=torch.uint8))
+        >>> outputs.shape, spikes
+        (torch.Size([20, 4, 10]), [])
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    @property
+    def num_classes(self) -> int | None:
+        found: int | None = getattr(self.module, "num_classes", None)
+        return found
+
+    @property
+    def neurons(self) -> list[Any]:
+        return list(getattr(self.module, "neurons", ()))
+
+    @property
+    def layers(self) -> list[Any]:
+        return list(getattr(self.module, "layers", ()))
+
+    def forward(self, x: Tensor) -> NetworkOutput:
+        """Run over (T, batch, ...), which becomes as the module's parameters are.
+
+        Raises:
+            ConfigError: If the module returns something else than is said above.
+        """
+        own = next(self.module.parameters(), None)
+        mixed = torch.is_autocast_enabled(x.device.type) and x.is_floating_point()
+        out = self.module(x if mixed else x.to(torch.float32 if own is None else own.dtype))
+        outputs, *rest = out if isinstance(out, tuple | list) else (out,)
+        spikes = rest[0] if rest else []
+        spikes = [spikes] if isinstance(spikes, Tensor) else list(spikes)
+        outputs = outputs[None] if isinstance(outputs, Tensor) and outputs.ndim == 2 else outputs
+        if not isinstance(outputs, Tensor) or outputs.ndim != 3 or outputs.shape[1] != x.shape[1]:
+            shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+            raise ConfigError(
+                f"{type(self.module).__name__}: forward must return outputs (T, batch, class), or those and spikes, "
+                f"for input {tuple(x.shape)}, got {shape}"
+            )
+        return NetworkOutput(outputs, spikes)

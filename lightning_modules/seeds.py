@@ -1,0 +1,90 @@
+"""Several seeds of one configuration by one command, which goes on where it was stopped."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+import yaml
+
+from lightning_modules.cli_arguments import UsageError, prepare, take
+from lightning_modules.cli_run import CLI
+from lightning_modules.versions import version_of
+
+__all__ = ["run_seeds"]
+
+
+def run_seeds(args: Sequence[str]) -> None:
+    """Run `fit` for each of `--seeds`, and report mean and range of the accuracy.
+
+    The runs of seed s lie in `<experiment>/seed_<s>`. A seed whose newest run has the same command and a result is not
+    run again; one that was stopped goes on from its checkpoint.
+
+    Args:
+        args: The command line, `fit` first.
+
+    Raises:
+        UsageError: If the seeds are no whole numbers, or the command cannot have any.
+    """
+    rest, given = take(args, ("--seeds",))
+    try:
+        seeds = list(dict.fromkeys(int(seed) for seed in given[-1].strip("[]").split(",")))
+    except ValueError:
+        raise UsageError(f"--seeds must be numbers such as 0,1,2, got {given[-1]}") from None
+    single = take(rest, ("--seed_everything", "--ckpt_path"))[1]
+    if rest[0] != "fit" or single:
+        raise UsageError("--seeds must come with fit, without --seed_everything and --ckpt_path")
+    found = {seed: _result(rest, seed) for seed in seeds}
+    for name in sorted(set.intersection(*(set(values) for values in found.values()))):
+        values = [found[seed][name] for seed in seeds]
+        metric = name.partition("/")[2]
+        if metric in ("accuracy", "error"):
+            print(
+                f"held-out {metric} over {len(seeds)} seeds: mean {fmean(values):.2%} "
+                f"(range {min(values):.2%} to {max(values):.2%})",
+                flush=True,
+            )
+
+
+def _result(args: list[str], seed: int) -> dict[str, float]:
+    """What the test of a seed gave, run now unless it is there."""
+    command = [*args, "--seed_everything", str(seed)]
+    ready = prepare(command)
+    name = f"{ready.name}/seed_{seed}"
+    folder = ready.root / name
+    runs = sorted(
+        (path for path in folder.glob("version_*") if version_of(path) >= 0), key=version_of
+    )
+    runs = [path for path in runs if _command(path) == ["snn-neuromod", *command]]
+    for path in reversed(runs):
+        result = _tested(path)
+        if result:
+            print(f"seed {seed} is done: {path}", flush=True)
+            return result
+    left = [path / "checkpoints" / "last.ckpt" for path in runs]
+    left = [path for path in left if path.is_file()]
+    more = ["--ckpt_path", str(left[-1])] if left else []
+    CLI([*ready.args, *more], name, ready.root, command)
+    return _tested(max(folder.glob("version_*"), key=version_of))
+
+
+def _command(run: Path) -> list[str]:
+    try:
+        found: list[str] = yaml.safe_load((run / "run.yaml").read_text(encoding="utf-8"))["command"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        return []
+    return found
+
+
+def _tested(run: Path) -> dict[str, float]:
+    path = run / "metrics.csv"
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [
+            {k: v for k, v in row.items() if k.startswith("test/") and v}
+            for row in csv.DictReader(file)
+        ]
+    return {name: float(value) for row in rows for name, value in row.items()}
