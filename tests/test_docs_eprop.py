@@ -14,7 +14,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "eprop.md"
 def test_the_examples_run() -> None:
     names: dict[str, Any] = {}
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) > 4
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), names)
     names["optimiser"].zero_grad()

@@ -189,7 +189,7 @@ def data_for(name):
         if not NMNIST.is_dir():
             pytest.skip("the N-MNIST subset is not here")
         return ["--data.root", str(NMNIST)]
-    if "neuromodulation" in name:  # takes the embedded digits by itself
+    if "neuromodulation" in name or name.startswith(("evidence/", "patterns/")):  # bring their own
         return []
     return ["-c", "smoke/digits"]
 
