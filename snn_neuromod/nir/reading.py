@@ -15,9 +15,9 @@ from torch import nn
 from snn_neuromod.errors import ConfigError, DataError
 from snn_neuromod.learning.rules import LearningRule
 from snn_neuromod.nir import layers, nodes
+from snn_neuromod.nir.conventions import Conventions, conventions
 from snn_neuromod.nir.network import Network
 from snn_neuromod.nir.neurons import Reset, Synapse
-from snn_neuromod.nir.nodes import Conventions
 from snn_neuromod.nir.plan import Plan, plan
 from snn_neuromod.surrogate import Psi
 
@@ -79,7 +79,7 @@ def from_nir(
     if not isinstance(graph, nir.NIRGraph):
         raise DataError(f"from_nir: graph must be a NIRGraph or a path, got {type(graph).__name__}")
     held = graph.metadata if isinstance(graph.metadata, Mapping) else {}
-    chosen = nodes.conventions(
+    chosen = conventions(
         {"dt": _implied(graph), **held},
         dt=dt,
         reset=reset,

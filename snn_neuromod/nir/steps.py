@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from snn_neuromod.layers import ALIF, LeakyIntegrator, LeakyReadout, Recurrent
 from snn_neuromod.nir import modules, nodes
+from snn_neuromod.nir.conventions import conventions
 from snn_neuromod.nir.neurons import Reset, Synapse
 from snn_neuromod.nir.writing import to_nir
 from snn_neuromod.surrogate import Psi
@@ -83,7 +84,7 @@ def nirtorch_map(
         >>> spikes, state = network(torch.rand(8, 5))
         >>> spikes, state = network(torch.rand(8, 5), state)
     """
-    chosen = nodes.conventions(
+    chosen = conventions(
         {},
         dt=dt,
         reset=reset,

@@ -10,7 +10,7 @@ from norse.torch.module.snn import SNN, SNNCell
 from torch import Tensor
 
 from snn_neuromod.norse.functional import DT, leaf, like, stack, step, to_dense
-from snn_neuromod.norse.parameters import Recipe
+from snn_neuromod.norse.recipes import Recipe
 from snn_neuromod.norse.states import alone
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snn_neuromod.norse import parameters
+from snn_neuromod.norse import recipes
 from snn_neuromod.norse.base import Cell, ModulatedCell, ModulatedModule, Module
 from snn_neuromod.norse.recurrent import RecurrentCell, RecurrentModule
 
@@ -13,13 +13,13 @@ class ALIFCell(Cell):
     Arguments: `Cell`, with `ALIFParameters`.
     """
 
-    recipe = parameters.ALIF
+    recipe = recipes.ALIF
 
 
 class ALIFRecurrentCell(RecurrentCell):
     """Adaptive LIF neuron with recurrent weights, one step; arguments: `RecurrentCell`, `ALIFParameters`."""
 
-    recipe = parameters.ALIF
+    recipe = recipes.ALIF
 
 
 class ALIF(Module):
@@ -32,13 +32,13 @@ class ALIF(Module):
         torch.Size([50, 8, 3])
     """
 
-    recipe = parameters.ALIF
+    recipe = recipes.ALIF
 
 
 class ALIFRecurrent(RecurrentModule):
     """Adaptive LIF neuron with recurrent weights over sequences; arguments: `RecurrentModule`, `ALIFParameters`."""
 
-    recipe = parameters.ALIF
+    recipe = recipes.ALIF
 
 
 class STDPALIFCell(Cell):
@@ -47,13 +47,13 @@ class STDPALIFCell(Cell):
     Arguments: `Cell`, with `ALIFParameters`.
     """
 
-    recipe = parameters.STDPALIF
+    recipe = recipes.STDPALIF
 
 
 class STDPALIFRecurrentCell(RecurrentCell):
     """STDP-ALIF neuron with recurrent weights, one step; arguments: `RecurrentCell`, `ALIFParameters`."""
 
-    recipe = parameters.STDPALIF
+    recipe = recipes.STDPALIF
 
 
 class STDPALIF(Module):
@@ -66,13 +66,13 @@ class STDPALIF(Module):
         torch.Size([50, 8, 3])
     """
 
-    recipe = parameters.STDPALIF
+    recipe = recipes.STDPALIF
 
 
 class STDPALIFRecurrent(RecurrentModule):
     """STDP-ALIF neuron with recurrent weights over sequences; arguments: `RecurrentModule`, `ALIFParameters`."""
 
-    recipe = parameters.STDPALIF
+    recipe = recipes.STDPALIF
 
 
 class IzhikevichCell(Cell):
@@ -81,13 +81,13 @@ class IzhikevichCell(Cell):
     Arguments: `Cell`, with `IzhikevichParameters`.
     """
 
-    recipe = parameters.IZHIKEVICH
+    recipe = recipes.IZHIKEVICH
 
 
 class IzhikevichRecurrentCell(RecurrentCell):
     """Izhikevich neuron with recurrent weights, one step; arguments: `RecurrentCell`, `IzhikevichParameters`."""
 
-    recipe = parameters.IZHIKEVICH
+    recipe = recipes.IZHIKEVICH
 
 
 class Izhikevich(Module):
@@ -100,13 +100,13 @@ class Izhikevich(Module):
         torch.Size([50, 8, 3])
     """
 
-    recipe = parameters.IZHIKEVICH
+    recipe = recipes.IZHIKEVICH
 
 
 class IzhikevichRecurrent(RecurrentModule):
     """Izhikevich neuron with recurrent weights over sequences; arguments: `RecurrentModule`, `IzhikevichParameters`."""
 
-    recipe = parameters.IZHIKEVICH
+    recipe = recipes.IZHIKEVICH
 
 
 class SRCCell(Cell):
@@ -115,13 +115,13 @@ class SRCCell(Cell):
     Arguments: `Cell`, with `SRCParameters`.
     """
 
-    recipe = parameters.SRC
+    recipe = recipes.SRC
 
 
 class SRCRecurrentCell(RecurrentCell):
     """Spiking Recurrent Cell with recurrent weights, one step; arguments: `RecurrentCell`, `SRCParameters`."""
 
-    recipe = parameters.SRC
+    recipe = recipes.SRC
 
 
 class SRC(Module):
@@ -134,13 +134,13 @@ class SRC(Module):
         torch.Size([50, 8, 3])
     """
 
-    recipe = parameters.SRC
+    recipe = recipes.SRC
 
 
 class SRCRecurrent(RecurrentModule):
     """Spiking Recurrent Cell with recurrent weights over sequences; arguments: `RecurrentModule`, `SRCParameters`."""
 
-    recipe = parameters.SRC
+    recipe = recipes.SRC
 
 
 class MSRCCell(ModulatedCell):
@@ -149,13 +149,13 @@ class MSRCCell(ModulatedCell):
     Arguments: `Cell`, with `MSRCParameters`. The call takes a `modulation` too.
     """
 
-    recipe = parameters.MSRC
+    recipe = recipes.MSRC
 
 
 class MSRCRecurrentCell(RecurrentCell):
     """Neuromodulable SRC with recurrent weights, one step; arguments: `RecurrentCell`, `MSRCParameters`."""
 
-    recipe = parameters.MSRC
+    recipe = recipes.MSRC
 
 
 class MSRC(ModulatedModule):
@@ -168,13 +168,13 @@ class MSRC(ModulatedModule):
         torch.Size([50, 8, 3])
     """
 
-    recipe = parameters.MSRC
+    recipe = recipes.MSRC
 
 
 class MSRCRecurrent(RecurrentModule):
     """Neuromodulable SRC with recurrent weights over sequences; arguments: `RecurrentModule`, `MSRCParameters`."""
 
-    recipe = parameters.MSRC
+    recipe = recipes.MSRC
 
 
 class BSRCCell(ModulatedCell):
@@ -183,13 +183,13 @@ class BSRCCell(ModulatedCell):
     Arguments: `Cell`, with `BSRCParameters`. The call takes a `modulation` too.
     """
 
-    recipe = parameters.BSRC
+    recipe = recipes.BSRC
 
 
 class BSRCRecurrentCell(RecurrentCell):
     """Bursting SRC with recurrent weights, one step; arguments: `RecurrentCell`, `BSRCParameters`."""
 
-    recipe = parameters.BSRC
+    recipe = recipes.BSRC
 
 
 class BSRC(ModulatedModule):
@@ -202,10 +202,10 @@ class BSRC(ModulatedModule):
         torch.Size([50, 8, 3])
     """
 
-    recipe = parameters.BSRC
+    recipe = recipes.BSRC
 
 
 class BSRCRecurrent(RecurrentModule):
     """Bursting SRC with recurrent weights over sequences; arguments: `RecurrentModule`, `BSRCParameters`."""
 
-    recipe = parameters.BSRC
+    recipe = recipes.BSRC
