@@ -28,12 +28,14 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from snn_neuromod.kernels.jobs import mix
 from snn_neuromod.kernels.rate_code import LIMIT, key_of, rate_code
 
 __all__ = ["Mapping", "latency", "rate"]
@@ -62,8 +64,8 @@ def rate(
         num_steps: Coding steps, >= 1.
         p_max: Spike probability per step at intensity 1, in [0, 1].
         blank_steps: Silent steps before the coding steps, >= 0.
-        generator: Random generator on the device of `x`, from which a seed is drawn; None means
-            torch's global one.
+        generator: Random generator on the CPU or the device of `x`, from which a seed is drawn; None means
+            torch's global one of that device.
         seeds: One integer per sample, instead of `generator`: sample `b` is then coded as if alone,
             by `seeds[b]` modulo 2**64, whatever else is in the batch.
         dtype: Of the result, also `torch.uint8` or `torch.bool`; None means that of `x`.
@@ -72,7 +74,8 @@ def rate(
         Spikes in {0, 1}, shape `(blank_steps + num_steps, *x.shape)`.
 
     Raises:
-        ValueError: If an argument is out of its range or `x` holds NaN.
+        ValueError: If an argument is out of its range or `x` holds NaN. On a CUDA device `x` is not looked at: that
+            would wait for the device. Pixels outside [0, 1] count as its nearest end there, NaN as dark.
 
     Example:
         >>> spikes = rate(torch.ones(2, 3), 4, p_max=1.0, blank_steps=1)
@@ -106,7 +109,7 @@ def latency(
 ) -> Tensor:
     r"""Latency code: time to first spike, at most one spike per pixel, brighter is earlier.
 
-    Deterministic unless `jitter` is positive.
+    Deterministic unless `jitter` is positive, and then a function of seed and pixel, the same on every device.
 
     Args:
         x: Intensities in [0, 1], any shape, floating point. With `seeds` its first axis counts
@@ -119,7 +122,8 @@ def latency(
         jitter: Standard deviation in steps, >= 0, of Gaussian noise on the spike times. A jittered
             spike stays inside the window.
         blank_steps: Silent steps before the coding steps, >= 0.
-        generator: Random generator on the device of `x` for the jitter; None means the global one.
+        generator: Random generator on the CPU or the device of `x` for the jitter; None means torch's global one
+            of that device.
         seeds: One integer per sample, instead of `generator`: sample `b` is then coded as if alone,
             with `torch.Generator().manual_seed(seeds[b])`, whatever else is in the batch.
         dtype: Of the result, also `torch.uint8` or `torch.bool`; None means that of `x`.
@@ -128,7 +132,8 @@ def latency(
         Spikes in {0, 1}, shape `(blank_steps + num_steps, *x.shape)`.
 
     Raises:
-        ValueError: If an argument is out of its range or `x` holds NaN.
+        ValueError: If an argument is out of its range or `x` holds NaN. On a CUDA device `x` is not looked at: that
+            would wait for the device. Pixels outside [0, 1] count as its nearest end there, NaN as dark.
 
     Example:
         >>> x = torch.tensor([1.0, 0.5, 0.0])
@@ -150,19 +155,20 @@ def latency(
         raise ValueError(f"latency: tau must be positive, got {tau}")
     if not jitter >= 0:
         raise ValueError(f"latency: jitter must be >= 0, got {jitter}")
-    spikes = _silence(x, num_steps, blank_steps, dtype)
     intensity = _at_least_float32(x).flatten()
-    active = (intensity > threshold).nonzero().squeeze(1)
-    i = intensity[active]
+    active = intensity > threshold
+    i = torch.where(active, intensity, 1.0)
     if mapping == "log":
+        i = i.double()  # so that devices agree on the step
         time = tau * torch.log(i / (i - threshold))
-        active, time = active[time < num_steps], time[time < num_steps]
+        active = active & (time < num_steps)
     else:
         time = num_steps * (1 - i) / (1 - threshold)
     if jitter:
-        time = time + jitter * _jitter(active, x, generator, seeds)
+        time = time + jitter * _jitter(x, generator, seeds)
     step = time.floor().long().clamp(0, num_steps - 1)
-    spikes[blank_steps + step, active] = 1
+    spikes = _silence(x, num_steps, blank_steps, dtype)
+    spikes.scatter_(0, (blank_steps + step)[None], active[None].to(spikes.dtype))
     return spikes.view(len(spikes), *x.shape)
 
 
@@ -178,7 +184,7 @@ def _check(
         raise ValueError(
             f"{name}: x must be floating point in [0, 1], got {x.dtype}; divide bytes by 255"
         )
-    if x.numel():
+    if x.numel() and x.device.type != "cuda":  # to look would be to wait for the device
         low, high = (bound.item() for bound in x.detach().aminmax())
         if not (low >= 0 and high <= 1):
             raise ValueError(f"{name}: x must lie in [0, 1], got values from {low} to {high}")
@@ -198,7 +204,10 @@ def _check(
 
 
 def _at_least_float32(x: Tensor) -> Tensor:
-    return x.detach().to(torch.promote_types(x.dtype, torch.float32))
+    x = x.detach().to(torch.promote_types(x.dtype, torch.float32))
+    return (
+        x.nan_to_num(0.0).clamp(0, 1) if x.device.type == "cuda" else x
+    )  # unlike `_check` elsewhere
 
 
 def _silence(x: Tensor, num_steps: int, blank_steps: int, dtype: torch.dtype | None) -> Tensor:
@@ -209,28 +218,35 @@ def _silence(x: Tensor, num_steps: int, blank_steps: int, dtype: torch.dtype | N
 def _seeds(x: Tensor, generator: torch.Generator | None, seeds: Sequence[int] | None) -> Tensor:
     """Seeds of the samples, or one of all of `x`, as int64."""
     if seeds is None:
-        bound = 2**63 - 1
-        return torch.randint(-bound, bound, (1,), generator=generator, device=x.device)
+        device = x.device if generator is None else generator.device
+        return _sent(_drawn(generator, device), x.device)
     wrapped = [(int(seed) + 2**63) % 2**64 - 2**63 for seed in seeds]
-    return torch.tensor(wrapped, dtype=torch.int64, device=x.device)
+    return _sent(torch.tensor(wrapped, dtype=torch.int64), x.device)
 
 
-def _jitter(
-    active: Tensor,
-    x: Tensor,
-    generator: torch.Generator | None,
-    seeds: Sequence[int] | None,
-) -> Tensor:
-    """Standard normal noise of the active pixels; with seeds, each sample's part from its own."""
-    if seeds is None:
-        return torch.randn(len(active), generator=generator, device=x.device)
-    if not seeds:
-        return torch.randn(0, device=x.device)
-    keyed = torch.Generator(x.device)
-    owner = active // (x.numel() // len(seeds)) if x.numel() else active
-    counts = torch.bincount(owner, minlength=len(seeds)).tolist()
-    parts = [
-        torch.randn(count, generator=keyed.manual_seed(seed), device=x.device)
-        for count, seed in zip(counts, seeds, strict=True)
-    ]
-    return torch.cat(parts)
+def _drawn(generator: torch.Generator | None, device: torch.device | None) -> Tensor:
+    """A seed from a generator, int64 (1,)."""
+    bound = 2**63 - 1
+    return torch.randint(-bound, bound, (1,), generator=generator, device=device)
+
+
+def _sent(numbers: Tensor, device: torch.device) -> Tensor:
+    """Numbers on a device, without waiting for it."""
+    if device.type != "cuda" or numbers.device.type == "cuda":
+        return numbers.to(device)
+    return numbers.pin_memory().to(device, non_blocking=True)
+
+
+def _jitter(x: Tensor, generator: torch.Generator | None, seeds: Sequence[int] | None) -> Tensor:
+    """Standard normal noise of each pixel, a function of its sample's seed and its place, the same on every device."""
+    if seeds is not None:
+        own = torch.Generator()
+        drawn = [int(_drawn(own.manual_seed(seed % 2**64), None)) for seed in seeds]
+        keys = key_of(_sent(torch.tensor(drawn, dtype=torch.int64), x.device))
+    else:
+        keys = key_of(_seeds(x, generator, None))
+    pixels = x.numel() // max(1, len(keys))
+    place = torch.arange(pixels, dtype=torch.int32, device=x.device)
+    noise = mix(mix(place ^ keys[:, :1]) + keys[:, 1:])
+    uniform = (((noise >> 8) & (LIMIT - 1)).double() + 0.5) / LIMIT
+    return (math.sqrt(2) * torch.erfinv(2 * uniform - 1)).flatten()

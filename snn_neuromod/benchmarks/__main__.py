@@ -50,7 +50,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and write `benchmarks.json`, `benchmarks.md` and, with matplotlib, `benchmarks.png`."""
+    """Measure, and write `benchmarks.json`, `benchmarks.md` and, with matplotlib, `benchmarks.png`.
+
+    On a CUDA device also layers as captured graphs and what copies and launches cost: `device.json`.
+    """
     parser = _parser()
     options = parser.parse_args(arguments)
     cases = _cases(parser, options)
@@ -64,12 +67,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results = Results(options.out)
     try:
         if not options.report:
-            run(cases, results, _options(parser, options), lambda line: print(line, flush=True))
+            run(cases, results, _options(parser, options), _say)
+            if options.device.startswith("cuda"):
+                from snn_neuromod.benchmarks import device
+
+                device.measure(options.device, options.out, _say)
     except KeyboardInterrupt:
         print("stopped; what was measured is written, the same command goes on", file=sys.stderr)
         raise SystemExit(130) from None
     finally:
         _write(results, options.out)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _write(results: Results, folder: Path) -> None:

@@ -83,7 +83,7 @@ def initial_state(current: Tensor) -> State:
     Returns:
         The state before the first step, all zeros.
     """
-    return State(*(torch.zeros_like(current) for _ in range(4)))
+    return State(*current.new_zeros((4, *current.shape)).unbind(0))
 
 
 def step(

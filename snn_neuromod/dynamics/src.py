@@ -91,8 +91,10 @@ def initial_state(current: Tensor, *, h: Param = -0.4) -> State:
     Returns:
         The state before the first step.
     """
-    start = torch.zeros_like(current) + h
-    return State(torch.zeros_like(current), start, start.clone())
+    shape = (2, *current.shape)  # of both at once: on a device each operation costs a launch
+    if not isinstance(h, Tensor):
+        return State(torch.zeros_like(current), *current.new_full(shape, h).unbind(0))
+    return State(torch.zeros_like(current), *h.to(current).expand(shape).clone().unbind(0))
 
 
 def step(

@@ -8,7 +8,7 @@ eligibility traces. A neuron reaches them by a string that operators can take (`
 
     call.py       what is handed to a backend, and that it fits          operator.py   one sequence, differentiable
     jobs.py       the same for the smaller calls                         products.py, rate_code.py   the smaller ones
-    neurons.py    the neurons, by name or by their step                  backends/     reference, eager, c
+    neurons.py    the neurons, by name or by their step                  backends/     reference, eager, c, triton
     synapses.py   recurrent weights by delay                             c/            sources of the compiled library
     transforms.py is torch.func at work?
 """

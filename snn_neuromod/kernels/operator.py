@@ -198,14 +198,15 @@ def gradients(
     if not groups:
         return found
     past = call.recurrent[0]
-    through = delta if hops is None else arriving
-    early = torch.zeros_like(past) if through is None else past_gradient(groups, through, past)
+    through, early = delta if hops is None else arriving, None
+    if wanted[0]:
+        early = torch.zeros_like(past) if through is None else past_gradient(groups, through, past)
     backend = "eager" if name == "eager" else "auto"
     weights = [
         _weights_gradient(group, delta, past, spikes, backend) if need else None
         for group, need in zip(groups, wanted[1:], strict=True)
     ]
-    return [*found, early if wanted[0] else None, *weights]
+    return [*found, early, *weights]
 
 
 def _weights_gradient(

@@ -15,7 +15,7 @@ from snn_neuromod.dynamics.izhikevich import Params, State
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.kernels.neurons import Described
-from snn_neuromod.layers.base import Layer, spike_function
+from snn_neuromod.layers.base import Layer, spike_function, working_dtype
 from snn_neuromod.layers.delays import Delay
 from snn_neuromod.layers.izhikevich_presets import PRESETS
 from snn_neuromod.layers.parameters import Range, Value, positive
@@ -141,14 +141,13 @@ class Izhikevich(Layer):
 
     def params(self, dtype: torch.dtype | None = None) -> Params:
         a, b, c, d = (self.value(name, dtype) for name in "abcd")
-        return Params(a, b, c, d, a.new_tensor(self.dt))
+        return Params(a, b, c, d, a.new_full((), self.dt))
 
     def initial_state(self, current: Tensor) -> State:
-        state: State = super().initial_state(current)
-        v = torch.full_like(state.v, self.v_init)
+        v = torch.full_like(current, self.v_init, dtype=working_dtype(current))
         if self.u_init is not None:
-            return State(v, torch.full_like(v, self.u_init), state.z)
-        return State(v, v * self.value("b", v.dtype).detach(), state.z)
+            return State(v, torch.full_like(v, self.u_init), torch.zeros_like(v))
+        return State(v, v * self.value("b", v.dtype).detach(), torch.zeros_like(v))
 
     def step_options(self) -> dict[str, Any]:
         options = {

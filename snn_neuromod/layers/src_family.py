@@ -60,9 +60,8 @@ class SRCFamily(Layer):
         return self.dynamics.Params(*(self.value(_ARGUMENT.get(f, f), dtype) for f in fields))
 
     def initial_state(self, current: Tensor) -> Any:
-        state = super().initial_state(current)
-        start = torch.zeros_like(state.h) + self.value("start", state.h.dtype)
-        return state._replace(h=start, h_s=start.clone())
+        single = current.to(working_dtype(current))
+        return self.dynamics.initial_state(single, h=self.value("start", single.dtype))
 
     def step_options(self) -> dict[str, Any]:
         return {

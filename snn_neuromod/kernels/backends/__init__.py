@@ -5,10 +5,11 @@ r"""Which implementation runs a call: "reference", "eager" or "c"; one registry 
 | reference | the neuron's own `step` in a loop, differentiated by autograd | everywhere |
 | eager | the same forwards, a backward pass of closed-form derivatives, in plain PyTorch | everywhere |
 | c | compiled loops over time, forwards and backwards | CPU, float32 and float64, see `info` |
+| triton | loops over time printed from the step, forwards and backwards | CUDA, float32 and float64, see `info` |
 
-By itself a call takes "c" where it can serve and "eager" elsewhere (on CUDA, MPS and XPU devices too). The argument
-`backend` of a layer asks for one by name, else `use`, else the environment variable SNN_NEUROMOD_BACKEND; what was
-asked for and cannot serve is an error, never another backend. A backward pass takes the backend of its forward pass.
+By itself a call takes "c" or "triton" where it can serve and "eager" elsewhere (on MPS and XPU devices too). The
+argument `backend` of a layer asks for one by name, else `use`, else the environment variable SNN_NEUROMOD_BACKEND; what
+was asked for and cannot serve is an error, never another backend. A backward pass takes that of its forward pass.
 
 A backend is a folder with one table: for each kind of call (`kernels.call`, `kernels.jobs`) that it serves, what says
 `unable(call)` and runs `forward(call)`, and `backward(call, ...)` where there is one.
@@ -22,12 +23,12 @@ from contextlib import contextmanager
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 from snn_neuromod._setting import Setting
-from snn_neuromod.kernels.backends import c, eager
+from snn_neuromod.kernels.backends import c, eager, triton
 from snn_neuromod.kernels.neurons import KNOWN
 
 __all__ = ["ENVIRONMENT", "Backend", "choose", "info", "requested", "serving", "use"]
 
-Backend: TypeAlias = Literal["auto", "reference", "eager", "c"]
+Backend: TypeAlias = Literal["auto", "reference", "eager", "c", "triton"]
 ENVIRONMENT = "SNN_NEUROMOD_BACKEND"
 
 
@@ -41,7 +42,11 @@ class Served(Protocol):
         """Run it."""
 
 
-REGISTRY: dict[str, Mapping[type, Any]] = {"c": c.SERVES, "eager": eager.SERVES}
+REGISTRY: dict[str, Mapping[type, Any]] = {
+    "c": c.SERVES,
+    "triton": triton.SERVES,
+    "eager": eager.SERVES,
+}
 """The backends, the first that can serve a call first."""
 
 
@@ -129,13 +134,14 @@ def info() -> dict[str, str]:
 
     Returns:
         `requested`: the backend asked for; `c`: whether its library was found and how it was built, or why not;
-        `neurons`: the neurons it knows; `printed`: whether kernels of other neurons, and for what those know not, are
-        printed from the step and compiled at first use, or why not.
+        `triton`: whether it serves, or why not; `neurons`: the neurons that both know by name; `printed`: whether
+        kernels of other neurons, and for what those know not, are printed and compiled for the CPU at first use.
     """
     neurons = ", ".join(KNOWN)
     return {
         "requested": requested(),
         "c": c.status(),
+        "triton": triton.status(),
         "neurons": neurons,
         "printed": c.printed.status(),
     }

@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from snn_neuromod.kernels import backends
+from snn_neuromod.kernels.backends.eager.linearisation import holds
 from snn_neuromod.kernels.jobs import Advance, Gather
 from snn_neuromod.learning.eprop.network import Source
 
@@ -87,7 +88,7 @@ class _Carry(torch.autograd.Function):
         for y, grad in zip(ctx.names, grads, strict=True):
             if grad is None:
                 continue
-            if y in traces and grad.any():
+            if y in traces and holds(grad.any(), otherwise=True):
                 by_trace[y] = grad
             for (variable, parameter), trace in ctx.by_parameter.items():
                 if variable == y:
@@ -162,10 +163,10 @@ def sensitivities(
         by_current, *others = torch.autograd.grad(
             end.sum(), inputs, retain_graph=True, allow_unused=True
         )
-        if by_current is not None and by_current.any():
+        if by_current is not None and holds(by_current.any(), otherwise=True):
             found.inputs[y] = by_current
         for x, by in zip([*starts, *parameters], others, strict=True):
-            if by is not None and by.any():
+            if by is not None and holds(by.any(), otherwise=True):
                 (found.starts if x in starts else found.parameters)[y, x] = by
     return found
 

@@ -14,7 +14,8 @@ BLOCK_ELEMENTS = 1 << 19
 def advance(job: Advance) -> None:
     """Take the traces on, in place, a few samples at a time."""
     batch, synapses, num = job.traces[0].shape
-    size = max(1, BLOCK_ELEMENTS // max(1, num * synapses))
+    on_cpu = job.traces[0].device.type == "cpu"
+    size = max(1, BLOCK_ELEMENTS // max(1, num * synapses)) if on_cpu else batch
     for start in range(0, batch, size):
         _advance_block(job, slice(start, start + size))
 
@@ -55,6 +56,9 @@ def gather(job: Gather) -> Tensor:
     """The gradient, (synapse, neuron)."""
     total = torch.zeros_like(job.traces[0][0])
     for trace, grad in zip(job.traces, job.grads, strict=True):
+        if trace.device.type != "cpu":
+            total += torch.einsum("bin,bn->in", trace, grad)
+            continue
         for trace_b, grad_b in zip(trace, grad, strict=True):
             total.addcmul_(trace_b, grad_b)
     return total

@@ -14,7 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snn_neuromod.kernels.backends.eager.linearisation import Coefficient, Edge, Linearisation
+from snn_neuromod.kernels.backends.eager.linearisation import (
+    Coefficient,
+    Edge,
+    Linearisation,
+    holds,
+)
 
 
 def linearise(
@@ -94,7 +99,7 @@ def _jacobian(
 
     outcome: Any = torch.func.vjp(differentiate, *inputs, has_aux=True)
     *_, found = outcome
-    kept = [derivative if derivative.any() else None for derivative in found]
+    kept = [derivative if holds(derivative.any(), otherwise=True) else None for derivative in found]
     return [[None if k is None else kept[k] for k in row] for row in places]
 
 

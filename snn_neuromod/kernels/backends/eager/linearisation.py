@@ -40,6 +40,16 @@ class Linearisation(NamedTuple):
         return self._replace(lagged=lagged)
 
 
+def holds(condition: Tensor, otherwise: bool) -> bool:
+    """Whether a condition holds, where to look costs nothing: on a CUDA device it would mean to wait for it.
+
+    Args:
+        condition: One boolean.
+        otherwise: What is taken where it is not looked at: the answer that is right for both.
+    """
+    return otherwise if condition.device.type == "cuda" else bool(condition)
+
+
 def accumulate(
     total: Tensor | None, coefficient: Coefficient, value: Tensor, out: Tensor | None = None
 ) -> Tensor:

@@ -17,7 +17,12 @@ import torch
 from torch import Tensor
 
 from snn_neuromod.dynamics import bsrc, msrc, src
-from snn_neuromod.kernels.backends.eager.linearisation import Coefficient, Edge, Linearisation
+from snn_neuromod.kernels.backends.eager.linearisation import (
+    Coefficient,
+    Edge,
+    Linearisation,
+    holds,
+)
 
 READS = {
     "alpha": "i",
@@ -153,7 +158,7 @@ def _linearise(
     z, z_hyp, z_dep = params.z, params.z_hyp, params.z_dep
     h, h_s = before.h, before.h_s
     one = h.new_ones(())
-    leaky = bool(torch.as_tensor(z).any())
+    leaky = holds(torch.as_tensor(z).any(), otherwise=True)
     candidate = (after.h - z * h) / (1 - z) if leaky else after.h  # tanh(a)
     h_a = torch.addcmul(one, candidate, candidate, value=-1)
     if leaky:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from snn_neuromod.dynamics import bsrc, msrc, src
-from snn_neuromod.kernels.backends.eager.linearisation import Coefficient, accumulate
+from snn_neuromod.kernels.backends.eager.linearisation import Coefficient, accumulate, holds
 
 Params: TypeAlias = "src.Params | msrc.Params | bsrc.Params"
 State: TypeAlias = "src.State | bsrc.State"
@@ -59,7 +59,7 @@ def simulate(
         stretch = _reproducible(stretch, current[0].numel(), torch.get_num_threads())
     z, z_hyp, d_z = one * params.z, one * params.z_hyp, params.z_dep - params.z_hyp
     fast, minus_one, half = 2 * params.r, -one, -one * src.SLOPE * src.MIDPOINT
-    leaky = bool((z != 0).any())
+    leaky = holds((z != 0).any(), otherwise=True)
     slow = _slow_feedback(params, one, current)
     i, h, h_s, *h_u = state
     if isinstance(params, bsrc.Params):
@@ -132,7 +132,7 @@ class _Drive:
         rho = one * params.rho
         bounded = torch.isfinite(rho)
         self._one, self._alpha, self._bias = one, params.alpha, one * 2 * params.b
-        self._unbounded = None if bool(bounded.all()) else ~bounded
+        self._unbounded = None if holds(bounded.all(), otherwise=False) else ~bounded
         self._slope: Coefficient = 2 / rho
         self._gain: Coefficient = torch.where(bounded, 2 * rho, 0.0)
         if isinstance(params.rho, float):

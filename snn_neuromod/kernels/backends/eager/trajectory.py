@@ -16,6 +16,9 @@ from snn_neuromod.kernels.call import Call
 SEGMENT_ELEMENTS = 1 << 18
 """Neurons times steps of a segment: its arrays stay in cache, and the interpreter's share of the time stays small."""
 
+DEVICE_ELEMENTS = 1 << 24
+"""The same on other devices, which have no such cache and where each operation costs a launch."""
+
 SRC_FAMILY = ("src", "msrc", "bsrc")
 
 
@@ -112,4 +115,5 @@ def between(
 def segment_length(current: Tensor) -> int:
     """Steps of a segment."""
     per_step = max(1, current[0].numel())
-    return max(1, min(current.shape[0], SEGMENT_ELEMENTS // per_step))
+    most = SEGMENT_ELEMENTS if current.device.type == "cpu" else DEVICE_ELEMENTS
+    return max(1, min(current.shape[0], most // per_step))

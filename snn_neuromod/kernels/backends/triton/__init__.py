@@ -1,0 +1,22 @@
+"""The "triton" backend: kernels printed from a neuron's step, for CUDA devices."""
+
+from snn_neuromod.kernels.backends.eager import eligibility, products
+from snn_neuromod.kernels.backends.served import Served
+from snn_neuromod.kernels.backends.triton import rate_code, sequence
+from snn_neuromod.kernels.backends.triton.available import missing, status
+from snn_neuromod.kernels.call import Call
+from snn_neuromod.kernels.jobs import Advance, Gather, Product, RateCode, WeightGradient
+
+__all__ = ["SERVES", "status"]
+
+SERVES = {
+    Call: Served(
+        sequence.unable, sequence.forward, sequence.backward, sequence.kept, reads=sequence.reads
+    ),
+    Product: Served(lambda job: missing(job.x), products.forward),
+    WeightGradient: Served(lambda job: missing(job.x), products.weight_gradient),
+    RateCode: Served(lambda job: missing(job.limit), rate_code.forward),
+    Advance: Served(lambda job: missing(job.traces[0]), eligibility.advance),
+    Gather: Served(lambda job: missing(job.traces[0]), eligibility.gather),
+}
+"""Products with spikes are products of matrices there: nothing event-driven is faster on such a device."""

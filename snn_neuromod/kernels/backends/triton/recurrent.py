@@ -1,0 +1,165 @@
+"""Recurrent kernels and what it takes to start them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from snn_neuromod.kernels.backends.triton.launch import Gradients, Kernels, above, like
+from snn_neuromod.kernels.call import Call
+from snn_neuromod.kernels.fusion.triton import recurrent
+from snn_neuromod.kernels.fusion.triton.writer import Plan
+
+__all__ = ["Recurrents", "Weights"]
+
+
+class Weights(NamedTuple):
+    """Recurrent weights of a call.
+
+    Attributes:
+        past: Spikes before the first step, oldest first.
+        parts: Weights of each delay, (neuron to, senders).
+        delays: The delays in steps.
+        sources: The senders of each delay, or nothing: all.
+    """
+
+    past: Tensor
+    parts: Sequence[Tensor]
+    delays: Sequence[int]
+    sources: Sequence[Tensor]
+
+    @staticmethod
+    def of(call: Call) -> Weights:
+        """Those of a call."""
+        return Weights(call.recurrent[0], call.recurrent[1:], call.delays, call.sources)
+
+    @property
+    def delayed(self) -> bool:
+        """Whether not all senders are the neurons themselves, one step before."""
+        return bool(self.sources) or list(self.delays) != [1]
+
+    @property
+    def num_senders(self) -> int:
+        """Senders of all delays."""
+        return sum(w.shape[1] for w in self.parts)
+
+    def senders(self) -> list[Tensor]:
+        """Neuron and delay of each sender; not read unless they are delayed."""
+        if not self.delayed:
+            return [self.past, self.past]
+        counts = tuple(w.shape[1] for w in self.parts)
+        late, everyone = _late(self.past.device, tuple(self.delays), counts)
+        return [torch.cat(list(self.sources)) if self.sources else everyone, late]
+
+
+@cache
+def _late(
+    device: torch.device, delays: tuple[int, ...], counts: tuple[int, ...]
+) -> tuple[Tensor, Tensor]:
+    """Delays of the senders, and the numbers of all of them."""
+    parts = [
+        torch.full((count,), delay, dtype=torch.int32, device=device)
+        for delay, count in zip(delays, counts, strict=True)
+    ]
+    return torch.cat(parts), torch.arange(sum(counts), device=device)
+
+
+class Recurrents(Kernels):
+    """Neurons with weights among them.
+
+    Args:
+        plan: The neuron, with a chunk of one step.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan, recurrent)
+
+    def forward(
+        self,
+        current: Tensor,
+        params: Sequence[Tensor],
+        state: Sequence[Tensor],
+        weights: Weights,
+        tracks: Mapping[str, Tensor],
+        every: int,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Spikes and last states.
+
+        Args:
+            current: Input, (T, batch, ..., neuron).
+            params: Parameters.
+            state: States before the first step.
+            weights: The weights.
+            tracks: Room for "marks" and "total", or nothing.
+            every: Steps between two marks, 0 without.
+        """
+        spikes, last = like(current), [like(s) for s in state]
+        w = _joined([part.T for part in weights.parts], 0)
+        total, marks = tracks.get("total", spikes), tracks.get("marks", spikes)
+        tensors = [current.contiguous(), spikes, total, marks, w, *weights.senders()]
+        tensors.append(weights.past.contiguous())
+        rest = [*(s.contiguous() for s in state), *last]
+        shape = current.shape
+        flags = {"KEEP": every > 0, "GROUP": 16, "num_warps": 4}
+        self._run(self._forward, tensors, rest, params, shape, weights, max(every, 1), **flags)
+        return spikes, last
+
+    def backward(
+        self,
+        grad_spikes: Tensor,
+        grad_state: Sequence[Tensor | None],
+        total: Tensor,
+        params: Sequence[Tensor],
+        state: Sequence[Tensor],
+        marks: Tensor,
+        weights: Weights,
+    ) -> Gradients:
+        """Gradients through time and the weights, from marks of every step."""
+        found = self._gradients(total, state)
+        w = _joined(weights.parts, 1)
+        steps = len(weights.past) + len(total)
+        waiting = total.new_zeros(steps, *total.shape[1:]) if weights.delayed else total
+        tensors = [total, grad_spikes.contiguous(), found[0], marks, w, *weights.senders(), waiting]
+        rest = [*self._steady(state), *above(grad_state, state), *found[1], *found[2].values()]
+        given = any(g is not None for g in grad_state)
+        flags = {"KEEP": True, "LAST": given, "GROUP": 64, "num_warps": 16}
+        self._run(self._backward, tensors, rest, params, total.shape, weights, 1, **flags)
+        return found
+
+    def _run(
+        self,
+        kernel: Any,
+        tensors: Sequence[Tensor],
+        rest: Sequence[Tensor],
+        params: Sequence[Tensor],
+        shape: torch.Size,
+        weights: Weights,
+        every: int,
+        **flags: Any,
+    ) -> None:
+        programs, past = shape[1:-1].numel(), weights.past
+        block = _lanes(shape[-1])
+        width = _lanes(weights.num_senders) if weights.delayed else block
+        widest = max(width, block)
+        listed = torch.empty(programs, widest, dtype=torch.int32, device=past.device)
+        values = past.new_empty(programs, widest)
+        flags |= {"BLOCK": block, "SENDERS": width, "DELAYED": weights.delayed}
+        flags["num_warps"] = max(flags["num_warps"], min(16, widest // 64))
+        flags["GROUP"] = max(8, min(flags["GROUP"], 32 * flags["num_warps"] * 64 // widest))
+        numbers = [weights.num_senders, len(past), every, widest]
+        tensors = [*tensors, listed, values, *rest]
+        self._start(kernel, programs, tensors, params, shape, numbers, **flags)
+
+
+def _joined(parts: Sequence[Tensor], dim: int) -> Tensor:
+    """Matrices below or beside one another, contiguous."""
+    return parts[0].contiguous() if len(parts) == 1 else torch.cat(list(parts), dim)
+
+
+def _lanes(num: int) -> int:
+    """Threads' worth of a vector: the next power of two."""
+    return max(16, 1 << (num - 1).bit_length())

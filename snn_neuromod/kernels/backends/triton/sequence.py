@@ -1,0 +1,198 @@
+"""Sequences run by kernels that are printed from the neuron's step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from snn_neuromod.kernels.backends.triton.available import emulated, missing
+from snn_neuromod.kernels.backends.triton.launch import Sequences
+from snn_neuromod.kernels.backends.triton.recurrent import Recurrents, Weights
+from snn_neuromod.kernels.call import Call
+from snn_neuromod.kernels.fusion.graph import live
+from snn_neuromod.kernels.fusion.trace import NotElementwise, Step, trace
+from snn_neuromod.kernels.fusion.triton.expressions import MISSING
+from snn_neuromod.kernels.fusion.triton.writer import Plan
+from snn_neuromod.kernels.neurons import Neuron
+
+MOST_NEURONS = 2048
+"""Neurons, and senders of all delays, of a sample that one program can hold."""
+
+SMALL = 60
+"""Operations of a step and its reverse up to which a chunk is long: 16 steps, else 10. More steps take less memory
+traffic, and more registers and time to compile."""
+
+
+def unable(call: Call) -> str | None:
+    """Why no kernel can serve a sequence, None if one can."""
+    current = call.current
+    reason = missing(current)
+    if reason is not None:
+        return reason
+    if current.dtype not in (torch.float32, torch.float64):
+        return f"it calculates in float32 and float64, not in {current.dtype}"
+    if current.numel() == 0 or 16 * current[0].numel() >= 1 << 31:
+        return f"it cannot serve an input of shape {tuple(current.shape)}"
+    if call.paths.states is not None:
+        return "it has no kernel for a rule that follows some states alone"
+    if call.recurrent:
+        widest = max(current.shape[-1], sum(w.shape[1] for w in call.recurrent[1:]))
+        if widest > MOST_NEURONS:
+            return (
+                f"it serves at most {MOST_NEURONS} neurons or senders of all delays, not {widest}"
+            )
+    step = _Printed.of(call.neuron).step(current.dtype)
+    if isinstance(step, str):
+        return step
+    if emulated():
+        lacking = {n.op for n in live([step.spikes, *step.after])} & MISSING
+        if lacking:
+            return f"Triton's interpreter lacks {', '.join(sorted(lacking))}"
+    return None
+
+
+def reads(call: Call) -> bool:
+    """Whether the reverse pass reads the input: with recurrent weights it reads what was kept of the total."""
+    return not call.recurrent
+
+
+def kept(call: Call) -> dict[str, Tensor]:
+    """Empty tensors for what the forward pass keeps."""
+    if not call.keep:
+        return {}
+    plan, current = _plan(call), call.current
+    every = 1 if _through_weights(call) else plan.chunk
+    size = current.shape[1:].numel()
+    marks = current.new_empty(-(-current.shape[0] // every), len(plan.moving), size)
+    total = current.new_empty(current.shape)
+    return {"marks": marks} | ({"total": total} if call.recurrent else {})
+
+
+def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Run a sequence; results as of `backends.c.sequence.forward`."""
+    params, tracks = _params(call), kept(call)
+    if not call.recurrent:
+        kernels = _Printed.of(call.neuron).sequences(call)
+        spikes, last = kernels.forward(call.current, params, call.state, tracks.get("marks"))
+        return spikes, last, [*tracks.values()]
+    every = 0 if not tracks else 1 if _through_weights(call) else _plan(call).chunk
+    spikes, last = (
+        _Printed.of(call.neuron)
+        .recurrents(call)
+        .forward(call.current, params, call.state, Weights.of(call), tracks, every)
+    )
+    return spikes, last, [*tracks.values()]
+
+
+def backward(
+    call: Call,
+    grad_spikes: Tensor,
+    grad_state: Sequence[Tensor | None],
+    spikes: Tensor,
+    tracks: Sequence[Tensor],
+) -> tuple[Tensor, list[Tensor | None], list[Tensor]]:
+    """Gradients of a sequence; arguments and results as of `backends.c.sequence.backward`."""
+    params, marks = _params(call), tracks[0]
+    current = tracks[1] if call.recurrent else call.current
+    given = (grad_spikes, grad_state, current, params, call.state, marks)
+    if _through_weights(call):
+        kernels: Any = _Printed.of(call.neuron).recurrents(call)
+        delta, first, sums = kernels.backward(*given, Weights.of(call))
+    else:
+        delta, first, sums = _Printed.of(call.neuron).sequences(call).backward(*given)
+    grads = [
+        None
+        if not need
+        else torch.zeros_like(p)
+        if k not in sums
+        else sums[k].sum_to_size(own.shape).view(p.shape)
+        for k, (need, p, own) in enumerate(zip(call.needed, call.params, params, strict=True))
+    ]
+    return delta, grads, first
+
+
+def _through_weights(call: Call) -> bool:
+    """Whether the sweep itself goes through the recurrent weights."""
+    return bool(call.recurrent) and call.paths.hops is None
+
+
+def _params(call: Call) -> list[Tensor]:
+    """Parameters, those of a single step without the axis of steps."""
+    ndim = call.current.ndim
+    return [p[0] if p.ndim == ndim and p.shape[0] == 1 else p for p in call.params]
+
+
+def _plan(call: Call) -> Plan:
+    return _Printed.of(call.neuron).plan(call)
+
+
+class _Printed:
+    """Traces and kernels of one neuron, made when they are first asked for."""
+
+    def __init__(self, neuron: Neuron) -> None:
+        self._module, self._options = neuron.module, neuron.step_options()
+        self._steps: dict[torch.dtype, Step | str] = {}
+        self._plans: dict[tuple[Any, ...], Plan] = {}
+        self._sequences: dict[int, Sequences] = {}
+        self._recurrents: dict[int, Recurrents] = {}
+
+    @staticmethod
+    def of(neuron: Neuron) -> _Printed:
+        """Those of this neuron."""
+        if neuron.described is not None:
+            found = _DESCRIBED.get(neuron.described)
+            if found is None:
+                found = _DESCRIBED[neuron.described] = _Printed(neuron)
+            return found
+        if id(neuron) not in _KNOWN:
+            _KNOWN[id(neuron)] = (neuron, _Printed(neuron))
+        return _KNOWN[id(neuron)][1]
+
+    def step(self, dtype: torch.dtype) -> Step | str:
+        """The traced step, or why it cannot be traced."""
+        if dtype not in self._steps:
+            kinds = self._module.Params, self._module.State
+            try:
+                self._steps[dtype] = trace(self._module.step, *kinds, self._options, dtype=dtype)
+            except NotElementwise as error:
+                self._steps[dtype] = str(error)
+        return self._steps[dtype]
+
+    def plan(self, call: Call) -> Plan:
+        """What is fixed in the kernels of a call."""
+        dtype, ndim = call.current.dtype, call.current.ndim
+        per_step = tuple(p.ndim == ndim and p.shape[0] > 1 for p in call.params)
+        key = (dtype, tuple(call.needed), per_step)
+        if key not in self._plans:
+            step = self.step(dtype)
+            if isinstance(step, str):
+                raise RuntimeError(f"{call.neuron.name}: {step}")
+            roots = [step.spikes, *step.after, *step.grad_before, step.grad_current]
+            chunk = 16 if len(live(roots)) <= SMALL else 10
+            self._plans[key] = Plan(step, tuple(call.needed), per_step, chunk)
+        return self._plans[key]
+
+    def sequences(self, call: Call) -> Sequences:
+        """Kernels for neurons on their own."""
+        plan = self.plan(call)
+        if id(plan) not in self._sequences:
+            self._sequences[id(plan)] = Sequences(plan)
+        return self._sequences[id(plan)]
+
+    def recurrents(self, call: Call) -> Recurrents:
+        """Kernels for neurons with weights among them."""
+        plan = self.plan(call)
+        if id(plan) not in self._recurrents:
+            single = Plan(plan.step, plan.needed, plan.per_step, 1)
+            self._recurrents[id(plan)] = Recurrents(single)
+        return self._recurrents[id(plan)]
+
+
+_KNOWN: dict[int, tuple[Neuron, _Printed]] = {}
+"""By the identity of a neuron of the package, which `decode` gives once for each set of options."""
+
+_DESCRIBED: WeakKeyDictionary[Any, _Printed] = WeakKeyDictionary()

@@ -1,0 +1,1 @@
+"""Triton printed from a traced step: `expressions` for a value, `sequence` and `recurrent` for kernels over time."""

@@ -1,0 +1,235 @@
+"""Expressions in Triton: statements for the nodes of a graph, and the functions they call.
+
+Two ways to round. Exact: as PyTorch does, every operation on its own; what decides about spikes is printed so, and what
+the reverse pass recomputes with it. Loose: multiply-add in one operation, and a product with the reciprocal in the
+place of a division by what depends on parameters alone; gradients and graded neurons are printed so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from snn_neuromod.kernels.fusion.graph import Node, live
+
+__all__ = ["FUNCTIONS", "MISSING", "Body", "literal"]
+
+_SIGNS = {
+    **dict(zip(["add", "sub", "mul"], "+-*", strict=True)),
+    **dict(
+        zip(["gt", "ge", "lt", "le", "eq", "ne"], [">", ">=", "<", "<=", "==", "!="], strict=True)
+    ),
+    **dict(zip(["and", "or", "xor"], "&|^", strict=True)),
+}
+_CALLS = {
+    "neg": "(-{0})",
+    "abs": "tl.abs({0})",
+    "not": "({0} == 0)",
+    "max": "tl.maximum({0}, {1}, propagate_nan=tl.PropagateNan.ALL)",
+    "min": "tl.minimum({0}, {1}, propagate_nan=tl.PropagateNan.ALL)",
+    "where": "tl.where({0}, {1}, {2})",
+    "real": "{0}.to(REAL)",
+    "div": "({0} / {1})",
+    "exact div": "_divided({0}, {1})",
+    "exact sqrt": "_root({0})",
+    **{op: f"tl.{op}({{0}})" for op in ("sqrt", "sin", "cos", "erf", "floor", "ceil", "log")},
+    **{op: f"_{op}({{0}})" for op in ("exp", "tanh", "sigmoid")},
+    **{op: f"libdevice.{op}({{0}})" for op in ("expm1", "log1p", "tan", "atan", "trunc")},
+    "round": "libdevice.rint({0})",
+    "pow": "libdevice.pow({0}, {1})",
+}
+MISSING = frozenset(["expm1", "log1p", "tan", "atan", "trunc", "round", "pow"])
+"""Operations that Triton's interpreter lacks."""
+
+FUNCTIONS = '''
+import triton
+import triton.language as tl
+from triton.language.extra import libdevice
+
+
+@triton.jit
+def _exp(x, EMULATED: tl.constexpr):
+    if EMULATED:
+        y = tl.exp(x)
+    else:
+        y = libdevice.exp(x)
+    return y
+
+
+@triton.jit
+def _inverse(x, EMULATED: tl.constexpr):
+    """1 / x for x >= 1, to one unit in the last place."""
+    if EMULATED or x.dtype == tl.float64:
+        y = 1.0 / x
+    else:
+        y = tl.inline_asm_elementwise(
+            "rcp.approx.ftz.f32 $0, $1;", "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1
+        )
+    return y
+
+
+@triton.jit
+def _sigmoid(x, EMULATED: tl.constexpr):
+    if x.dtype == tl.float64:
+        y = 1.0 / (1.0 + _exp(-x, EMULATED))
+    else:
+        y = _inverse(1.0 + tl.exp2(x * -1.4426950408889634), EMULATED)
+    return y
+
+
+@triton.jit
+def _tanh_double(x, EMULATED: tl.constexpr):
+    if EMULATED:
+        e = tl.exp(-2.0 * tl.abs(x))
+        y = tl.where(x < 0, -(1.0 - e) / (1.0 + e), (1.0 - e) / (1.0 + e))
+    else:
+        y = libdevice.tanh(x)
+    return y
+
+
+@triton.jit
+def _tanh_single(x, EMULATED: tl.constexpr):
+    large = tl.fma(_inverse(1.0 + tl.exp2(x * 2.8853900817779268), EMULATED), -2.0, 1.0)
+    s = x * x
+    small = tl.fma(s, 0.01527873317257538, -0.05200236174287503)
+    small = tl.fma(tl.fma(small, s, 0.13309227808055887), s, -0.3333239757761484)
+    return tl.where(tl.abs(x) < 0.6, tl.fma(small * s, x, x), large)
+
+
+@triton.jit
+def _tanh(x, EMULATED: tl.constexpr):
+    if x.dtype == tl.float64:
+        y = _tanh_double(x, EMULATED)
+    else:
+        y = _tanh_single(x, EMULATED)
+    return y
+
+
+@triton.jit
+def _divided(x, y):
+    if x.dtype == tl.float32:
+        z = tl.div_rn(x, y)
+    else:
+        z = x / y
+    return z
+
+
+@triton.jit
+def _root(x):
+    if x.dtype == tl.float32:
+        y = tl.sqrt_rn(x)
+    else:
+        y = tl.sqrt(x)
+    return y
+'''
+_EMULATED = ("exp", "tanh", "sigmoid")
+
+
+def literal(value: float | bool | None) -> str:
+    """A constant as a scalar of the type that is calculated in."""
+    if isinstance(value, bool):
+        return f"tl.full((), {int(value)}, tl.int1)"
+    if value is None:
+        raise ValueError("literal: value must be a number, got None")
+    text = f"float('{value}')" if math.isinf(value) or math.isnan(value) else repr(value)
+    return f"tl.full((), {text}, REAL)"
+
+
+class Body:
+    """Statements of a kernel, for values that have or get names.
+
+    Args:
+        head: Where statements go that belong before the loop: constants, what depends on parameters alone.
+        prefix: Of the names that it makes.
+        indent: Spaces before each of them.
+    """
+
+    def __init__(self, head: list[str], *, prefix: str = "v", indent: str = "    ") -> None:
+        self.head, self.prefix, self.indent = head, prefix, indent
+        self.names: dict[Node, str] = {}
+        self.steady: set[Node] = set()
+        self._reciprocals: dict[Node, str] = {}
+
+    def name(self, node: Node, text: str, *, steady: bool = False) -> Node:
+        """Say what a node is called; steady: the same in all steps, and known before the loop."""
+        self.names[node] = text
+        if steady:
+            self.steady.add(node)
+        return node
+
+    def text(self, node: Node) -> str:
+        """Name of a value that has been computed, or of a constant."""
+        if node.op == "const" and node not in self.names:
+            name = f"{self.prefix}c{node.index}"
+            self.head.append(f"{self.indent}{name} = {literal(node.number)}")
+            self.name(node, name, steady=True)
+        return self.names[node]
+
+    def emit(self, roots: Iterable[Node], out: list[str], indent: str, *, exact: bool) -> None:
+        """Statements for everything that the roots need and that has no name yet."""
+        roots = list(roots)
+        order = [n for n in live(roots, stop=self.names) if n not in self.names]
+        single = set() if exact else self._used_once(order, roots)
+        for node in order:
+            if node.op == "const":
+                self.text(node)
+            elif node not in single:
+                text = self._expression(node, single, exact)
+                steady = all(a in self.steady for a in node.args)
+                target, space = (self.head, self.indent) if steady else (out, indent)
+                target.append(f"{space}{self.prefix}{node.index} = {text}")
+                self.name(node, f"{self.prefix}{node.index}", steady=steady)
+
+    def _used_once(self, order: Sequence[Node], roots: Sequence[Node]) -> set[Node]:
+        """Products that one sum reads and nothing else: they become a multiply-add."""
+        readers: dict[Node, list[Node]] = {}
+        for node in order:
+            for a in node.args:
+                readers.setdefault(a, []).append(node)
+        kept = set(roots)
+        return {
+            n
+            for n in order
+            if n.op == "mul"
+            and n not in kept
+            and len(readers.get(n, ())) == 1
+            and readers[n][0].op in ("add", "sub")
+            and n is _product_of(readers[n][0], order)
+        }
+
+    def _expression(self, node: Node, single: set[Node], exact: bool) -> str:
+        op, args = node.op, node.args
+        merged = next((k for k, a in enumerate(args) if a in single), None)
+        if merged is not None:
+            a, b = (self.text(x) for x in args[merged].args)
+            other = self.text(args[1 - merged])
+            if op == "sub" and merged == 0:
+                other = f"-{other}"
+            elif op == "sub":
+                a = f"-{a}"
+            return f"tl.fma({a}, {b}, {other})"
+        if op == "div" and not exact and args[1] in self.steady | set(self._constants(args[1])):
+            return f"({self.text(args[0])} * {self._reciprocal(args[1])})"
+        texts = [self.text(a) for a in args]
+        if op in _SIGNS:
+            return f"({texts[0]} {_SIGNS[op]} {texts[1]})"
+        if op in _EMULATED:
+            texts.append("EMULATED")
+            return f"_{op}({', '.join(texts)})"
+        return _CALLS[f"exact {op}" if exact and op in ("div", "sqrt") else op].format(*texts)
+
+    def _constants(self, node: Node) -> tuple[Node, ...]:
+        return (node,) if node.op == "const" else ()
+
+    def _reciprocal(self, node: Node) -> str:
+        if node not in self._reciprocals:
+            name = f"{self.prefix}r{node.index}"
+            self.head.append(f"{self.indent}{name} = _divided({literal(1.0)}, {self.text(node)})")
+            self._reciprocals[node] = name
+        return self._reciprocals[node]
+
+
+def _product_of(reader: Node, order: Sequence[Node]) -> Node:
+    """The one product of a sum that is merged with it, where there are two."""
+    products = [a for a in reader.args if a.op == "mul"]
+    return max(products, key=lambda a: a.index)

@@ -1,0 +1,211 @@
+"""Kernels over a whole sequence with weights among the neurons: one program for each sample, the time loop inside.
+
+A program holds all neurons of its sample, so nothing waits for another program. Products with the spikes are
+event-driven: those that are not zero are gathered in a list, and only their rows of the weights are summed. Gradients
+are seldom zero; their products read all rows.
+
+| argument | what |
+|---|---|
+| x, z, gz, gx | input, spikes and their gradients, (T, samples, N) |
+| total | input with that through the weights, which the reverse pass reads, (T, samples, N) |
+| marks | moving states before each step that is a multiple of `every`, (steps, moving, samples, N) |
+| w | forward: weights of all delays below one another, (M senders, N); reverse: beside one another, (N, M) |
+| source, delay | neuron and delay of each of the M senders, where DELAYED; else they are the N neurons, a step before |
+| past | spikes before the first step, oldest first, (longest delay, samples, N) |
+| arriving | where DELAYED: gradient that reaches spikes through the weights, zeros, (longest + T, samples, N) |
+| listed, values | the list of each sample, (samples, room) |
+
+The others are those of `sequence`.
+"""
+
+from __future__ import annotations
+
+from snn_neuromod.kernels.fusion.triton.expressions import FUNCTIONS
+from snn_neuromod.kernels.fusion.triton.writer import Plan, Writer, decision, load, whole
+
+__all__ = ["source"]
+
+PRODUCTS = '''
+@triton.jit
+def _sparse_product(v, lanes, listed, values, w, width, out, within, GROUP: tl.constexpr, REAL: tl.constexpr):
+    """Sum of the rows of w times v; rows where v is zero are not read."""
+    fired = v != 0
+    one = fired.to(tl.int32)
+    place = tl.cumsum(one, 0) - 1
+    count = tl.sum(one, 0)
+    tl.store(listed + place, lanes, mask=fired)
+    tl.store(values + place, v, mask=fired)
+    tl.debug_barrier()
+    sums = tl.zeros([GROUP, out.shape[0]], REAL)
+    for j in range(0, count, GROUP):
+        k = j + tl.arange(0, GROUP)
+        some = k < count
+        row = tl.load(listed + k, mask=some, other=0)
+        factor = tl.load(values + k, mask=some, other=0.0)
+        mask = some[:, None] & within[None, :]
+        rows = tl.load(w + row[:, None] * width + out[None, :], mask=mask, other=0.0)
+        sums += rows * factor[:, None]
+    tl.debug_barrier()
+    return tl.sum(sums, 0)
+
+
+@triton.jit
+def _dense_product(v, lanes, values, w, num, width, out, within, GROUP: tl.constexpr, REAL: tl.constexpr):
+    """Sum of all rows of w times v."""
+    tl.store(values + lanes, v)
+    tl.debug_barrier()
+    sums = tl.zeros([GROUP, out.shape[0]], REAL)
+    for j in range(0, num, GROUP):
+        k = j + tl.arange(0, GROUP)
+        factor = tl.load(values + k, mask=k < num, other=0.0)
+        mask = (k < num)[:, None] & within[None, :]
+        rows = tl.load(w + k[:, None] * width + out[None, :], mask=mask, other=0.0)
+        sums = tl.fma(rows, tl.broadcast_to(factor[:, None], rows.shape), sums)
+    tl.debug_barrier()
+    return tl.sum(sums, 0)
+'''
+
+
+def source(plan: Plan) -> str:
+    """Text of a module with the kernels `forward` and `backward`; the plan's chunk is one step."""
+    return "\n".join([FUNCTIONS, PRODUCTS, *_forward(plan), "", *_backward(plan), ""])
+
+
+_SAMPLE = [
+    "    sample = tl.program_id(0)",
+    "    n = tl.arange(0, BLOCK)",
+    "    m = n < N",
+    "    e = sample * N + n",
+    "    lane = tl.arange(0, SENDERS)",
+    "    sends = lane < M",
+    "    if DELAYED:",
+    "        who = tl.load(source + lane, mask=sends, other=0)",
+    "        late = tl.load(delay + lane, mask=sends, other=1)",
+    "    listed += sample * room",
+    "    values += sample * room",
+]
+_NUMBERS = ["M", "longest", "every", "room"]
+_FIXED = ["w", "N", "M"]  # rows are then read four numbers at a time
+_FLAGS = ["KEEP", "DELAYED", "SENDERS", "GROUP"]
+
+
+def _forward(plan: Plan) -> list[str]:
+    states = range(len(plan.step.states))
+    pointers = ["x", "z", "total", "marks", "w", "source", "delay", "past", "listed", "values"]
+    pointers += [*(f"s{k}" for k in states), *(f"l{k}" for k in states)]
+    w = Writer(plan, "forward", pointers, _FLAGS, numbers=_NUMBERS, place=_SAMPLE)
+    out, ind = w.after_head, "        "
+    out += [f"    s{k}_v = {load(f's{k} + e')}" for k in states]
+    out += ["    at = e.to(tl.int64)", "    k_at = marks + e", f"    next = {load('x + at')}"]
+    out += [f"    sent = {load('past + (longest - 1) * wide + e')}", "    for now in range(T):"]
+    out += [
+        "        m0 = m",
+        "        x0 = next",
+        "        if KEEP:",
+        "            if now % every == 0:",
+    ]
+    out += [
+        f"                tl.store(k_at + {j} * wide, s{k}_v, mask=m)"
+        for j, k in enumerate(plan.moving)
+    ]
+    out += [f"                k_at += {len(plan.moving)} * wide"]
+    out.append(f"        next = {load('x + at + wide', 'm & (now + 1 < T)')}")
+    out += [
+        "        if DELAYED:",
+        "            step = now - late",
+        "            spot = step.to(tl.int64) * wide + sample * N + who",
+        "            v = tl.load(z + spot, mask=sends & (step >= 0), other=0.0)",
+        "            v += tl.load(past + spot + longest * wide, mask=sends & (step < 0), other=0.0)",
+        "            x0 += _sparse_product(v, lane, listed, values, w, N, n, m, GROUP, REAL)",
+        "        else:",
+        "            x0 += _sparse_product(sent, n, listed, values, w, N, n, m, GROUP, REAL)",
+        "        if KEEP:",
+        "            tl.store(total + at, x0, mask=m)",
+    ]
+    body, graph, params, state = w.body("v")
+    x = body.name(graph.input("x0"), "x0")
+    own = w.params_at(graph, body, params, 0, out, ind)
+    z, *after = plan.step.forward(graph, own, state, x)
+    body.emit([z, *after], out, ind, exact=not plan.graded)
+    out += [
+        f"{ind}sent = tl.where(m, {whole(body, z)}, nothing)",
+        f"{ind}tl.store(z + at, sent, mask=m)",
+    ]
+    out += [f"{ind}s{k}_n = {whole(body, after[k])}" for k in plan.moving]
+    out += [f"{ind}s{k}_v = s{k}_n" for k in plan.moving] + [f"{ind}at += wide"]
+    out += ["        if DELAYED:", "            tl.debug_barrier()"]
+    out += [f"    tl.store(l{k} + e, s{k}_v, mask=m)" for k in states]
+    return w.finish()
+
+
+def _backward(plan: Plan) -> list[str]:
+    states = range(len(plan.step.states))
+    steady = [k for k in states if k not in plan.moving]
+    pointers = ["x", "gz", "gx", "marks", "w", "source", "delay", "arriving", "listed", "values"]
+    pointers += [f"s{k}" for k in steady] + [f"{a}{k}" for a in "ab" for k in states]
+    pointers += [f"g{k}" for k in plan.wanted]
+    w = Writer(
+        plan, "backward", pointers, ["LAST", *_FLAGS], numbers=_NUMBERS, place=_SAMPLE, fixed=_FIXED
+    )
+    out, ind = w.after_head, "        "
+    static = [k for k in plan.wanted if not plan.per_step[k]]
+    given = [k for k in plan.wanted if plan.per_step[k]]
+    out += [f"    s{k}_v = {load(f's{k} + e')}" for k in steady]
+    out += [f"    a{k}_v = nothing" for k in states] + [f"    g{k}_v = nothing" for k in static]
+    out += ["    if LAST:"] + [f"        a{k}_v = {load(f'a{k} + e')}" for k in states]
+    out += [
+        "    at = (T - 1) * wide + e",
+        f"    k_at = marks + (T - 1) * {len(plan.moving)} * wide + e",
+    ]
+    out += ["    hop = nothing", *_load_step(plan, "    ", "v", "m")]
+    out += ["    for u in range(T):", "        now = T - 1 - u", "        m0 = m"]
+    out += ["        here = at", "        at -= wide", f"        k_at -= {len(plan.moving)} * wide"]
+    out += _load_step(plan, ind, "n", "m & (now > 0)")
+    out += ["        if DELAYED:", f"            hop = {load('arriving + here + longest * wide')}"]
+    out.append("        gz0 = gz_v + hop")
+    body, graph, params, state = w.body("v")
+    x, gz = body.name(graph.input("x0"), "x_v"), body.name(graph.input("gz0"), "gz0")
+    own = w.params_at(graph, body, params, 0, out, ind)
+    body.emit(decision(plan.step.forward(graph, own, state, x)[0]), out, ind, exact=not plan.graded)
+    adjoints = [body.name(graph.input(f"a{k}"), f"a{k}_v") for k in states]
+    found = plan.step.reverse(graph, own, state, x, gz, adjoints)
+    sums = [
+        graph.make("add", body.name(graph.input(f"g{j}"), f"g{j}_v"), found.params[j])
+        for j in static
+    ]
+    roots = [found.current, *found.state, *sums, *(found.params[j] for j in given)]
+    body.emit(roots, out, ind, exact=False)
+    out += [
+        f"{ind}back = tl.where(m, {whole(body, found.current)}, nothing)",
+        f"{ind}tl.store(gx + here, back, mask=m)",
+    ]
+    out += [f"{ind}tl.store(g{j} + here, {whole(body, found.params[j])}, mask=m)" for j in given]
+    names = [f"a{k}" for k in states] + [f"g{j}" for j in static]
+    out += [
+        f"{ind}{n}_e = {whole(body, v)}" for n, v in zip(names, [*found.state, *sums], strict=True)
+    ]
+    out += [f"{ind}{n}_v = {n}_e" for n in names]
+    out += [
+        "        pushed = _dense_product(back, n, values, w, N, M, lane, sends, GROUP, REAL)",
+        "        if DELAYED:",
+        "            spot = (now + longest - late).to(tl.int64) * wide + sample * N + who",
+        "            pushed += tl.load(arriving + spot, mask=sends, other=0.0)",
+        "            tl.store(arriving + spot, pushed, mask=sends)",
+        "            tl.debug_barrier()",
+        "        else:",
+        "            hop = pushed",
+    ]
+    names = ["x", "gz", *(f"s{k}" for k in plan.moving)]
+    out += [f"{ind}{name}_v = {name}_n" for name in names]
+    out += [f"    tl.store(b{k} + e, a{k}_v, mask=m)" for k in states]
+    out += [f"    tl.store(g{k} + e, g{k}_v, mask=m)" for k in static]
+    return w.finish()
+
+
+def _load_step(plan: Plan, ind: str, end: str, mask: str) -> list[str]:
+    """Load what the reverse pass of a step reads."""
+    marks = [(f"s{k}", f"k_at + {j} * wide") for j, k in enumerate(plan.moving)]
+    return [
+        f"{ind}{name}_{end} = {load(at, mask)}"
+        for name, at in (("x", "x + at"), ("gz", "gz + at"), *marks)
+    ]

@@ -1,0 +1,156 @@
+"""What the kernels over time have in common: what is fixed when they are printed, their arguments, their values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from snn_neuromod.kernels.fusion.graph import COMPARISONS, Graph, Node, inputs, live
+from snn_neuromod.kernels.fusion.trace import Step
+from snn_neuromod.kernels.fusion.triton.expressions import Body
+
+__all__ = ["Plan", "Writer", "decision", "load", "whole"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is fixed when a kernel is printed.
+
+    Attributes:
+        step: The neuron.
+        needed: Which parameters get a gradient.
+        per_step: Which parameters are given per step.
+        chunk: Steps K of a chunk.
+    """
+
+    step: Step
+    needed: tuple[bool, ...]
+    per_step: tuple[bool, ...]
+    chunk: int = 8
+
+    @cached_property
+    def moving(self) -> list[int]:
+        """States that a step changes."""
+        before = self.step.inputs("s")
+        return [k for k, after in enumerate(self.step.after) if after is not before[k]]
+
+    @cached_property
+    def read(self) -> list[int]:
+        """Parameters that a step or its reverse pass reads."""
+        step = self.step
+        roots = [step.spikes, *step.after, *step.grad_params, *step.grad_before, step.grad_current]
+        names = inputs(roots)
+        return [k for k in range(len(step.params)) if f"p{k}" in names]
+
+    @cached_property
+    def wanted(self) -> list[int]:
+        """Parameters whose gradient is asked for and not zero throughout."""
+        return [k for k in self.read if self.needed[k] and self.step.grad_params[k].number != 0.0]
+
+    @cached_property
+    def graded(self) -> bool:
+        """Whether nothing is decided by what a neuron's state or input is, so that another rounding flips nothing."""
+        values = live([self.step.spikes, *self.step.after])
+        decided = [node for node in values if node.op in COMPARISONS]
+        return not any(name[0] in "sx" for name in inputs(decided))
+
+
+_BLOCK = ("    e = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)", "    m = e < E")
+
+
+class Writer:
+    """What both kernels have in common.
+
+    Args:
+        plan: What is printed.
+        name: Of the kernel.
+        pointers: Arguments that are tensors, beside the parameters.
+        flags: Arguments that are known when it is compiled, beside the common ones.
+        numbers: Arguments that are numbers, beside the common ones.
+        place: Statements that say which neurons the program has.
+        fixed: Arguments of which the compiler may know whether they are multiples of 16.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        name: str,
+        pointers: Sequence[str],
+        flags: Sequence[str],
+        *,
+        numbers: Sequence[str] = (),
+        place: Sequence[str] = _BLOCK,
+        fixed: Sequence[str] = (),
+    ) -> None:
+        self.plan, self.lines = plan, list[str]()
+        params = [f"p{k}" for k in plan.read]
+        numbers = [f"p{k}{axis}" for k in plan.read for axis in "rct"] + ["T", "E", "N", *numbers]
+        constants = [*flags, "BLOCK", "REAL", "EMULATED"]
+        tensors = [*pointers, *params]
+        quoted = lambda names: ", ".join(f'"{n}"' for n in names if n not in fixed)  # noqa: E731
+        self.lines += [
+            "@triton.jit(",
+            f"    do_not_specialize=[{quoted(numbers)}],",
+            f"    do_not_specialize_on_alignment=[{quoted(tensors)}],",
+            ")",
+            f"def {name}({', '.join([*tensors, *numbers, *(f'{c}: tl.constexpr' for c in constants)])}):",
+            *place,
+            "    row = e // N",
+            "    col = e % N",
+            "    wide = E.to(tl.int64)",
+            "    nothing = tl.zeros([BLOCK], REAL)",
+            *(f"    o{k} = {k} * wide" for k in range(plan.chunk + 1)),
+        ]
+        for k in plan.read:
+            offset = f"p{k}_at = p{k} + row * p{k}r + col * p{k}c"
+            self.lines.append(f"    {offset}")
+            if plan.per_step[k]:
+                self.lines.append(f"    p{k}w = p{k}t.to(tl.int64)")
+            else:
+                self.lines.append(f"    p{k}_v = {load(f'p{k}_at', other='1.0')}")
+        self.head: list[str] = []
+        self.after_head: list[str] = []
+
+    def finish(self) -> list[str]:
+        return [*self.lines, *self.head, *self.after_head]
+
+    def body(self, prefix: str) -> tuple[Body, Graph, list[Node], list[Node]]:
+        """Statements of a chunk: with the graph, the steady parameters and the states that it begins with."""
+        graph, body = Graph(self.plan.step.graph.dtype), Body(self.head, prefix=prefix)
+        params = [graph.input(f"p{k}") for k in range(len(self.plan.step.params))]
+        for k in self.plan.read:
+            if not self.plan.per_step[k]:
+                body.name(params[k], f"p{k}_v", steady=True)
+        state = [graph.input(f"s{k}") for k in range(len(self.plan.step.states))]
+        for k, node in enumerate(state):
+            body.name(node, f"s{k}_v")
+        return body, graph, params, state
+
+    def params_at(
+        self, graph: Graph, body: Body, params: Sequence[Node], k: int, out: list[str], ind: str
+    ) -> list[Node]:
+        """Parameters of step k of a chunk that begins at step `now`."""
+        own = list(params)
+        for j in self.plan.read:
+            if self.plan.per_step[j]:
+                own[j] = body.name(graph.input(f"p{j}_{k}"), f"p{j}_{k}")
+                out.append(
+                    f"{ind}p{j}_{k} = {load(f'p{j}_at + (now + {k}) * p{j}w', f'm{k}', '1.0')}"
+                )
+        return own
+
+
+def load(address: str, mask: str = "m", other: str = "0.0") -> str:
+    """Read values to calculate with."""
+    return f"tl.load({address}, mask={mask}, other={other}).to(REAL)"
+
+
+def whole(body: Body, node: Node) -> str:
+    """A value for each neuron, also where it is a constant."""
+    return f"{body.text(node)} + nothing" if node.op == "const" else body.text(node)
+
+
+def decision(spikes: Node) -> list[Node]:
+    """What decides about spikes, which has to round as it did forwards."""
+    return [spikes.args[0]] if spikes.op == "real" else []

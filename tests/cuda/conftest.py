@@ -1,0 +1,70 @@
+"""The Triton backend on a CUDA device, or emulated on the CPU where TRITON_INTERPRET=1 is set.
+
+    python -m pytest -m cuda tests/cuda                       # on a machine with a CUDA device
+    TRITON_INTERPRET=1 python -m pytest -m cuda tests/cuda    # anywhere, in an environment with triton and numpy < 2.4
+
+They import torch, triton, numpy, pytest and hypothesis alone.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+EMULATED = os.environ.get("TRITON_INTERPRET") == "1"
+HERE = Path(__file__).parent
+INTERPRETERS = "ignore:Conversion of an array with ndim > 0:DeprecationWarning"
+"""A warning of numpy about Triton's interpreter."""
+
+
+def _absent() -> str | None:
+    """Why the backend cannot be tested here."""
+    if importlib.util.find_spec("triton") is None:
+        return "Triton is not installed"
+    if EMULATED:
+        new = tuple(map(int, np.__version__.split(".")[:2])) >= (2, 4)
+        return "Triton's interpreter needs numpy < 2.4" if new else None
+    if not torch.cuda.is_available():
+        return "there is no CUDA device; TRITON_INTERPRET=1 emulates one"
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is in this folder, and skip it where there is nothing to run it on."""
+    reason = _absent()
+    for item in items:
+        if HERE in Path(item.fspath).parents:
+            item.add_marker(pytest.mark.cuda)
+            item.add_marker(pytest.mark.filterwarnings(INTERPRETERS))
+            if reason is not None:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def device() -> torch.device:
+    """What the kernels run on."""
+    return torch.device("cpu" if EMULATED else "cuda")
+
+
+@pytest.fixture
+def gpu() -> torch.device:
+    """A real device."""
+    if EMULATED:
+        pytest.skip("needs a CUDA device, not an emulated one")
+    return torch.device("cuda")
+
+
+@pytest.fixture(autouse=True)
+def _poisoned() -> Iterator[None]:
+    """Fresh memory holds NaN, so that what a kernel does not write is seen."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    yield
+    torch.use_deterministic_algorithms(before)

@@ -1,0 +1,137 @@
+"""What only a real device shows: graphs, streams, several devices, host synchronisations, memory errors."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import snn_neuromod as nm
+
+STACKS: dict[str, Callable[[], Any]] = {
+    "MSRC": lambda: nm.MSRC(40, learn=["r"]),
+    "ALIF": lambda: nm.ALIF(40, refractory=2),
+    "Izhikevich": lambda: nm.Izhikevich(40),
+    "LeakyReadout": lambda: nm.LeakyReadout(40, 5),
+    "Recurrent, bptt": lambda: nm.Recurrent(nm.ALIF(64), 40),
+    "Recurrent, eprop": lambda: nm.Recurrent(nm.ALIF(64), 40, learning_rule="eprop"),
+    "Recurrent, delays": lambda: nm.Recurrent(
+        nm.ALIF(64, delay=(torch.arange(64) % 3 + 1).tolist()), 40
+    ),
+    "Recurrent MSRC": lambda: nm.Recurrent(nm.MSRC(64), 40),
+}
+
+
+@contextmanager
+def no_synchronisation() -> Iterator[None]:
+    """Waiting for the device is an error."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it does not see everything
+            torch.cuda.set_sync_debug_mode("error")
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def step(layer: Any, x: Tensor) -> list[Tensor]:
+    inputs = [x, *layer.parameters()]
+    grads = torch.autograd.grad(layer(x)[0].square().sum(), inputs, allow_unused=True)
+    return [g for g in grads if g is not None]
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_nothing_waits_for_the_device(name: str, gpu: torch.device) -> None:
+    layer = STACKS[name]().to(gpu)
+    x = torch.rand(17, 3, 40, device=gpu, requires_grad=True)
+    step(layer, x)
+    with no_synchronisation():
+        step(layer, x)
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_a_step_is_captured_in_a_graph(name: str, gpu: torch.device) -> None:
+    layer = STACKS[name]().to(gpu)
+    x = torch.rand(17, 3, 40, device=gpu, requires_grad=True)
+    side = torch.cuda.Stream()
+    with torch.cuda.stream(side):
+        step(layer, x)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = step(layer, x)
+    with torch.no_grad():
+        x.mul_(1.5)
+    graph.replay()
+    for a, b in zip(captured, step(layer, x), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_other_streams(gpu: torch.device) -> None:
+    layer = nm.ALIF(40).to(gpu)
+    x = torch.rand(400, 64, 40, device=gpu, requires_grad=True)
+    expected = step(layer, x)
+    torch.cuda.synchronize()
+    streams = [torch.cuda.Stream() for _ in range(3)]
+    found = []
+    for stream in streams:
+        with torch.cuda.stream(stream):
+            found.append(step(layer, x))
+    torch.cuda.synchronize()
+    assert all(torch.equal(g, e) for grads in found for g, e in zip(grads, expected, strict=True))
+
+
+def test_the_device_of_the_input(gpu: torch.device) -> None:
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two CUDA devices")
+    layer = nm.MSRC(40).to("cuda:1")
+    x = torch.rand(17, 3, 40, device="cuda:1", requires_grad=True)
+    assert all(g.device == x.device for g in step(layer, x))
+
+
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+@pytest.mark.filterwarnings("ignore")
+def test_compiles(mode: str, gpu: torch.device) -> None:
+    layer = nm.Recurrent(nm.ALIF(64), 40).to(gpu)
+    x = torch.rand(17, 3, 40, device=gpu)
+    expected = layer(x)[0]
+    compiled = torch.compile(layer, mode=mode, fullgraph=True)
+    for _ in range(3):
+        found = compiled(x)[0]
+    torch.testing.assert_close(found, expected)
+
+
+def test_no_memory_is_read_or_written_outside(gpu: torch.device) -> None:
+    tool = shutil.which("compute-sanitizer")
+    if tool is None:
+        pytest.skip("needs compute-sanitizer")
+    program = (
+        "import torch, snn_neuromod as nm\n"
+        "for make, size in ((lambda: nm.MSRC(37), 37), (lambda: nm.Recurrent(nm.ALIF(33), 37), 37),\n"
+        "    (lambda: nm.Recurrent(nm.ALIF(33, delay=[1, 2, 3] * 11), 37), 37)):\n"
+        "    x = torch.rand(13, 3, size, device='cuda', requires_grad=True)\n"
+        "    make().cuda()(x)[0].sum().backward()\n"
+        "torch.cuda.synchronize()\n"
+    )
+    command = [tool, "--error-exitcode", "7", sys.executable, "-W", "ignore", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+def test_spikes_are_coded_the_same_on_the_cpu(device: torch.device) -> None:
+    x = torch.rand(3, 50)
+    with nm.kernels.use("eager"):
+        expected = nm.encoders.rate(x, 40, seeds=[1, 2, 3], blank_steps=4, dtype=torch.uint8)
+    with nm.kernels.use("triton"):
+        found = nm.encoders.rate(
+            x.to(device), 40, seeds=[1, 2, 3], blank_steps=4, dtype=torch.uint8
+        )
+    assert torch.equal(found.cpu(), expected)

@@ -1,0 +1,120 @@
+"""How many kernels a forward and a backward pass start, and that nothing is read on the host meanwhile."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import snn_neuromod as nm
+from snn_neuromod.kernels import backends, operator
+from snn_neuromod.kernels.backends.triton import launch
+from snn_neuromod.kernels.call import Call
+
+FREE = {
+    "empty",
+    "new_empty",
+    "empty_like",
+    "empty_strided",
+    "new_empty_strided",
+    "lift_fresh",
+    "detach",
+}
+FREE |= {"_unsafe_view", "expand", "t"}
+READS = {"_local_scalar_dense", "nonzero", "equal", "is_nonzero", "item"}
+
+
+class Recorder(TorchDispatchMode):
+    """Counts operations that start a kernel on a device, and those that wait for one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started, self.read = Counter[str](), Counter[str]()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name.split("::")[1]
+        if name in READS:
+            self.read[name] += 1
+        elif name not in FREE and not func.is_view and func.namespace != "snn_neuromod":
+            self.started[name] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def recorded(make: Callable[[], Any], num_steps: int, device: torch.device) -> Recorder:
+    """What the operators of a forward and a backward pass start."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        return _recorded(make, num_steps, device, monkeypatch)
+
+
+def _recorded(
+    make: Callable[[], Any], num_steps: int, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> Recorder:
+    recorder, serves = Recorder(), backends.REGISTRY["triton"][Call]
+    original = launch.start
+
+    def start(*arguments: Any, **flags: Any) -> None:
+        recorder.started["kernel"] += 1
+        with torch.utils._python_dispatch._disable_current_modes():
+            original(*arguments, **flags)
+
+    monkeypatch.setattr(launch, "start", start)
+
+    def opened(function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any) -> Any:
+            with recorder:
+                return function(*arguments)
+
+        return run
+
+    own = serves._replace(forward=opened(serves.forward))
+    monkeypatch.setitem(backends.REGISTRY["triton"], Call, own)
+    monkeypatch.setattr(operator, "gradients", opened(operator.gradients))
+    with nm.kernels.use("triton"):
+        layer = make().to(device)
+        x = torch.rand(num_steps, 2, 5, device=device, requires_grad=True)
+        layer(x)[0].sum().backward()
+    return recorder
+
+
+class Network(torch.nn.Module):
+    """A recurrent layer with a readout."""
+
+    def __init__(self, rule: Any) -> None:
+        super().__init__()
+        self.hidden = nm.Recurrent(nm.ALIF(6), 5, learning_rule=rule)
+        self.readout = nm.LeakyReadout(6, 3)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.readout(self.hidden(x)[0])
+
+
+LAYERS: dict[str, Callable[[], Any]] = {
+    "SRC": lambda: nm.SRC(5),
+    "MSRC": lambda: nm.MSRC(5),
+    "BSRC": lambda: nm.BSRC(5),
+    "ALIF": lambda: nm.ALIF(5),
+    "STDPALIF": lambda: nm.STDPALIF(5),
+    "Izhikevich": lambda: nm.Izhikevich(5),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer(name: str, device: torch.device) -> None:
+    found = [recorded(LAYERS[name], steps, device) for steps in (7, 41)]
+    print(name, dict(found[0].started))
+    assert not found[0].read
+    assert found[0].started == found[1].started
+    assert found[0].started.total() <= 6
+
+
+@pytest.mark.parametrize("rule", ["bptt", "eprop"])
+def test_a_recurrent_layer_with_readout(rule: str, device: torch.device) -> None:
+    found = [recorded(lambda: Network(rule), steps, device) for steps in (7, 41)]
+    print(rule, dict(found[0].started))
+    assert not found[0].read
+    assert found[0].started == found[1].started
+    assert found[0].started.total() <= 12

@@ -1,0 +1,79 @@
+"""Recurrent kernels printed in Triton: rules, delays and neurons against the reference in float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import snn_neuromod as nm
+from tests.cuda.test_neurons import TOLERANCE, error, quadratic
+
+NEURONS: dict[str, tuple[Any, float]] = {
+    "ALIF": (lambda n, **k: nm.ALIF(n, learn=["tau_mem", "v_th"], **k), 1.0),
+    "ALIF refractory": (lambda n, **k: nm.ALIF(n, refractory=2, reset="zero", **k), 1.5),
+    "STDPALIF": (lambda n, **k: nm.STDPALIF(n, **k), 1.5),
+    "Izhikevich": (lambda n, **k: nm.Izhikevich(n, dt=0.5, **k), 60.0),
+    "MSRC": (lambda n, **k: nm.MSRC(n, alpha=0.5, learn=["r", "modulation"], **k), 5.0),
+    "quadratic": (quadratic, 1.5),
+}
+DELAYS = {
+    "one": 1,
+    "three": 3,
+    "neuron": torch.arange(6) % 3 + 1,
+    "synapse": (torch.arange(36).view(6, 6) * 7) % 4 + 1,
+}
+
+
+def run(net: Any, x: Tensor, backend: str) -> list[Tensor]:
+    x = x.detach().requires_grad_()
+    net.zero_grad()
+    with nm.kernels.use(backend):  # type: ignore[arg-type]
+        first, state = net(x[:4])
+        spikes, state = net(x[4:], state)
+    generator = torch.Generator().manual_seed(2)
+    spikes = torch.cat([first, spikes])
+    loss = (spikes * torch.rand(spikes.shape, generator=generator, dtype=torch.float64).to(x)).sum()
+    loss = loss + sum(s.sum() for s in state.neuron)
+    grads = torch.autograd.grad(loss, [x, *net.parameters()], allow_unused=True)
+    return [spikes.detach().cpu(), *(g.cpu() for g in grads if g is not None)]
+
+
+def network(neuron: str, delay: Any, rule: str) -> tuple[Any, Tensor]:
+    make, scale = NEURONS[neuron]
+    torch.manual_seed(3)
+    net = nm.Recurrent(make(6), 4, delay=delay, learning_rule=rule).double()  # type: ignore[arg-type]
+    with torch.no_grad():
+        net.w_rec.mul_(3 if neuron != "Izhikevich" else 60)
+    return net, scale * torch.rand(19, 2, 4, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("rule", ["bptt", "eprop", "khop"])
+@pytest.mark.parametrize("delay", DELAYS)
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_equals_the_reference(neuron: str, delay: str, rule: str, device: torch.device) -> None:
+    net, x = network(neuron, DELAYS[delay], rule)
+    expected = run(net, x, "reference")
+    assert expected[0].any(), "silent neurons: the test would be vacuous"
+    found = run(net.to(device), x.to(device), "triton")
+    assert max(error(found, expected)) < TOLERANCE
+
+
+@pytest.mark.parametrize("rule", ["bptt", "eprop"])
+@pytest.mark.parametrize("num", [1, 63, 300])
+def test_any_size(num: int, rule: str, device: torch.device) -> None:
+    net = nm.Recurrent(nm.ALIF(num), 4, learning_rule=rule).double()  # type: ignore[arg-type]
+    x = 2 * torch.rand(9, 3, 4, dtype=torch.float64)
+    expected = run(net, x, "reference")
+    assert max(error(run(net.to(device), x.to(device), "triton"), expected)) < TOLERANCE
+
+
+def test_single_precision(device: torch.device) -> None:
+    net, x = network("ALIF", 1, "bptt")
+    expected, eager = run(net, x, "reference"), run(net.float(), x.float(), "eager")
+    found = run(net.to(device), x.float().to(device), "triton")
+    assert torch.equal(found[0], eager[0])
+    for mine, theirs in zip(error(found, expected), error(eager, expected), strict=True):
+        assert mine <= 3 * theirs + 1e-6

@@ -1,0 +1,97 @@
+"""Kernels of every neuron compiled for sm_90 without a device: nothing spilled, no more registers than there are."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from snn_neuromod.kernels.backends.triton.launch import module
+from snn_neuromod.kernels.fusion.trace import trace
+from snn_neuromod.kernels.fusion.triton import recurrent, sequence
+from snn_neuromod.kernels.fusion.triton.writer import Plan
+from snn_neuromod.kernels.neurons import KNOWN
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton"),
+    pytest.mark.skipif(
+        os.environ.get("TRITON_INTERPRET") == "1",
+        reason="needs Triton's compiler, not its interpreter",
+    ),
+]
+MOST = {"forward": 128, "backward": 255}
+"""Registers of a thread."""
+
+NUMBERS = re.compile(r"T|E|N|M|longest|every|room|p\d+[rct]")
+KINDS = {"listed": "*i32", "delay": "*i32", "source": "*i64"}
+
+
+def resources(kernel: Any, flags: dict[str, Any], warps: int, folder: Path) -> tuple[int, int, int]:
+    """Registers, bytes of stack, and loads and stores of spilled registers."""
+    import triton
+    import triton.language as tl
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    names, fixed = kernel.arg_names, {**flags, "REAL": tl.float32, "EMULATED": False}
+    signature = {
+        n: "constexpr" if n in fixed else "i32" if NUMBERS.fullmatch(n) else KINDS.get(n, "*fp32")
+        for n in names
+    }
+    constants = {(names.index(n),): value for n, value in fixed.items()}
+    compiled = triton.compile(
+        ASTSource(kernel, signature=signature, constexprs=constants),
+        target=GPUTarget("cuda", 90, 32),
+        options={"num_warps": warps, "enable_fp_fusion": False},
+    )
+    binary = folder / "kernel.cubin"
+    binary.write_bytes(compiled.asm["cubin"])
+    tools = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+
+    def told(*command: str) -> str:
+        done = subprocess.run(
+            [tools / command[0], *command[1:], binary], capture_output=True, text=True
+        )
+        return done.stdout + done.stderr
+
+    usage, code = told("cuobjdump", "-res-usage"), told("nvdisasm", "-c")
+    registers, stack = (int(re.findall(rf"{name}:(\d+)", usage)[-1]) for name in ("REG", "STACK"))
+    return registers, stack, len(re.findall(r"\b(?:LDL|STL)\b", code))
+
+
+def plan(neuron: str, chunk: int) -> Plan:
+    dynamics = KNOWN[neuron]
+    step = trace(dynamics.step, dynamics.Params, dynamics.State, dtype=torch.float32)
+    none = (False,) * len(step.params)
+    return Plan(step, none, none, chunk)
+
+
+@pytest.mark.parametrize("direction", MOST)
+@pytest.mark.parametrize("neuron", KNOWN)
+def test_neurons_alone(neuron: str, direction: str, tmp_path: Path) -> None:
+    kernel = module(sequence.source(plan(neuron, 10)))[direction]
+    flags = {"KEEP" if direction == "forward" else "LAST": direction == "forward", "BLOCK": 32}
+    registers, stack, spilled = resources(kernel, flags, 1, tmp_path)
+    assert (stack, spilled) == (0, 0)
+    assert registers <= MOST[direction]
+
+
+@pytest.mark.parametrize("direction", MOST)
+@pytest.mark.parametrize("neuron", ["alif", "msrc"])
+@pytest.mark.parametrize("delayed", [False, True])
+def test_recurrent(neuron: str, direction: str, delayed: bool, tmp_path: Path) -> None:
+    kernel = module(recurrent.source(plan(neuron, 1)))[direction]
+    flags: dict[str, Any] = {"KEEP": True, "DELAYED": delayed, "BLOCK": 256, "SENDERS": 256}
+    flags |= {"GROUP": 16} if direction == "forward" else {"GROUP": 64, "LAST": False}
+    registers, stack, spilled = resources(
+        kernel, flags, 4 if direction == "forward" else 16, tmp_path
+    )
+    assert (stack, spilled) == (0, 0)
+    assert registers <= 128
