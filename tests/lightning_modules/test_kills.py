@@ -14,5 +14,6 @@ from tests.lightning_modules.kills import kills
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_killed_runs_end_as_the_uninterrupted_one(tmp_path: Path) -> None:
     assert sum(kills(tmp_path, 2, epochs=12)) == 2
