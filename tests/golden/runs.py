@@ -62,7 +62,7 @@ def write_corpus(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def workplace() -> Iterator[Path]:
+def scratch_folder() -> Iterator[Path]:
     """An empty working directory with the corpus, on one thread."""
     threads, before = torch.get_num_threads(), Path.cwd()
     with tempfile.TemporaryDirectory() as name:
@@ -102,7 +102,7 @@ def without_folders(found: Any, folder: str) -> Any:
 def make_runs(folder: Path) -> None:
     """Run, and keep what the tests read."""
     for name, arguments in RUNS.items():
-        with workplace() as place:
+        with scratch_folder() as place:
             main(["fit", *arguments])
             (run,) = Path("runs").rglob("version_0")
             main(["predict", "--ckpt_path", str(run)])

@@ -22,7 +22,7 @@ if any(
 
 from lightning_modules.cli import main
 from tests.golden.cases import FOLDER
-from tests.golden.runs import RUNS, network_of, workplace
+from tests.golden.runs import RUNS, network_of, scratch_folder
 from tests.golden.storage import load
 
 pytestmark = pytest.mark.parametrize("name", RUNS)
@@ -40,7 +40,7 @@ def test_a_checkpoint_gives_the_same_outputs(name: str) -> None:
 
 def test_predict_writes_what_it_wrote(name: str) -> None:
     golden = FOLDER / name
-    with workplace() as folder:
+    with scratch_folder() as folder:
         run = folder / "runs" / "version_0"
         shutil.copytree(golden, run, ignore=shutil.ignore_patterns("predictions*"))
         main(["predict", "--ckpt_path", "runs/version_0"])
@@ -67,7 +67,7 @@ def test_training_goes_on_as_it_did(name: str) -> None:
         torch.load(checkpoints / f"{epoch}.ckpt", weights_only=True)["state_dict"]
         for epoch in ("first", "last")
     )
-    with workplace():
+    with scratch_folder():
         shutil.copytree(FOLDER / name, "old/version_0")
         first = "old/version_0/checkpoints/first.ckpt"
         main(["fit", "-c", "old/version_0/config.yaml", "--ckpt_path", first])
