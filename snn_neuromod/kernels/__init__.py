@@ -6,11 +6,12 @@ for sequences and for the smaller `jobs` alike: products with spikes (`products`
 eligibility traces. A neuron reaches them by a string that operators can take (`neurons`), a learning rule as the
 `Paths` that its adjoint keeps, recurrent weights by groups of equal delay (`synapses`).
 
-    call.py       what is handed to a backend, and that it fits          operator.py   one sequence, differentiable
-    jobs.py       the same for the smaller calls                         products.py, rate_code.py   the smaller ones
-    neurons.py    the neurons, by name or by their step                  backends/     reference, eager, c, triton
-    synapses.py   recurrent weights by delay                             c/            sources of the compiled library
-    transforms.py is torch.func at work?
+    operator.py    one sequence, differentiable           call.py      what is handed to a backend, and that it fits
+    gradients.py   its gradients under a rule             jobs.py      the same for the smaller calls
+    registered.py  the same for traced graphs             backends/    reference, eager, c, triton
+    products.py, rate_code.py   the smaller calls         fusion/      kernels printed from a step
+    neurons.py     the neurons, by name or by their step  c/           sources of the compiled library
+    synapses.py    recurrent weights by delay             transforms.py   is torch.func at work?
 """
 
 from snn_neuromod.kernels.backends import Backend, info, use

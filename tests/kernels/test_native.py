@@ -15,6 +15,7 @@ from snn_neuromod.kernels import neurons, operator
 from snn_neuromod.kernels.backends.c import library, sequence
 from snn_neuromod.kernels.backends.c import neurons as kernels
 from snn_neuromod.kernels.call import Call, Paths
+from snn_neuromod.kernels.gradients import weights_gradient
 from snn_neuromod.kernels.neurons import decode
 from snn_neuromod.kernels.synapses import Synapses
 from tests.kernels.reference import SRC_FAMILY, Case, assert_equal_gradients, make_case
@@ -325,7 +326,7 @@ def test_gradient_of_the_weights_at_every_rate() -> None:
         before = torch.cat([first[None], spikes[:-1]])
         expected = torch.einsum("tbj,tbi->ji", delta, before)
         group = Synapses(torch.empty(70, 70), 1, None)
-        found = operator._weights_gradient(group, delta, first[None], spikes, "auto")
+        found = weights_gradient(group, delta, first[None], spikes, "auto")
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
 
 

@@ -1,0 +1,80 @@
+"""Gradients of a sequence under its rule, by the sweeps of the backend that ran it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from snn_neuromod.kernels import backends
+from snn_neuromod.kernels.call import Call
+from snn_neuromod.kernels.products import weight_gradient
+from snn_neuromod.kernels.synapses import Synapses, past_gradient, spikes_gradient
+
+__all__ = ["gradients", "weights_gradient"]
+
+
+def gradients(
+    call: Call,
+    name: str,
+    grad_spikes: Tensor,
+    grad_state: Sequence[Tensor | None],
+    spikes: Tensor,
+    tracks: Sequence[Tensor],
+    wanted: Sequence[bool],
+) -> list[Tensor | None]:
+    r"""Gradients of a sequence under its rule.
+
+    With k hops through the recurrent weights, the signal of the spikes is
+    $\Lambda_k[t] = \Lambda[t] + \sum_d W_d^\top p_{k-1}[t+d]$, where $p_k$ is the gradient of the input that the sweep
+    of the neurons gives for $\Lambda_k$: k + 1 sweeps. With the weights inside it is backpropagation through time.
+
+    Args:
+        call: The sequence.
+        name: Backend of its forward pass.
+        grad_spikes: (T, batch, ..., neuron).
+        grad_state: Gradient of the last state, None where it is zero.
+        spikes: Those of the forward pass.
+        tracks: What it kept.
+        wanted: Which of `call.recurrent` need a gradient.
+
+    Returns:
+        Gradients of input, parameters, first state, and of `call.recurrent`; None where none is needed.
+    """
+    sweep = backends.REGISTRY[name][Call].backward
+    groups = call.synapses if call.recurrent else []
+    hops = call.paths.hops
+    signal, arriving = grad_spikes, None  # what arrives at the spikes through the weights
+    for _ in range(hops or 0 if groups else 0):
+        arriving = sweep(call, signal, grad_state, spikes, tracks)[0]
+        signal = grad_spikes + spikes_gradient(groups, arriving)
+    delta, grad_params, grad_first = sweep(call, signal, grad_state, spikes, tracks)
+    found = [delta, *grad_params, *grad_first]
+    if not groups:
+        return found
+    past = call.recurrent[0]
+    through, early = delta if hops is None else arriving, None
+    if wanted[0]:
+        early = torch.zeros_like(past) if through is None else past_gradient(groups, through, past)
+    backend = "eager" if name == "eager" else "auto"
+    weights = [
+        weights_gradient(group, delta, past, spikes, backend) if need else None
+        for group, need in zip(groups, wanted[1:], strict=True)
+    ]
+    return [*found, early, *weights]
+
+
+def weights_gradient(
+    group: Synapses, delta: Tensor, past: Tensor, spikes: Tensor, backend: str
+) -> Tensor:
+    """Sum of delta times the spikes that arrived with it, (neuron to, sources)."""
+    num_steps, num = len(spikes), spikes.shape[-1]
+    early = min(group.delay, num_steps)  # steps that read the spikes before the first
+    before = group.select(past[len(past) - group.delay :][:early])
+    count = before.shape[-1]
+    grad = delta[:early].reshape(-1, num).T @ before.reshape(-1, count)
+    if early < num_steps:
+        seen = group.select(spikes[:-early]).reshape(-1, count).contiguous()
+        grad += weight_gradient(seen, delta[early:].reshape(-1, num), backend)
+    return grad
