@@ -66,9 +66,11 @@ def test_spike_functions(make: Any, psi: Any) -> None:
     current = torch.randn(25, 2, 4, dtype=torch.float64)
     current = (25 + 10 * current if make is nm.Izhikevich else 0.6 + current).requires_grad_()
     spikes, expected = layer(current)[0], scanned(layer, current)[0]
-    assert torch.equal(spikes, expected)
     if isinstance(psi, Psi):
+        assert torch.equal(spikes, expected)
         assert_live(spikes)
+    else:  # graded, by the printed kernel's own exponential function
+        torch.testing.assert_close(spikes, expected, rtol=1e-12, atol=1e-14)
     weights = torch.randn_like(spikes)
     got, want = (torch.autograd.grad((weights * s).sum(), current)[0] for s in (spikes, expected))
     assert_close(got, want, rtol=1e-9, atol=1e-12)
