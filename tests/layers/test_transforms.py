@@ -44,7 +44,7 @@ def test_gradients_of_each_sample(neuron: Any, rule: str) -> None:
         expected = torch.autograd.grad(loss(layer, params, sample), list(params.values()))
         for (name, value), wanted in zip(found.items(), expected, strict=True):
             torch.testing.assert_close(value[k], wanted, rtol=1e-9, atol=1e-11, msg=name)
-    assert found["w_rec"].any() or rule == "never"
+    assert found["w_rec"].any()
     assert found["w_in"].any()
 
 

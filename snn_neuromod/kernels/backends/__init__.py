@@ -20,7 +20,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal, Protocol, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from snn_neuromod._setting import Setting
 from snn_neuromod.kernels.backends import c, eager, triton
@@ -32,17 +32,7 @@ Backend: TypeAlias = Literal["auto", "reference", "eager", "c", "triton"]
 ENVIRONMENT = "SNN_NEUROMOD_BACKEND"
 
 
-class Served(Protocol):
-    """How a backend serves one kind of call."""
-
-    def unable(self, call: Any) -> str | None:
-        """Why it cannot serve a call, None if it can."""
-
-    def forward(self, call: Any) -> Any:
-        """Run it."""
-
-
-REGISTRY: dict[str, Mapping[type, Any]] = {
+REGISTRY: dict[str, Mapping[type, Any]] = {  # what each has is a `served.Served`
     "c": c.SERVES,
     "triton": triton.SERVES,
     "eager": eager.SERVES,
