@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -71,22 +71,52 @@ def scan(
         raise ValueError(
             f"scan: modulation must broadcast to {tuple(inputs.shape)}, got {tuple(modulation.shape)}"
         )
-    emitted: list[Tensor] = []
     weights = {} if w_rec is None else _by_delay(w_rec, delay)
     past = _past(inputs[0], spikes, max(weights) if weights else 1)
+    per_step = None if modulation is None else modulation.broadcast_to(inputs.shape).unbind(0)
+
+    def step_at(t: int, state: StateT, current: Tensor) -> tuple[Tensor, StateT]:
+        now = params if per_step is None else params._replace(h_s0=per_step[t])
+        return step(now, state, current, **options)
+
+    return loop(step_at, state, inputs, weights, past, hops=hops, follow=follow)
+
+
+def loop(
+    step: Callable[[int, StateT, Tensor], tuple[Tensor, StateT]],
+    state: StateT,
+    inputs: Tensor,
+    weights: Mapping[int, Tensor],
+    past: Sequence[Tensor],
+    *,
+    hops: int | None = None,
+    follow: Collection[str] | None = None,
+) -> tuple[Tensor, StateT]:
+    """The loop of `scan`, nothing checked.
+
+    Args:
+        step: `step(t, state, current) -> (spikes, state)`.
+        state: State before the first step.
+        inputs: Input currents, (T, batch, ..., neuron).
+        weights: Recurrent weights (neuron to, neuron from) by their delay.
+        past: Spikes before the first step, oldest first, as many as the longest delay.
+        hops: As of `scan`.
+        follow: As of `scan`.
+
+    Returns:
+        As of `scan`.
+    """
+    emitted: list[Tensor] = []
     copies = 1 + (hops or 0) if weights else 1
     pasts, states = [list(past) for _ in range(copies)], [state] * copies
-    per_step = None if modulation is None else modulation.broadcast_to(inputs.shape).unbind(0)
     for t, current in enumerate(inputs.unbind(0)):  # not inputs[t]: its backward is O(T^2)
-        if per_step is not None:
-            params = params._replace(h_s0=per_step[t])
         driven = [current] * copies
         for d, w in weights.items():
             for k in range(copies):
                 z = pasts[max(k - 1, 0)][-d]
                 driven[k] = driven[k] + (z.detach() if k == 0 and hops is not None else z) @ w.T
         for k in range(copies):
-            z, states[k] = step(params, _followed(states[k], follow), driven[k], **options)
+            z, states[k] = step(t, _followed(states[k], follow), driven[k])
             pasts[k].append(z)
         emitted.append(z)
     return torch.stack(emitted), states[-1]

@@ -1,8 +1,8 @@
 """Whole sequences as one differentiable call.
 
-In plain PyTorch code that is `_Sequence`; where a graph is traced or autocast is on, the operators of `registered`;
-under `torch.func` and forward-mode differentiation, and where it is asked for, the neuron's own step under autograd.
-The first two run the same backends.
+In plain PyTorch code that is `_Sequence`; where a graph is traced or autocast is on, the operators of `registered`.
+Both run the same backends. Under `torch.func` and forward-mode differentiation it is the backend "reference", which
+autograd differentiates by itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from snn_neuromod.kernels import backends
-from snn_neuromod.kernels.backends import reference
 from snn_neuromod.kernels.call import Call, Paths
 from snn_neuromod.kernels.gradients import gradients
 from snn_neuromod.kernels.neurons import decode
@@ -63,11 +62,6 @@ def run(
         TypeError: If a type or a device does not fit.
         RuntimeError: If the backend asked for cannot serve.
     """
-    asked = backends.requested(backend)
-    if asked == "reference" or transformed(current, *params, *state, w_rec, spikes):
-        return reference.run(
-            decode(neuron), current, params, state, w_rec, spikes, delays.delay, paths
-        )
     recurrent: list[Tensor] = []
     if w_rec is not None and spikes is not None:
         past = spikes if spikes.ndim == current.ndim else spikes.unsqueeze(0)
@@ -76,7 +70,10 @@ def run(
     keep = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
     needed = [p.requires_grad for p in params]
     steps, sources = list(delays.steps), list(delays.sources)
-    if not _plain(current):
+    asked = backend or backends.REQUESTED.get()
+    if transformed(*tensors):
+        asked = "reference"
+    elif asked != "reference" and not _plain(current):
         given = (list(params), list(state), recurrent, steps, sources, paths.encode(), keep, needed)
         first, *rest = torch.ops.snn_neuromod.sequence(neuron, current, *given, asked)
         return first, rest[: len(state)]
@@ -85,10 +82,11 @@ def run(
     )
     call.check()
     name = backends.choose(call, asked)
-    if keep:
+    serves = backends.REGISTRY[name][Call]
+    if keep and serves.backward is not None:
         first, *rest = _Sequence.apply(call, name, *tensors)
         return first, rest
-    first, last, _ = backends.REGISTRY[name][Call].forward(call)
+    first, last, _ = serves.forward(call)
     return first, last
 
 

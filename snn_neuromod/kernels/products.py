@@ -79,7 +79,7 @@ def _may_be_sparse(x: Tensor, weight: Tensor, backend: str) -> bool:
         and not torch.is_autocast_enabled(x.device.type)
         and not torch.compiler.is_compiling()  # where a product can be fused with what is around it
         and not transformed(x, weight)
-        and backends.choose(Product(x, weight, None), backend) != "eager"
+        and backends.choose(Product(x, weight, None), backend) not in ("eager", "reference")
     )
 
 

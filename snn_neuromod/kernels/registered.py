@@ -51,6 +51,11 @@ def saved(call: Call, name: str, spikes: Tensor, tracks: Sequence[Tensor]) -> li
     return [current, *call.params, *call.state, *call.recurrent, *call.sources, spikes, *tracks]
 
 
+def _swept(backend: str) -> str:
+    """The backend asked for, with a backward pass of its own: autograd sees no step inside an operator."""
+    return "eager" if backend == "reference" else backend
+
+
 @torch.library.custom_op("snn_neuromod::sequence", mutates_args=())
 def _sequence(
     neuron: str,
@@ -66,7 +71,7 @@ def _sequence(
     backend: str,
 ) -> list[Tensor]:
     call = call_of(neuron, current, params, state, recurrent, delays, sources, rule, keep, needed)
-    spikes, last, tracks = backends.serving(call, backend).forward(call)
+    spikes, last, tracks = backends.serving(call, _swept(backend)).forward(call)
     return [spikes, *last, *tracks]
 
 
@@ -85,7 +90,7 @@ def _(
     backend: str,
 ) -> list[Tensor]:
     call = call_of(neuron, current, params, state, recurrent, delays, sources, rule, keep, needed)
-    tracks = backends.serving(call, backend).kept(call)
+    tracks = backends.serving(call, _swept(backend)).kept(call)
     spikes = torch.empty_like(current, memory_format=torch.contiguous_format)
     return [spikes, *(torch.empty_like(s) for s in state), *tracks.values()]
 
@@ -94,7 +99,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> N
     *given, backend = inputs
     call = call_of(*given)
     ctx.neuron = inputs[0]
-    ctx.shape = shape_of(call, backends.choose(call, backend))
+    ctx.shape = shape_of(call, backends.choose(call, _swept(backend)))
     ctx.set_materialize_grads(False)
     tracks = output[1 + len(call.state) :]
     ctx.save_for_backward(*saved(call, ctx.shape.name, output[0], tracks))

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias, get_args
 
 from snn_neuromod._setting import Setting
-from snn_neuromod.kernels.backends import c, eager, triton
+from snn_neuromod.kernels.backends import c, eager, reference, triton
 from snn_neuromod.kernels.neurons import KNOWN
 
 __all__ = ["ENVIRONMENT", "Backend", "choose", "info", "requested", "serving", "use"]
@@ -36,8 +36,9 @@ REGISTRY: dict[str, Mapping[type, Any]] = {  # what each has is a `served.Served
     "c": c.SERVES,
     "triton": triton.SERVES,
     "eager": eager.SERVES,
+    "reference": reference.SERVES,
 }
-"""The backends, the first that can serve a call first."""
+"""The backends, the first that can serve a call first. One without a `backward` is differentiated by autograd."""
 
 
 def checked(where: str, backend: str | None) -> str | None:
@@ -52,7 +53,8 @@ def checked(where: str, backend: str | None) -> str | None:
     return backend
 
 
-_REQUESTED = Setting("backend", checked(ENVIRONMENT, os.environ.get(ENVIRONMENT) or None) or "auto")
+REQUESTED = Setting("backend", checked(ENVIRONMENT, os.environ.get(ENVIRONMENT) or None) or "auto")
+"""The backend asked for where a call asks for none."""
 
 
 def requested(backend: str | None = None) -> str:
@@ -61,7 +63,7 @@ def requested(backend: str | None = None) -> str:
     Args:
         backend: What a layer asks for, or None.
     """
-    return backend or _REQUESTED.get()
+    return backend or REQUESTED.get()
 
 
 @contextmanager
@@ -82,7 +84,7 @@ def use(backend: Backend) -> Iterator[None]:
         >>> with nm.kernels.use("eager"):
         ...     spikes, state = nm.ALIF(10)(torch.ones(5, 1, 10))
     """
-    with _REQUESTED.using(checked("use", backend) or "auto"):
+    with REQUESTED.using(checked("use", backend) or "auto"):
         yield
 
 
@@ -91,7 +93,7 @@ def choose(call: Any, asked: str) -> str:
 
     Args:
         call: What is to be run, see `kernels.call` and `kernels.jobs`.
-        asked: What was asked for; "reference" here is "eager", since autograd sees no step inside an operator.
+        asked: What was asked for.
 
     Returns:
         Its name in the registry.
@@ -103,15 +105,14 @@ def choose(call: Any, asked: str) -> str:
     kind = type(call)
     if asked == "auto":
         return next(name for name, serves in REGISTRY.items() if not serves[kind].unable(call))
-    name = "eager" if asked == "reference" else asked
-    if name not in REGISTRY:
+    if asked not in REGISTRY:
         checked("backend", asked)
-    reason = REGISTRY[name][kind].unable(call)
+    reason = REGISTRY[asked][kind].unable(call)
     if reason is not None:
         raise RuntimeError(
-            f"backend {name!r} was asked for by name and cannot serve: {reason}; ask for 'auto' or 'eager'"
+            f"backend {asked!r} was asked for by name and cannot serve: {reason}; ask for 'auto' or 'eager'"
         )
-    return name
+    return asked
 
 
 def serving(call: Any, asked: str) -> Any:

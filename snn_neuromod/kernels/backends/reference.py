@@ -1,54 +1,53 @@
-"""The "reference" backend: a neuron's own `step` in a loop, differentiated by autograd."""
+"""The "reference" backend: a neuron's own `step` in a loop, differentiated by autograd; all else as "eager"."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import count
 from typing import Any
 
 from torch import Tensor
 
-from snn_neuromod import dynamics
-from snn_neuromod.kernels.call import Paths
-from snn_neuromod.kernels.neurons import Neuron
+from snn_neuromod.dynamics.scan import loop
+from snn_neuromod.kernels.backends import eager
+from snn_neuromod.kernels.backends.served import Served, always
+from snn_neuromod.kernels.call import Call
+from snn_neuromod.kernels.synapses import Synapses
 
 
-def run(
-    neuron: Neuron,
-    current: Tensor,
-    params: Sequence[Tensor],
-    state: Sequence[Tensor],
-    w_rec: Tensor | None,
-    spikes: Tensor | None,
-    delay: int | Tensor,
-    paths: Paths,
-) -> tuple[Tensor, list[Tensor]]:
-    """Run a sequence; arguments and results as of `operator.run`, the neuron decoded."""
-    module, options, times = neuron.module, neuron.step_options(), count()
-    fields = module.State._fields
-    follow = None if paths.states is None else [fields[k] for k in paths.states]
+def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Run a sequence; results as of the other backends, nothing kept: autograd has seen it."""
+    module, options, ndim = call.neuron.module, call.neuron.step_options(), call.current.ndim
+    fields, states = module.State._fields, call.paths.states
 
-    def step(_: Any, state: Any, current_t: Tensor) -> tuple[Tensor, Any]:
-        t = next(times) // copies
-        params_t = module.Params(*_at(params, current.ndim, t))
-        out: tuple[Tensor, Any] = module.step(params_t, state, current_t, **options)
+    def step(t: int, state: Any, current: Tensor) -> tuple[Tensor, Any]:
+        params = module.Params(*_at(call.params, ndim, t))
+        out: tuple[Tensor, Any] = module.step(params, state, current, **options)
         return out
 
-    copies = 1 + (paths.hops or 0) if w_rec is not None else 1
-    emitted, last = dynamics.scan(
+    groups = call.synapses if call.recurrent else []
+    spikes, last = loop(
         step,
-        module.Params(*params),
-        module.State(*state),
-        current,
-        w_rec=w_rec,
-        spikes=spikes,
-        delay=delay,
-        hops=paths.hops,
-        follow=follow,
+        module.State(*call.state),
+        call.current,
+        {group.delay: _among_all(group) for group in groups},
+        call.recurrent[0].unbind(0) if groups else [],
+        hops=call.paths.hops,
+        follow=None if states is None else [fields[k] for k in states],
     )
-    return emitted, list(last)
+    return spikes, list(last), []
 
 
 def _at(params: Sequence[Tensor], ndim: int, t: int) -> list[Tensor]:
     """Parameters of a step."""
     return [(p[t] if p.shape[0] > 1 else p[0]) if p.ndim == ndim else p for p in params]
+
+
+def _among_all(group: Synapses) -> Tensor:
+    """Weights of one delay among all neurons, (neuron to, neuron from)."""
+    weights, num = group.weights, group.weights.shape[0]
+    if group.sources is None:
+        return weights
+    return weights.new_zeros(num, num).index_copy(1, group.sources, weights)
+
+
+SERVES = {**eager.SERVES, Call: Served(always, forward)}
