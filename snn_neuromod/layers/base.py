@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from snn_neuromod import dynamics
 from snn_neuromod.kernels import operator
 from snn_neuromod.kernels.backends import Backend, checked
+from snn_neuromod.kernels.call import Paths
 from snn_neuromod.kernels.neurons import Described, describe
 from snn_neuromod.kernels.synapses import Delays
 from snn_neuromod.layers.delays import Delay, checked_delay
@@ -20,7 +21,7 @@ from snn_neuromod.layers.parameters import Range, Value, initialise, positive_in
 from snn_neuromod.learning.rules import BPTT, Rule
 
 _HALF = (torch.float16, torch.bfloat16)
-_BPTT = BPTT()
+_BPTT, _INSTANT = BPTT(), Paths(0, ())
 
 
 class Layer(Fixed, nn.Module):
@@ -252,6 +253,7 @@ class Layer(Fixed, nn.Module):
         spikes: Tensor,
         *,
         rule: Rule = _BPTT,
+        below: Tensor | None = None,
         modulation: Tensor | None = None,
         delays: Delays | None = None,
         params: Mapping[str, Tensor] | None = None,
@@ -265,6 +267,8 @@ class Layer(Fixed, nn.Module):
             spikes: Spikes before the first step, (longest delay, batch, ..., neuron), oldest first; for a delay of
                 one step also (batch, ..., neuron).
             rule: Which part of the gradient is followed.
+            below: The same input as `current`, where what passes to the layer below is not the gradient of `current`
+                but that of the same instant alone: `learning.rules.Rule.weigh` makes both. None: what `current` gets.
             modulation: Replaces the modulation of an mSRC or BSRC step by step; broadcastable to `current`.
             delays: Delays of the recurrent weights, `kernels.synapses.grouped`; None: one step.
             params: Values that replace the layer's own in the neuron's `Params`.
@@ -287,15 +291,19 @@ class Layer(Fixed, nn.Module):
                 f"{type(self).__name__}: w_rec must have shape ({num}, {num}), got {tuple(w_rec.shape)}"
             )
         w_rec, spikes = w_rec.to(working_dtype(current)), spikes.to(working_dtype(current))
-        return self._forward(
-            current,
-            state,
-            {**(params or {}), **self._override(modulation, current)},
-            w_rec=w_rec,
-            spikes=spikes,
-            delays=delays or Delays(),
-            paths=rule.paths(self.dynamics),
-        )
+        given = {**(params or {}), **self._override(modulation, current)}
+        delays = delays or Delays()
+        out, after = self._forward(
+            current, state, given, w_rec=w_rec, spikes=spikes, delays=delays, paths=rule.paths(self.dynamics)
+        )  # fmt: skip
+        if below is None:
+            return out, after
+        held = {**self.params(w_rec.dtype)._asdict(), **given}
+        held = {name: p.detach() for name, p in held.items()}
+        seen, _ = self._forward(
+            below, state, held, w_rec=w_rec.detach(), spikes=spikes.detach(), delays=delays, paths=_INSTANT
+        )  # fmt: skip
+        return out + (seen - seen.detach()), after
 
     def _override(self, modulation: Tensor | None, current: Tensor) -> dict[str, Tensor]:
         """Parameters that a modulation in the call replaces."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
@@ -52,8 +53,9 @@ class Recurrent(Fixed, nn.Module):
         in_features: Number of inputs.
         learning_rule: "bptt"; "eprop": the gradient does not pass through the recurrent spikes, which is e-prop in its
             exact factorised form (Bellec et al. 2020); "khop": e-prop with one hop through the recurrent weights;
-            "rflo": e-prop without the paths of adaptation and reset; or an object of `snn_neuromod.learning.rules`,
-            such as `KHop(2)`. It may be set again later, and `loss.backward()` is all there is to call.
+            "rflo": e-prop without the paths of adaptation and reset; "ostl", "ottt": e-prop and RFLO where the layer
+            below gets the credit of each instant; or an object of `snn_neuromod.learning.rules`, such as `KHop(2)`. It
+            may be set again later, and `loss.backward()` is all there is to call.
         mask_in: Which input synapses are there, (N, in_features); None: all.
         mask_rec: Which recurrent synapses are there, (N, N); None: all. Self-connections are absent whatever it says.
         delay: Delay of the recurrent spikes in steps, >= 1, or as `Ms`: one number, (N,) by presynaptic neuron
@@ -254,9 +256,10 @@ class Recurrent(Fixed, nn.Module):
                 f"got {tuple(x.shape)}"
             )
         w_in, w_rec = self.weights()
-        current = spike_linear(x, w_in, backend=self.neuron.backend)
+        rule, product = in_force(self.rule), partial(spike_linear, backend=self.neuron.backend)
+        current, below = rule.weigh(x, w_in, product)
         state = self._at_rest(current[0]) if state is None else RecurrentState(*state)
-        return self.run(current, state, w_rec, rule=in_force(self.rule), modulation=modulation)
+        return self.run(current, state, w_rec, rule=rule, below=below, modulation=modulation)
 
     def run(
         self,
@@ -265,6 +268,7 @@ class Recurrent(Fixed, nn.Module):
         w_rec: Tensor,
         *,
         rule: Rule,
+        below: Tensor | None = None,
         modulation: Tensor | None = None,
         params: Mapping[str, Tensor] | None = None,
     ) -> tuple[Tensor, RecurrentState]:
@@ -275,6 +279,7 @@ class Recurrent(Fixed, nn.Module):
             state: State before the first step.
             w_rec: Recurrent weights as they act, (N, N).
             rule: Which part of the gradient is followed.
+            below: As of `Layer.forward_recurrent`.
             modulation: As of `forward`.
             params: Values that replace the layer's own in the neuron's `Params`.
 
@@ -292,6 +297,7 @@ class Recurrent(Fixed, nn.Module):
             w_rec,
             past,
             rule=rule,
+            below=below,
             modulation=modulation,
             delays=self.delays.groups,
             params=params,

@@ -2,33 +2,45 @@ r"""Learning rules: which part of the exact gradient of a recurrent layer is fol
 
 With $\Lambda[t]$ the gradient of the loss with respect to the spikes of a layer from outside it, the reverse sweep of
 its neurons gives $p[t]$, the gradient of their input current, and $\partial L / \partial W = \sum_t p[t]\, s[t]^\top$
-for whatever arrives, $s = [x[t], z[t-1]]$. The rules differ in what the sweep is given and in what it follows:
+for whatever arrives, $s = [x[t], z[t-1]]$. The rules differ in what the sweep is given, in what it
+follows, and in what the layer below gets:
 
-| rule | signal of the sweep | of a neuron's past |
-|---|---|---|
-| BPTT | $\Lambda[t] + W_\text{rec}^\top p[t+1]$ | all |
-| e-prop (Bellec et al. 2020) | $\Lambda[t]$ | all |
-| k hops (Liu et al. 2021) | $\Lambda_k[t] = \Lambda[t] + W_\text{rec}^\top p_{k-1}[t+1]$ | all |
-| RFLO (Murray 2019) | $\Lambda[t]$ | its membrane's |
+| rule | signal of the sweep | of a neuron's past | to the layer below |
+|---|---|---|---|
+| BPTT | $\Lambda[t] + W_\text{rec}^\top p[t+1]$ | all | $W_\text{in}^\top p[t]$ |
+| e-prop (Bellec et al. 2020) | $\Lambda[t]$ | all | $W_\text{in}^\top p[t]$ |
+| k hops (Liu et al. 2021) | $\Lambda[t] + W_\text{rec}^\top p_{k-1}[t+1]$ | all | $W_\text{in}^\top p[t]$ |
+| RFLO (Murray 2019) | $\Lambda[t]$ | its membrane's | $W_\text{in}^\top p[t]$ |
+| OSTL (Bohnstingl et al. 2020) | $\Lambda[t]$ | all | $W_\text{in}^\top \psi[t] \Lambda[t]$ |
+| OTTT (Xiao et al. 2022) | $\Lambda[t]$ | its membrane's | $W_\text{in}^\top \psi[t] \Lambda[t]$ |
 
-k = 0 is e-prop, k >= T is BPTT over T steps. A rule is an object; what it says is all that the layers and kernels know
-of it. A new one is a class here.
+with $\psi$ the derivative of a neuron's spike by its input of the same step. k = 0 is e-prop, k >= T is BPTT over T
+steps. What is followed of a neuron's past filters the presynaptic spikes: with the membrane's alone, whose reset
+"subtract" is another state's, p in $\sum_t p[t]\, s[t]^\top$ stands for OTTT's trace
+$\hat s[t] = \alpha\, \hat s[t-1] + s[t]$ in $\sum_t \psi[t] \Lambda[t]\, \hat s[t]^\top$, turned round in time.
+A rule is an object; what it says is all that the layers and kernels know of it. A new one is a class here.
 
 References:
     Bellec et al., Nat. Commun. 11:3625 (2020). Murray, eLife 8:e43299 (2019). Liu et al., PNAS 118(51) (2021).
+    Bohnstingl et al., arXiv 2007.12723 (2020). Xiao et al., NeurIPS 35 (2022).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias
 
+import torch
+from torch import Tensor
+
 from snn_neuromod._setting import Setting
 from snn_neuromod.kernels.call import Paths
 
-__all__ = ["BPTT", "RFLO", "EProp", "KHop", "LearningRule", "Name", "Rule", "resolve", "using"]
+__all__ = [
+    "BPTT", "OSTL", "OTTT", "RFLO", "EProp", "KHop", "LearningRule", "Name", "Rule", "resolve", "using",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,10 +51,13 @@ class Rule:
         hops: How often a gradient passes through recurrent weights; None: without limit.
         follows: Of a neuron's own past, "all" states, or the "membrane" alone: those that its module in
             `snn_neuromod.dynamics` names `MEMBRANE`.
+        credit: What passes to the layer below: the "adjoint" of the input as the weights get it, or what reaches it at
+            the same "instant", through no past of the neurons.
     """
 
     hops: ClassVar[int | None] = None
     follows: ClassVar[Literal["all", "membrane"]] = "all"
+    credit: ClassVar[Literal["adjoint", "instant"]] = "adjoint"
 
     def paths(self, dynamics: Any) -> Paths:
         """What the adjoint of a neuron keeps under this rule.
@@ -66,7 +81,24 @@ class Rule:
     @property
     def serves_steps(self) -> bool:
         """Whether it can serve where a layer is called step by step, and no later step is known."""
-        return self.hops in (None, 0)
+        return self.hops in (None, 0) and self.credit == "adjoint"
+
+    def weigh(
+        self, x: Tensor, weight: Tensor, product: Callable[[Tensor, Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        """Weighted input of a layer, and what carries the gradient to the layer below where that is another.
+
+        Args:
+            x: Input, (T, batch, ..., input).
+            weight: (neuron, input).
+            product: Their product.
+
+        Returns:
+            The arguments `current` and `below` of `Layer.forward_recurrent`.
+        """
+        if self.credit == "adjoint" or not (torch.is_grad_enabled() and x.requires_grad):
+            return product(x, weight), None
+        return product(x.detach(), weight), product(x, weight.detach())
 
 
 @dataclass(frozen=True)
@@ -115,11 +147,35 @@ class RFLO(Rule):
     follows: ClassVar[Literal["all", "membrane"]] = "membrane"
 
 
-Name: TypeAlias = Literal["bptt", "eprop", "khop", "rflo"]
+@dataclass(frozen=True)
+class OSTL(EProp):
+    """Online spatio-temporal learning: e-prop whose error comes down through the layers at each instant."""
+
+    credit: ClassVar[Literal["adjoint", "instant"]] = "instant"
+
+
+@dataclass(frozen=True)
+class OTTT(RFLO):
+    """Online training through time: the membrane's trace of each input, and credit of the same instant.
+
+    It is the paper's for the reset "subtract"; "zero" also empties the trace.
+    """
+
+    credit: ClassVar[Literal["adjoint", "instant"]] = "instant"
+
+
+Name: TypeAlias = Literal["bptt", "eprop", "khop", "rflo", "ostl", "ottt"]
 LearningRule: TypeAlias = Name | Rule
 """A rule, or its name; "khop" is one hop."""
 
-_BY_NAME: dict[str, Rule] = {"bptt": BPTT(), "eprop": EProp(), "khop": KHop(), "rflo": RFLO()}
+_BY_NAME: dict[str, Rule] = {
+    "bptt": BPTT(),
+    "eprop": EProp(),
+    "khop": KHop(),
+    "rflo": RFLO(),
+    "ostl": OSTL(),
+    "ottt": OTTT(),
+}
 
 
 def resolve(who: str, rule: LearningRule) -> Rule:

@@ -195,13 +195,18 @@ class Recurrence(nn.Module):
         if state is None:
             neuron = self.neuron.initial_state(current[0])
             state = RecurrenceState(neuron, torch.zeros_like(neuron[0]))
-        bias = self.recurrent.bias
+        bias, rule = self.recurrent.bias, in_force(resolve("Recurrence", self.learning_rule))
+        if rule.credit != "adjoint":
+            raise ValueError(
+                f"Recurrence: learning_rule must pass the adjoint of its input on, got {rule!r}; only nm.Recurrent, "
+                "which knows its input weights, takes others"
+            )
         spikes, after = self.neuron.forward_recurrent(
             current if bias is None else current + bias,
             state.neuron,
             self.recurrent.weight,
             state.spikes,
-            rule=in_force(resolve("Recurrence", self.learning_rule)),
+            rule=rule,
         )
         return spikes, RecurrenceState(after, spikes[-1])
 

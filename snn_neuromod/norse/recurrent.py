@@ -280,13 +280,16 @@ class RecurrentModule(_Weighted, SNNRecurrent):
         dense, acting = to_dense(input_tensor), self._acting()
         state = self.state_fallback(dense) if state is None else state
         if not self.record_states:
-            current, before = functional.linear(dense, acting[0]), past(state)
+            rule = in_force(resolve(type(self).__name__, self.learning_rule))
+            current, below = rule.weigh(dense, acting[0], functional.linear)
+            before = past(state)
             spikes, after = self.p.forward_recurrent(
                 current,
                 of_layer(self.p, state),
                 acting[1],
                 before,
-                rule=in_force(resolve(type(self).__name__, self.learning_rule)),
+                rule=rule,
+                below=below,
                 delays=self.delays.groups,
             )
             after = recurrent(self.p, spikes[-1], after, later(before, spikes))

@@ -143,6 +143,23 @@ def rflo_adjoint(run: Trajectory, signal: Array) -> Array:
     return p
 
 
+def instant(run: Trajectory, signal: Array) -> Array:
+    r"""What a layer's input gets at the same instant, through no past of its neurons: $\psi[t]\, \Lambda[t]$."""
+    return (run.linear.read * run.linear.drive).sum(-1) * signal
+
+
+def ottt(run: Trajectory, signal: Array, alpha: float) -> Gradient:
+    r"""Xiao et al. 2022: presynaptic traces $\hat s[t] = \alpha\, \hat s[t-1] + s[t]$ times $\psi[t]\, \Lambda[t]$."""
+    n, inputs = run.z.shape[-1], run.x.shape[-1]
+    trace = np.zeros((run.z.shape[1], n, inputs + n))
+    total = np.zeros((n, inputs + n))
+    for t, now in enumerate(instant(run, signal)):
+        s = np.concatenate([np.repeat(run.x[t][:, None], n, 1), run.earlier(t)], -1)
+        trace = alpha * trace + s
+        total += np.einsum("bn,bns->ns", now, trace)
+    return split(total, inputs)
+
+
 def gradient(run: Trajectory, p: Array) -> Gradient:
     """Sum over steps and batch of p times what came in."""
     n, inputs = run.z.shape[-1], run.x.shape[-1]
