@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 import threading
 from typing import Any
 
@@ -77,13 +79,17 @@ def test_a_changed_option_acts_everywhere_or_cannot_be_changed(
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
     assert not all(torch.equal(a, b) for a, b in zip(before, found, strict=True)), "nothing changed"
     assert repr(layer) != text
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert all(map(torch.equal, by_forward(twin, x), found))
 
 
 class Held(nm.ALIF):
-    """A subclass with step options of its own."""
+    """A subclass with a step option of its own."""
+
+    pause = 10
 
     def step_options(self) -> dict[str, Any]:
-        return {**super().step_options(), "refractory": 10}
+        return {**super().step_options(), "refractory": self.pause}
 
 
 def test_step_options_of_a_subclass_reach_both() -> None:
@@ -92,7 +98,10 @@ def test_step_options_of_a_subclass_reach_both() -> None:
     found = by_forward(layer, x)
     for one, other in zip(found, by_steps(layer, x), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-10)
-    plain = by_forward(nm.ALIF(N, tau_mem=5.0, beta=0.0).double(), x)
+    layer.pause = 0
+    plain = by_forward(layer, x)
+    for one, other in zip(plain, by_steps(layer, x), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-10)
     assert found[0].sum() < plain[0].sum()
 
 

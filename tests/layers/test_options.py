@@ -1,9 +1,7 @@
-"""One truth about a layer's options: what is changed later acts everywhere, or cannot be changed."""
+"""Options that are changed later: of a user's own neuron, wrong values, what is built in, and rules."""
 
 from __future__ import annotations
 
-import copy
-import pickle
 from typing import Any
 
 import pytest
@@ -12,21 +10,6 @@ from torch import Tensor
 
 import snn_neuromod as nm
 from snn_neuromod.learning.rules import KHop
-
-CHANGES = [
-    (nm.ALIF, {"beta": 0.3}, "refractory", 3),
-    (nm.ALIF, {}, "psi", nm.Psi("boxcar", gamma=0.7)),
-    (nm.ALIF, {}, "psi", nm.surrogate.smooth),
-    (nm.ALIF, {}, "reset", "zero"),
-    (nm.ALIF, {}, "detach_reset", True),
-    (nm.ALIF, {}, "dt", 4.0),
-    (nm.STDPALIF, {}, "refractory", 5),
-    (nm.Izhikevich, {"dt": 0.5}, "clip_jacobian", 0.5),
-    (nm.Izhikevich, {}, "dt", 0.25),
-    (nm.MSRC, {}, "straight_through", False),
-    (nm.MSRC, {}, "detach_recurrence", False),
-    (nm.LeakyIntegrator, {}, "normalise", True),
-]
 
 
 def current(layer: Any) -> Tensor:
@@ -53,41 +36,6 @@ def by_steps(layer: Any) -> tuple[Tensor, Tensor]:
 def assert_same(layer: Any) -> None:
     for found, expected in zip(by_forward(layer), by_steps(layer), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
-
-
-@pytest.mark.parametrize(("kind", "arguments", "name", "value"), CHANGES)
-def test_a_changed_option_acts_everywhere(
-    kind: Any, arguments: dict[str, Any], name: str, value: Any
-) -> None:
-    torch.manual_seed(0)
-    layer = kind(5, **arguments).double()
-    layer(current(layer))  # whatever is remembered of the options is remembered now
-    unchanged = by_forward(layer)
-    setattr(layer, name, value)
-    assert_same(layer)
-    changed = by_forward(layer)
-    assert not all(map(torch.equal, unchanged, changed))
-    if name not in ("psi", "straight_through"):
-        assert f"{name}={value!r}" in repr(layer)
-    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
-        assert all(map(torch.equal, by_forward(twin), changed))
-
-
-def test_options_of_a_subclass_reach_both() -> None:
-    class Slow(nm.ALIF):
-        def __init__(self) -> None:
-            super().__init__(5)
-            self.pause = 6
-
-        def step_options(self) -> dict[str, Any]:
-            return {**super().step_options(), "refractory": self.pause}
-
-    layer = Slow().double()
-    assert_same(layer)
-    first = by_forward(layer)[0]
-    layer.pause = 1
-    assert_same(layer)
-    assert not torch.equal(by_forward(layer)[0], first)
 
 
 def test_options_of_a_custom_neuron() -> None:
