@@ -99,10 +99,10 @@ PRESETS: dict[str, Preset] = {
         ramps=((0, 200, 0, 1 / 25), (300, 312.5, 0, 4 / 12.5)),
     ),
     "inhibition_induced_spiking": Preset(
-        _values(-0.02, -1, -60, 8, -63.8, 0.5), 350, ((-1, _END, 80), (50, 250, -5))
+        _values(-0.02, -1, -60, 8, -63.8, 0.5), 350, ((-1, _END, 80), (49.75, 250.25, -5))
     ),
     "inhibition_induced_bursting": Preset(
-        _values(-0.026, -1, -45, -2, -63.8, 0.5), 350, ((-1, _END, 80), (50, 250, -5))
+        _values(-0.026, -1, -45, -2, -63.8, 0.5), 350, ((-1, _END, 80), (49.75, 250.25, -5))
     ),
 }
 """Behaviours by name, in the source's order."""

@@ -13,6 +13,47 @@ OTHERWISE = {
 }  # fmt: skip
 
 
+def pulse(t: torch.Tensor, start: float, stop: float, level: float) -> torch.Tensor:
+    return level * ((t > start) & (t < stop))
+
+
+def rising(t: torch.Tensor) -> torch.Tensor:
+    second = torch.where((t >= 300) & (t < 312.5), (t - 300) / 12.5 * 4, torch.zeros_like(t))
+    return torch.where(t < 200, t / 25, second)
+
+
+STIMULI = {  # as the published script of the source gives them, checked against a copy of it
+    "tonic_spiking": lambda t: 14.0 * (t > 10),
+    "phasic_spiking": lambda t: 0.5 * (t > 20),
+    "tonic_bursting": lambda t: 15.0 * (t > 22),
+    "phasic_bursting": lambda t: 0.6 * (t > 20),
+    "mixed_mode": lambda t: 10.0 * (t > 16),
+    "spike_frequency_adaptation": lambda t: 30.0 * (t > 8.5),
+    "class_1_excitability": lambda t: 0.075 * (t - 30).clamp(min=0),
+    "class_2_excitability": lambda t: -0.5 + 0.015 * (t - 30).clamp(min=0),
+    "spike_latency": lambda t: pulse(t, 10, 13, 7.04),
+    "subthreshold_oscillation": lambda t: pulse(t, 20, 25, 2),
+    "resonator": lambda t: sum(pulse(t, a, a + 4, 0.65) for a in (40, 60, 280, 320)),
+    "integrator": lambda t: sum(pulse(t, a, a + 2, 9) for a in (100 / 11, 155 / 11, 70, 80)),
+    "rebound_spike": lambda t: pulse(t, 20, 25, -15),
+    "rebound_burst": lambda t: pulse(t, 20, 25, -15),
+    "threshold_variability": lambda t: pulse(t, 10, 15, 1) + pulse(t, 80, 85, 1) + pulse(t, 70, 75, -6),
+    "bistability": lambda t: 0.24 + pulse(t, 37.5, 42.5, 1) + pulse(t, 216, 221, 1),
+    "depolarizing_after_potential": lambda t: 20.0 * ((t - 10).abs() < 1),
+    "accommodation": rising,
+    "inhibition_induced_spiking": lambda t: 75 + 5.0 * ((t < 50) | (t > 250)),
+    "inhibition_induced_bursting": lambda t: 75 + 5.0 * ((t < 50) | (t > 250)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_stimuli_are_the_sources(name: str) -> None:
+    preset = PRESETS[name]
+    found = preset.current()
+    time = torch.arange(len(found)) * preset.values["dt"]
+    torch.testing.assert_close(found, STIMULI[name](time), rtol=1e-5, atol=1e-5)
+
+
 def source(name: str) -> list[float]:
     """Times of spikes as the script of the source steps: recovery reads the new membrane."""
     p = PRESETS[name].values
