@@ -50,8 +50,8 @@ STIMULI = {  # as the published script of the source gives them, checked against
 def test_stimuli_are_the_sources(name: str) -> None:
     preset = PRESETS[name]
     found = preset.current()
-    time = torch.arange(len(found)) * preset.values["dt"]
-    torch.testing.assert_close(found, STIMULI[name](time), rtol=1e-5, atol=1e-5)
+    time = torch.arange(0.0, preset.duration + 1e-3, preset.values["dt"])
+    torch.testing.assert_close(found, STIMULI[name](time).float(), rtol=1e-5, atol=1e-5)
 
 
 def source(name: str) -> list[float]:
