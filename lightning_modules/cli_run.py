@@ -271,12 +271,11 @@ class CLI(LightningCLI):
             verbose=False,
         )
         if self.trainer.is_global_zero:
-            print(
-                self._summary("held-out", "test", results[0]),
-                f"trained in {seconds:.0f} s",
-                sep="\n",
-            )
-            print(file_list(self.folder))
+            if results:
+                print(self._summary("held-out", "test", results[0]))
+            else:
+                print("the test data were not read")
+            print(f"trained in {seconds:.0f} s", file_list(self.folder), sep="\n")
 
     def _save_average(self) -> None:
         """Keep the averaged weights, which Lightning puts in place behind the last checkpoint and then tests."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -11,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.precision import at_least_float32, read_exactly
-from snn_neuromod import BSRC, MSRC, SRC, LeakyIntegrator, LeakyReadout, Recurrent
+from snn_neuromod import BSRC, MSRC, SRC, LeakyIntegrator, Recurrent
 from snn_neuromod.kernels.products import SPIKE_DTYPES, spike_linear
 from snn_neuromod.layers import Layer
+from snn_neuromod.learning.eprop.network import warn_of_time_steps
 from snn_neuromod.learning.rules import LearningRule
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "SpikingLinear",
     "is_graded",
     "modulations",
-    "warn_of_time_steps",
 ]
 
 Neuron = Callable[[int], Layer]
@@ -283,28 +282,6 @@ class FeedForward(nn.Module):
             spikes = torch.cat(spiked)
             traces.append(torch.stack(membrane))
         return traces
-
-
-def warn_of_time_steps(who: str, neurons: Sequence[Layer], readout: nn.Module) -> None:
-    """Warn where a readout's time constant is counted in other steps than its neurons' are.
-
-    Args:
-        who: Name of the network.
-        neurons: Its neurons; those of the SRC family have no time step of their own.
-        readout: Its readout; only a `LeakyReadout` has one.
-    """
-    if not isinstance(readout, LeakyReadout):
-        return
-    steps: list[Any] = [getattr(neuron, "dt", None) for neuron in neurons]
-    found = sorted({float(dt) for dt in steps if dt is not None})
-    own = float(readout.filter.dt)
-    if any(not math.isclose(dt, own) for dt in found):
-        warnings.warn(
-            f"{who}: the readout counts steps of {own:g} ms and its neurons steps of "
-            f"{', '.join(f'{dt:g}' for dt in found)} ms, so that tau_out means another time than their time constants; "
-            "give both the same dt",
-            stacklevel=3,
-        )
 
 
 def is_graded(neuron: Layer) -> bool:

@@ -18,6 +18,9 @@ where $T$ is the number of steps. "log" is the time at which a leaky integrator 
 $\tau$ that is charged by the constant current $x_i$ crosses $\theta$; a pixel that would cross
 after the window stays silent. Pixels with $x_i \le \theta$ stay silent in both mappings.
 
+`constant` is no code: the intensities themselves at every step, a current that does not change (with
+one step: the image, for a network that does not spike).
+
 References:
     F. De Geeter, D. Ernst, G. Drion, "Spike-based computation using classical recurrent neural
     networks", Neuromorph. Comput. Eng. 4 (2024): rate code with $p_\text{max} = 0.25$ after
@@ -38,7 +41,7 @@ from torch import Tensor
 from snn_neuromod.kernels.jobs import mix
 from snn_neuromod.kernels.rate_code import LIMIT, key_of, rate_code
 
-__all__ = ["Mapping", "latency", "rate"]
+__all__ = ["Mapping", "constant", "latency", "rate"]
 
 Mapping = Literal["log", "linear"]
 
@@ -170,6 +173,42 @@ def latency(
     spikes = _silence(x, num_steps, blank_steps, dtype)
     spikes.scatter_(0, (blank_steps + step)[None], active[None].to(spikes.dtype))
     return spikes.view(len(spikes), *x.shape)
+
+
+def constant(
+    x: Tensor,
+    num_steps: int,
+    *,
+    blank_steps: int = 0,
+    seeds: Sequence[int] | None = None,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """Intensities as a constant current: the same values at every step.
+
+    Args:
+        x: Intensities in [0, 1], any shape, floating point.
+        num_steps: Steps with the current, >= 1.
+        blank_steps: Steps of zeros before them, >= 0.
+        seeds: One integer per sample, as for the other encoders; nothing here is random.
+        dtype: Of the result, floating point; None means that of `x`.
+
+    Returns:
+        Currents, shape `(blank_steps + num_steps, *x.shape)`.
+
+    Raises:
+        ValueError: If an argument is out of its range or `x` holds NaN.
+
+    Example:
+        >>> constant(torch.tensor([1.0, 0.5]), 2, blank_steps=1).tolist()
+        [[0.0, 0.0], [1.0, 0.5], [1.0, 0.5]]
+    """
+    _check("constant", x, num_steps, blank_steps, None, seeds)
+    dtype = dtype or x.dtype
+    if not dtype.is_floating_point:
+        raise ValueError(f"constant: dtype must be floating point, got {dtype}")
+    current = x.new_zeros((blank_steps + num_steps, *x.shape), dtype=dtype)
+    current[blank_steps:] = x
+    return current
 
 
 def _check(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -14,11 +14,15 @@ from lightning_modules.data.loader import KeyedDataModule
 from snn_neuromod import encoders
 from snn_neuromod.data.images import embedded_digits, find_idx_folder, mnist_images
 from snn_neuromod.data.pictures import read_pictures
-from snn_neuromod.data.spiking_images import Encoder, SpikingImages
+from snn_neuromod.data.shifts import shifted
+from snn_neuromod.data.spiking_images import Augment, Encoder, SpikingImages
 
 __all__ = ["MNIST", "EmbeddedDigits", "FashionMNIST", "LatencyOptions", "SpikingImageModule"]
 
 Split = Literal["train", "test"]
+Encoding = Literal["rate", "latency", "constant"]
+
+_SIZE = (28, 28)
 
 
 @dataclass
@@ -41,20 +45,22 @@ class LatencyOptions:
 class SpikingImageModule(KeyedDataModule):
     """Images of 10 classes, coded into spikes on the fly; subclasses say where the images are.
 
-    Noise and shuffling depend on (seed, epoch, index) only; validation, test and prediction always
+    Noise, shifts and shuffling depend on (seed, epoch, index) only; validation, test and prediction always
     see the noise of epoch 0. Prediction runs over the test images.
 
     Args:
         batch_size: Samples per batch, >= 1.
         num_steps: Coding steps, >= 1.
         blank_steps: Silent steps before them, >= 0.
-        encoding: "rate" or "latency".
+        encoding: "rate", "latency", or "constant": the intensities at every step, as float32.
         p_max: Spike probability per step at full intensity, for "rate"; None means 0.25.
         latency: Options for "latency"; None means the encoder's defaults.
         val_fraction: Part of the training images set aside for validation, in [0, 1); 0 means no
             validation.
-        seed: Seed of split, shuffling and noise, >= 0.
+        seed: Seed of split, shuffling, shifts and noise, >= 0.
         num_workers: Worker processes per loader, >= 0.
+        shift: Training images are moved by up to so many pixels along either axis, anew in every epoch, >= 0;
+            those of validation and test never.
 
     Attributes:
         num_inputs: 784.
@@ -76,15 +82,19 @@ class SpikingImageModule(KeyedDataModule):
         batch_size: int = 64,
         num_steps: int = 50,
         blank_steps: int = 0,
-        encoding: Literal["rate", "latency"] = "rate",
+        encoding: Encoding = "rate",
         p_max: float | None = None,
         latency: LatencyOptions | None = None,
         val_fraction: float = 0.1,
         seed: int = 0,
         num_workers: int = 0,
+        shift: int = 0,
     ) -> None:
         super().__init__(batch_size, val_fraction, seed, num_workers)
         name = type(self).__name__
+        if not 0 <= shift < _SIZE[0]:
+            raise ValueError(f"{name}: shift must lie in 0 to {_SIZE[0] - 1} pixels, got {shift}")
+        self.shift = shift
         self.num_steps = num_steps
         self.blank_steps = blank_steps
         self.encode = _encoder(name, num_steps, blank_steps, encoding, p_max, latency)
@@ -103,7 +113,8 @@ class SpikingImageModule(KeyedDataModule):
         if stage in ("fit", "validate", None) and "train" not in self._datasets:
             images, labels = self.load_images("train")
             train, val = self.split(len(labels))
-            self._datasets["train"] = self._spiking(images[train], labels[train])
+            augment = partial(shifted, limit=self.shift, size=_SIZE) if self.shift else None
+            self._datasets["train"] = self._spiking(images[train], labels[train], augment)
             self._datasets["val"] = self._spiking(images[val], labels[val])
         if stage == "predict" and self.predict_folder is not None:
             images, self.predict_names = read_pictures(Path(self.predict_folder))
@@ -112,8 +123,11 @@ class SpikingImageModule(KeyedDataModule):
         if stage in ("test", "predict", None) and "test" not in self._datasets:
             self._datasets["test"] = self._spiking(*self.load_images("test"))
 
-    def _spiking(self, images: Tensor, labels: Tensor) -> SpikingImages:
-        return SpikingImages(images.flatten(1), labels, self.encode, seed=self.seed)
+    def _spiking(
+        self, images: Tensor, labels: Tensor, augment: Augment | None = None
+    ) -> SpikingImages:
+        flat = images.flatten(1)
+        return SpikingImages(flat, labels, self.encode, seed=self.seed, augment=augment)
 
 
 class EmbeddedDigits(SpikingImageModule):
@@ -136,12 +150,14 @@ class MNIST(SpikingImageModule):
         batch_size: This and all further arguments as in `SpikingImageModule`.
         num_steps: Coding steps, >= 1.
         blank_steps: Silent steps before them, >= 0.
-        encoding: "rate" or "latency".
+        encoding: "rate", "latency", or "constant": the intensities at every step, as float32.
         p_max: Spike probability per step at full intensity, for "rate"; None means 0.25.
         latency: Options for "latency"; None means the encoder's defaults.
         val_fraction: Part of the training images set aside for validation, in [0, 1).
-        seed: Seed of split, shuffling and noise, >= 0.
+        seed: Seed of split, shuffling, shifts and noise, >= 0.
         num_workers: Worker processes per loader, >= 0.
+        shift: Training images are moved by up to so many pixels along either axis, anew in every epoch, >= 0;
+            those of validation and test never.
 
     Raises:
         FileNotFoundError: From `prepare_data`, if the files are missing and download is false.
@@ -154,12 +170,13 @@ class MNIST(SpikingImageModule):
         batch_size: int = 64,
         num_steps: int = 50,
         blank_steps: int = 0,
-        encoding: Literal["rate", "latency"] = "rate",
+        encoding: Encoding = "rate",
         p_max: float | None = None,
         latency: LatencyOptions | None = None,
         val_fraction: float = 0.1,
         seed: int = 0,
         num_workers: int = 0,
+        shift: int = 0,
     ) -> None:
         super().__init__(
             batch_size,
@@ -171,6 +188,7 @@ class MNIST(SpikingImageModule):
             val_fraction,
             seed,
             num_workers,
+            shift,
         )
         self.root = root
         self.download = download
@@ -205,17 +223,18 @@ def _encoder(
     p_max: float | None,
     latency: LatencyOptions | None,
 ) -> Encoder:
-    common: dict[str, Any] = {
-        "num_steps": num_steps,
-        "blank_steps": blank_steps,
-        "dtype": torch.uint8,
-    }
+    if encoding not in get_args(Encoding):
+        known = ", ".join(get_args(Encoding))
+        raise ValueError(f"{name}: encoding must be one of {known}, got {encoding!r}")
+    for option, value, owner in (("latency", latency, "latency"), ("p_max", p_max, "rate")):
+        if value is not None and encoding != owner:
+            raise ValueError(
+                f"{name}: {option} must be null for encoding {encoding!r}, got {value}"
+            )
+    common: dict[str, Any] = {"num_steps": num_steps, "blank_steps": blank_steps}
+    if encoding == "constant":
+        return partial(encoders.constant, **common)
+    common["dtype"] = torch.uint8
     if encoding == "rate":
-        if latency is not None:
-            raise ValueError(f"{name}: latency must be null for encoding 'rate', got {latency}")
         return partial(encoders.rate, **common, p_max=0.25 if p_max is None else p_max)
-    if encoding == "latency":
-        if p_max is not None:
-            raise ValueError(f"{name}: p_max must be null for encoding 'latency', got {p_max}")
-        return partial(encoders.latency, **common, **vars(latency or LatencyOptions()))
-    raise ValueError(f"{name}: encoding must be 'rate' or 'latency', got {encoding!r}")
+    return partial(encoders.latency, **common, **vars(latency or LatencyOptions()))

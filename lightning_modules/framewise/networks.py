@@ -9,18 +9,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.networks import (
-    NetworkOutput,
-    Neuron,
-    Readout,
-    warn_of_time_steps,
-)
+from lightning_modules.networks import NetworkOutput, Neuron, Readout
 from lightning_modules.precision import at_least_float32, read_exactly
 from snn_neuromod import Bidirectional, LeakyReadout, Ms, Recurrent, RecurrentStack, Smoothing
 from snn_neuromod.connectivity import DelayMap, Wiring
 from snn_neuromod.layers import Layer
 from snn_neuromod.layers.parameters import positive_integer
 from snn_neuromod.layers.stack import Credit
+from snn_neuromod.learning.eprop.network import warn_of_time_steps
 from snn_neuromod.learning.rules import LearningRule
 
 __all__ = ["FramewiseNetwork"]

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
-__all__ = ["Indexed", "Key", "KeyedSampler", "sample_seeds", "split_key"]
+__all__ = ["Indexed", "Key", "KeyedSampler", "mix", "sample_seeds", "split_key"]
 
 Item = TypeVar("Item")
 
@@ -69,8 +69,8 @@ def sample_seeds(seed: int, epoch: int, indices: Sequence[int]) -> list[int]:
         True
     """
     before, between = np.random.SeedSequence([seed, epoch]).generate_state(2)
-    mixed = _mix(np.asarray(indices, dtype=np.uint32) ^ before)
-    seeds: list[int] = _mix(mixed + between).tolist()
+    mixed = mix(np.asarray(indices, dtype=np.uint32) ^ before)
+    seeds: list[int] = mix(mixed + between).tolist()
     return seeds
 
 
@@ -111,7 +111,8 @@ class KeyedSampler(Sampler[tuple[int, int]]):
         return iter([(self.epoch, index) for index in order])
 
 
-def _mix(k: NDArray[np.uint32]) -> NDArray[np.uint32]:
+def mix(k: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """MurmurHash3's finaliser: a bijection of 32-bit integers, any shape, of which neighbours land far apart."""
     k = (k ^ (k >> np.uint32(16))) * np.uint32(0x85EBCA6B)
     k = (k ^ (k >> np.uint32(13))) * np.uint32(0xC2B2AE35)
     k ^= k >> np.uint32(16)

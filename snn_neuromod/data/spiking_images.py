@@ -11,10 +11,13 @@ from torch.utils.data import Dataset
 
 from snn_neuromod.data.keyed import Indexed, Key, sample_seeds, split_key
 
-__all__ = ["Encoder", "SpikeBatch", "SpikingImages", "collate_time_first"]
+__all__ = ["Augment", "Encoder", "SpikeBatch", "SpikingImages", "collate_time_first"]
 
 Encoder = Callable[..., Tensor]
 """`encode(x, seeds=...)`: intensities (B, ...) and one seed per sample -> spikes (T, B, ...)."""
+
+Augment = Callable[..., Tensor]
+"""`augment(images, seeds=...)`: uint8 images (B, ...) and one seed per sample -> as many of the same shape."""
 
 
 class SpikeBatch(Sequence[tuple[Tensor, Tensor]]):
@@ -54,6 +57,7 @@ class SpikingImages(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tensor
         labels: int64, shape (N,).
         encode: For example `functools.partial(encoders.rate, num_steps=50, dtype=torch.uint8)`.
         seed: Seed of the noise, >= 0.
+        augment: Changes images before they are coded, for example by `shifts.shifted`; None leaves them.
 
     Raises:
         ValueError: If images are not uint8, or the numbers of images and labels differ.
@@ -70,7 +74,15 @@ class SpikingImages(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tensor
         (True, False)
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, encode: Encoder, *, seed: int) -> None:
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        encode: Encoder,
+        *,
+        seed: int,
+        augment: Augment | None = None,
+    ) -> None:
         if images.dtype != torch.uint8:
             raise ValueError(f"SpikingImages: images must be uint8 (0 to 255), got {images.dtype}")
         if len(images) != len(labels):
@@ -82,6 +94,7 @@ class SpikingImages(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tensor
         self.labels = labels
         self.encode = encode
         self.seed = seed
+        self.augment = augment
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -99,7 +112,10 @@ class SpikingImages(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tensor
             seeds = sample_seeds(self.seed, epochs.pop(), indices)
         else:
             seeds = [sample_seeds(self.seed, epoch, [index])[0] for epoch, index in pairs]
-        spikes = self.encode(self.images[indices] / 255, seeds=seeds)
+        images = self.images[indices]
+        if self.augment is not None:
+            images = self.augment(images, seeds=seeds)
+        spikes = self.encode(images / 255, seeds=seeds)
         return SpikeBatch(spikes, self.labels[indices])
 
 

@@ -35,7 +35,8 @@ class Problem:
         torch.manual_seed(0)
         neuron = self.neuron(NEURONS, **self.options)
         layer = nm.Recurrent(neuron, INPUTS, learning_rule=learning_rule, **self.layer).double()
-        readout = nm.LeakyReadout(NEURONS, OUTPUTS, **{"tau_out": 5.0, **self.readout}).double()
+        options = {"tau_out": 5.0, "dt": self.options.get("dt", 1.0), **self.readout}
+        readout = nm.LeakyReadout(NEURONS, OUTPUTS, **options).double()
         with torch.no_grad():
             layer.w_in.mul_(self.spread).add_(2 * self.drive / INPUTS)
             layer.w_rec.mul_(self.spread)

@@ -208,3 +208,11 @@ def test_a_damaged_checkpoint_of_a_run(capfd) -> None:
         code, error = refused(capfd, command, "--ckpt_path", "r")
         assert code == 1
         assert "r/checkpoints/last.ckpt: the checkpoint cannot be read" in error
+
+
+def test_settings_are_chosen_without_the_test_data(capsys) -> None:
+    main(["fit", "-c", "smoke/msrc", *SHORT, "--trainer.limit_test_batches=0"])
+    out = capsys.readouterr().out
+    assert "the test data were not read\n" in out
+    assert "trained in" in out
+    assert "held-out" not in out

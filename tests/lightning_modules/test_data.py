@@ -124,6 +124,59 @@ def test_no_validation(root):
     assert sum(len(y) for _, y in batches) == 40
 
 
+CURRENT = {"encoding": "constant", "num_steps": 1}
+
+
+def test_constant_currents_are_the_images(root):
+    module, batches = loaded(root, **CURRENT, val_fraction=0.25)
+    current, labels = joined(batches)
+    assert current.shape == (1, 30, 784)
+    assert current.dtype == torch.float32
+    stored = module.train_dataloader().dataset
+    order = [index for _, index in module.train_dataloader().sampler]
+    assert torch.equal(current[0], stored.images[order] / 255)
+    assert torch.equal(labels, stored.labels[order])
+
+
+def unshifted_and_shifted(root, epoch=0, **options):
+    (_, still), (module, moved) = (
+        loaded(root, epoch=epoch, shift=n, **CURRENT, **options) for n in (0, 1)
+    )
+    return joined(still)[0][0], joined(moved)[0][0], module
+
+
+def test_training_images_are_shifted_anew_in_every_epoch(root):
+    still, moved, _ = unshifted_and_shifted(root)
+    changed = (still != moved).any(dim=1)
+    assert 0.5 < changed.float().mean() <= 1
+    windows = torch.nn.functional.pad(still.view(-1, 28, 28), (1, 1, 1, 1))
+    shifts = [windows[:, a : a + 28, b : b + 28].flatten(1) for a in range(3) for b in range(3)]
+    assert torch.stack([(s == moved).all(dim=1) for s in shifts]).any(dim=0).all()
+    again = unshifted_and_shifted(root)[1]
+    assert torch.equal(moved, again)
+    by_3 = unshifted_and_shifted(root, batch_size=3)[1]
+    assert torch.equal(moved, by_3)
+    other = unshifted_and_shifted(root, seed=1)[1]
+    later = unshifted_and_shifted(root, epoch=1)[1]
+    for images in (other, later):
+        assert not torch.equal(moved.sort(dim=0).values, images.sort(dim=0).values)
+
+
+def test_held_out_images_are_never_shifted(root):
+    modules = [loaded(root, shift=n, **CURRENT, val_fraction=0.25)[0] for n in (0, 2)]
+    for name in ("val_dataloader", "test_dataloader", "predict_dataloader"):
+        still, moved = (joined(list(getattr(module, name)()))[0] for module in modules)
+        assert torch.equal(still, moved)
+
+
+def test_a_resumed_epoch_goes_on_with_the_same_shifts(root):
+    module, whole = loaded(root, shift=1, epoch=2)
+    module.load_state_dict({"epoch": 2, "batch": 3})
+    loader = module.train_dataloader()
+    loader.sampler.set_epoch(2)
+    assert torch.equal(joined(list(loader))[0], joined(whole[3:])[0])
+
+
 def test_latency_code(root):
     options = LatencyOptions(mapping="linear", threshold=0.5)
     module, batches = loaded(root, encoding="latency", latency=options)
@@ -154,6 +207,9 @@ def test_p_max_reaches_the_encoder(root):
         ({"val_fraction": float("nan")}, "MNIST: val_fraction must"),
         ({"seed": -1}, "MNIST: seed must"),
         ({"num_workers": -1}, "MNIST: num_workers must"),
+        ({"shift": -1}, "MNIST: shift must lie in 0 to 27"),
+        ({"shift": 28}, "MNIST: shift must lie in 0 to 27"),
+        ({"p_max": 0.2, "encoding": "constant"}, "p_max must be null for encoding 'constant'"),
     ],
 )
 def test_wrong_options_fail_when_the_module_is_made(options, message):

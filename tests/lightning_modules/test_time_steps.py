@@ -13,10 +13,12 @@ if importlib.util.find_spec("pytorch_lightning") is None:
 import snn_neuromod as nm
 from lightning_modules.framewise import FramewiseNetwork
 from lightning_modules.networks import FeedForward
+from snn_neuromod.learning.eprop.online import OnlineEprop
 
 NETWORKS = {
     "FeedForward": lambda **o: FeedForward([3, 4], num_classes=2, recurrent=True, **o),
     "FramewiseNetwork": lambda **o: FramewiseNetwork([3, 4], num_classes=2, **o),
+    "OnlineEprop": lambda neuron, readout: OnlineEprop(nm.Recurrent(neuron(4), 3), readout(4, 2)),
 }
 
 
@@ -37,7 +39,8 @@ def test_silence_where_they_agree_or_there_is_nothing_to_compare(name):
         NETWORKS[name](neuron=izhikevich, readout=lambda n, k: nm.LeakyReadout(n, k, dt=0.5))
         NETWORKS[name](neuron=nm.ALIF, readout=nm.LeakyReadout)
         NETWORKS[name](neuron=nm.MSRC, readout=nm.LeakyReadout)
-        NETWORKS[name](neuron=izhikevich, readout=nm.PopulationReadout)
+        if name != "OnlineEprop":  # reads with a LeakyReadout alone
+            NETWORKS[name](neuron=izhikevich, readout=nm.PopulationReadout)
 
 
 def test_times_in_ms_in_a_configuration(tmp_path, capsys):

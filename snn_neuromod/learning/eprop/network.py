@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import warnings
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -31,6 +34,9 @@ def local_layers(who: str, layer: nn.Module, readout: nn.Module) -> list[Any]:
     Raises:
         TypeError: If one is of another kind.
         ValueError: If the stack passes credit through its layers, or the readout reads another number of neurons.
+
+    Warns:
+        UserWarning: If readout and neurons count time in different steps.
     """
     layers = list(getattr(layer, "layers", [layer]))
     for part in layers:
@@ -51,7 +57,30 @@ def local_layers(who: str, layer: nn.Module, readout: nn.Module) -> list[Any]:
         raise ValueError(
             f"{who}: readout must have in_features={neurons}, the neurons of all layers, got {read}"
         )
+    warn_of_time_steps(who, [part.neuron for part in layers], readout)
     return layers
+
+
+def warn_of_time_steps(who: str, neurons: Sequence[nn.Module], readout: nn.Module) -> None:
+    """Warn where a readout's time constant is counted in other steps than its neurons' are.
+
+    Args:
+        who: Name of what brings them together.
+        neurons: Neurons; those of the SRC family have no time step of their own.
+        readout: Their readout; only a `LeakyReadout` has a time step.
+    """
+    if not hasattr(readout, "b_feedback"):
+        return
+    steps: list[Any] = [getattr(neuron, "dt", None) for neuron in neurons]
+    found = sorted({float(dt) for dt in steps if dt is not None})
+    own = float(readout.filter.dt)  # type: ignore[arg-type, union-attr]
+    if any(not math.isclose(dt, own) for dt in found):
+        warnings.warn(
+            f"{who}: the readout counts steps of {own:g} ms and its neurons steps of "
+            f"{', '.join(f'{dt:g}' for dt in found)} ms, so that tau_out means another time than their time constants; "
+            "give both the same dt",
+            stacklevel=3,
+        )
 
 
 class Source(NamedTuple):
