@@ -79,7 +79,8 @@ def test_sdist_holds_tests_docs_and_configs(dist: Path) -> None:
         "LICENSE",
         "CHANGELOG.md",
     }
-    trees = files(ROOT / "configs", "*.yaml") | files(ROOT / "tests", "*.py") | {"docs/conf.py"}
+    trees = files(ROOT / "configs", "*.yaml") | files(ROOT / "tests", "*.py")
+    trees |= files(ROOT / "docs" / "studies", "*.[pcjm]*") | {"docs/conf.py"}
     kernels = files(ROOT / "snn_neuromod" / "kernels" / "c", "*.[ch]")
     assert single | trees | kernels | {"CITATION.cff"} <= names
 

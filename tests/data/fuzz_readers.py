@@ -165,7 +165,7 @@ class Run(NamedTuple):
 
 
 def open_log(folder: Path) -> Any:
-    from lightning_modules.experiments import Log
+    from docs.studies.log import Log
 
     return Log(folder / "epochs.csv", Run, ("loss", "error"))
 

@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightning_modules.modulation.figures import write_figures
-from lightning_modules.modulation.grid import CODINGS, SIZES, Logged, Run, modulation_of
+from docs.studies.modulation.figures import write_figures
+from docs.studies.modulation.grid import CODINGS, SIZES, Logged, Run, modulation_of
 
 __all__ = ["write_report"]
 

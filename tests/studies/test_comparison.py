@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,11 @@ if any(
     )
 import soundfile
 
+from docs.studies.comparison import grid, report
+from docs.studies.comparison.__main__ import main
+from docs.studies.comparison.grid import NEURONS, Run, arguments, open_log, train
+from docs.studies.runner import RunFailedError, run_all
 from lightning_modules.cli_arguments import prepare
-from lightning_modules.comparison import grid, report
-from lightning_modules.comparison.__main__ import main
-from lightning_modules.comparison.grid import NEURONS, Run, arguments
-from lightning_modules.comparison.log import open_log
-from lightning_modules.comparison.runner import run_all, train
-from lightning_modules.experiments import RunFailedError
 
 RATES = {(neuron, rule): 0.01 for neuron in (*NEURONS, "lstm") for rule in ("symmetric", "bptt")}
 TINY = [
@@ -126,9 +125,10 @@ def test_finished_runs_are_not_run_again(
     runs = [Run("wide", "russian_small", "lstm", 1, "bptt", 0.01, seed) for seed in range(2)]
     log = open_log(tmp_path / "out" / "epochs.csv")
     roots = {"russian_small": corpus}
-    run_all(runs[:1], log, roots=roots, overrides=TINY)
+    train_one = partial(train, roots=roots, overrides=TINY)
+    run_all(runs[:1], log, train_one)
     before = log.path.read_text(encoding="utf-8")
-    run_all(runs, log, roots=roots, overrides=TINY)
+    run_all(runs, log, train_one)
     after = log.path.read_text(encoding="utf-8")
     assert after.startswith(before)
     assert list(log.read()) == runs

@@ -6,9 +6,8 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from lightning_modules.comparison.grid import CORPORA, FEEDBACKS, LAYERS, NEURONS, Run
-from lightning_modules.comparison.log import Logged
-from lightning_modules.comparison.plots import write_plots
+from docs.studies.comparison.grid import CORPORA, FEEDBACKS, LAYERS, NEURONS, Logged, Run
+from docs.studies.comparison.plots import write_plots
 
 __all__ = ["best_settings", "learning_rates", "tuned_settings", "write_report"]
 

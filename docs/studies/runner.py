@@ -15,7 +15,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
 
-from lightning_modules.experiments.log import Log, Rows, RunT
+from docs.studies.log import Log, Rows, RunT
 
 __all__ = ["Metrics", "RunFailedError", "fit", "run_all"]
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lightning_modules import experiments
+from docs.studies import log
+from docs.studies.runner import fit
 
 __all__ = [
     "CODINGS",
@@ -66,12 +67,12 @@ class Run(NamedTuple):
     seed: int
 
 
-Logged = experiments.Logged[Run]
+Logged = log.Logged[Run]
 
 
-def open_log(path: Path) -> experiments.Log[Run]:
+def open_log(path: Path) -> log.Log[Run]:
     """The log in a file, which is made when the first run is added."""
-    return experiments.Log(path, Run, METRICS)
+    return log.Log(path, Run, METRICS)
 
 
 def fixed_runs(epochs: int, seeds: Iterable[int]) -> list[Run]:
@@ -112,7 +113,7 @@ def arguments(run: Run, root: str) -> list[str]:
     ]
 
 
-def train(run: Run, *, root: str, overrides: Sequence[str] = ()) -> experiments.Rows:
+def train(run: Run, *, root: str, overrides: Sequence[str] = ()) -> log.Rows:
     """Train and test one run through the command line of this package.
 
     Args:
@@ -126,7 +127,7 @@ def train(run: Run, *, root: str, overrides: Sequence[str] = ()) -> experiments.
     Raises:
         RunFailedError: If the command fails.
     """
-    found = experiments.fit([*arguments(run, root), *overrides])
+    found = fit([*arguments(run, root), *overrides])
     rows = [_named(values) for values in (found.before, *found.epochs)]
     spikes = {f"spikes_{k}": found.test[f"test/spikes/{k}"] for k in (1, 2)}
     rows[-1] |= {**_named(found.test), **spikes, "seconds": found.seconds}
@@ -138,7 +139,7 @@ def _named(values: Mapping[str, float]) -> dict[str, float]:
     return {names[name]: value for name, value in values.items() if names[name] in METRICS}
 
 
-def outcome(rows: experiments.Rows) -> str:
+def outcome(rows: log.Rows) -> str:
     """What to report of a finished run."""
     accuracy = rows[-1].get("test_accuracy", math.nan)
     return f"test accuracy {accuracy:.2%}  {rows[-1]['seconds']:.0f} s"

@@ -1,4 +1,4 @@
-"""`python -m lightning_modules.modulation`: run or resume the experiment on modulation, and draw its figures."""
+"""`python -m docs.studies.modulation`: run or resume the experiment on modulation, and draw its figures."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from lightning_modules.experiments import RunFailedError, run_all
-from lightning_modules.modulation.grid import fixed_runs, learned_runs, open_log, outcome, train
-from lightning_modules.modulation.report import write_report
+from docs.studies.modulation.grid import fixed_runs, learned_runs, open_log, outcome, train
+from docs.studies.modulation.report import write_report
+from docs.studies.runner import RunFailedError, run_all
 
 _HELP = """42 mSRC neurons on MNIST, rate and latency coded: all of them at one fixed modulation (1.5, 0.9, 0.5) and one
 z_hyp (0.8, 0.9, 0.95), or each at a modulation of its own, drawn at random and learned.
@@ -29,7 +29,7 @@ def main(args: Sequence[str] | None = None) -> None:
         SystemExit: With 2 if an argument is wrong, 1 if a run fails or there is nothing to draw, 130 after Ctrl-C.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m lightning_modules.modulation",
+        prog="python -m docs.studies.modulation",
         description=_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,28 +1,30 @@
-"""`python -m lightning_modules.comparison`: run or resume the comparison, and rebuild its tables and plots."""
+"""`python -m docs.studies.comparison`: run or resume the comparison, and rebuild its tables and plots."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from lightning_modules.comparison.grid import (
+from docs.studies.comparison.grid import (
     STAGES,
     full_runs,
+    open_log,
+    outcome,
     search_runs,
+    train,
     tune_runs,
     wide_runs,
 )
-from lightning_modules.comparison.log import open_log
-from lightning_modules.comparison.report import (
+from docs.studies.comparison.report import (
     best_settings,
     learning_rates,
     tuned_settings,
     write_report,
 )
-from lightning_modules.comparison.runner import run_all
-from lightning_modules.experiments import RunFailedError
+from docs.studies.runner import RunFailedError, run_all
 
 _HELP = """Neurons, learning rules and numbers of layers compared on framewise phone classification.
 
@@ -42,7 +44,7 @@ def main(args: Sequence[str] | None = None) -> None:
         SystemExit: With 2 if an argument is wrong, 1 if a run fails, 130 after Ctrl-C.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m lightning_modules.comparison",
+        prog="python -m docs.studies.comparison",
         description=_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -70,6 +72,7 @@ def main(args: Sequence[str] | None = None) -> None:
         for name, root in (("russian_small", options.russian_small), ("russian", options.russian))
         if root is not None
     }
+    train_one = partial(train, roots=roots)
     log = open_log(options.out / "epochs.csv")
     try:
         for stage in (stage for stage in STAGES if stage in options.stages):
@@ -81,7 +84,7 @@ def main(args: Sequence[str] | None = None) -> None:
                 runs = tune_runs(best_settings(log.read()))
             else:
                 runs = full_runs(tuned_settings(log.read()), range(options.full_seeds))
-            run_all(runs, log, workers=options.workers, roots=roots)
+            run_all(runs, log, train_one, workers=options.workers, outcome=outcome)
             write_report(log.read(), options.out)
         if not options.stages:
             write_report(log.read(), options.out)

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.comparison.grid import FEEDBACKS, LAYERS, NEURONS, Run
-from lightning_modules.comparison.log import Logged
+from docs.studies.comparison.grid import FEEDBACKS, LAYERS, NEURONS, Logged, Run
 
 __all__ = ["write_plots"]
 

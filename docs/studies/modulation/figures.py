@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.experiments import Rows
-from lightning_modules.modulation.grid import CODINGS, FIXED, SIZES, Logged, modulation_of
+from docs.studies.log import Rows
+from docs.studies.modulation.grid import CODINGS, FIXED, SIZES, Logged, modulation_of
 from snn_neuromod.figures import style
 
 __all__ = ["fixed_modulation", "learned_modulation", "learned_networks", "write_figures"]

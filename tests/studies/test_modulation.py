@@ -20,15 +20,15 @@ import yaml
 if any(importlib.util.find_spec(name) is None for name in ("pytorch_lightning", "matplotlib")):
     pytest.skip("pytorch_lightning or matplotlib is missing", allow_module_level=True)
 
+from docs.studies.modulation import figures, grid, report
+from docs.studies.modulation.__main__ import main
+from docs.studies.modulation.grid import METRICS, Run, modulation_of, open_log, train
+from docs.studies.modulation.report import write_report
+from docs.studies.runner import RunFailedError, run_all
 from lightning_modules.cli_arguments import prepare
-from lightning_modules.experiments import RunFailedError, run_all
-from lightning_modules.modulation import figures, grid, report
-from lightning_modules.modulation.__main__ import main
-from lightning_modules.modulation.grid import METRICS, Run, modulation_of, open_log, train
-from lightning_modules.modulation.report import write_report
 from snn_neuromod.figures import style
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -133,7 +133,7 @@ def test_interruption_and_resumption(
 ) -> None:
     """Ctrl-C ends the command and its workers at once, and the finished runs are kept."""
     command = [
-        *(sys.executable, "-m", "lightning_modules.modulation", "run", "--data", mnist),
+        *(sys.executable, "-m", "docs.studies.modulation", "run", "--data", mnist),
         *("--out", str(tmp_path), "--epochs", "1", "--workers", "1"),
     ]
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in jobs

@@ -17,12 +17,12 @@ if any(
         "pytorch_lightning, mlxtend or matplotlib is not installed", allow_module_level=True
     )
 
+from docs.studies.neuromodulation.__main__ import main
+from docs.studies.neuromodulation.measure import keeping, sweep
 from lightning_modules.cli import main as snn_neuromod
 from lightning_modules.context import ContextNetwork
 from lightning_modules.data.digit_memory import DigitSequences
 from lightning_modules.networks import NetworkOutput
-from lightning_modules.neuromodulation.__main__ import main
-from lightning_modules.neuromodulation.measure import keeping, sweep
 from snn_neuromod import MSRC, PopulationReadout
 
 

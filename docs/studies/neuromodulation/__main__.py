@@ -1,4 +1,4 @@
-"""`python -m lightning_modules.neuromodulation RUN ...`: measure networks of the memory task, draw the figure."""
+"""`python -m docs.studies.neuromodulation RUN ...`: measure networks of the memory task, draw the figure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning_modules.neuromodulation.figure import draw
-from lightning_modules.neuromodulation.measure import (
+from docs.studies.neuromodulation.figure import draw
+from docs.studies.neuromodulation.measure import (
     example,
     keeping,
     load_run,
@@ -39,7 +39,7 @@ def main(args: Sequence[str] | None = None) -> None:
         SystemExit: With 2 if an argument is wrong or there is nothing to draw.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m lightning_modules.neuromodulation",
+        prog="python -m docs.studies.neuromodulation",
         description=_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

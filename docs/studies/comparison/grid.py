@@ -1,19 +1,29 @@
-"""Which runs the comparison of neurons and learning rules on phones consists of."""
+"""Which runs the comparison of neurons and learning rules on phones consists of, how one is made, and the log."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
+
+from docs.studies import log
+from docs.studies.runner import fit
 
 __all__ = [
     "CORPORA",
     "FEEDBACKS",
+    "METRICS",
     "NEURONS",
     "STAGES",
+    "Logged",
     "Run",
     "arguments",
     "full_runs",
+    "open_log",
+    "outcome",
     "search_runs",
+    "train",
     "tune_runs",
     "wide_runs",
 ]
@@ -29,6 +39,11 @@ LAYERS = {1: (96,), 2: (48, 48), 3: (32, 32, 32)}
 LARGE_NEURONS = 384
 TUNE_FACTORS = (1.0, 0.3)
 SEARCH_SEED = 100
+
+METRICS = (
+    "train_loss", "train_error", "val_loss", "val_error", "test_loss", "test_error", "rate", "seconds",
+)  # fmt: skip
+"""What is logged of an epoch; test, firing rate in Hz and seconds of the whole run only in its last row."""
 
 
 class Run(NamedTuple):
@@ -58,6 +73,14 @@ class Run(NamedTuple):
         if self.stage in ("tune", "full"):
             return (LARGE_NEURONS // self.layers,) * self.layers
         return LAYERS[self.layers]
+
+
+Logged = log.Logged[Run]
+
+
+def open_log(path: Path) -> log.Log[Run]:
+    """The log in a file, which is made when the first run is added."""
+    return log.Log(path, Run, METRICS)
 
 
 def search_runs() -> list[Run]:
@@ -149,3 +172,40 @@ def arguments(run: Run, *, roots: Mapping[str, str] | None = None) -> list[str]:
         args += [f"{network}.readout.init_args.feedback", feedback]
     args += [f"{model}.optimizer.init_args.lr", f"{run.lr:g}"]
     return [*args, "--seed_everything", str(run.seed)]
+
+
+def train(
+    run: Run, *, roots: Mapping[str, str] | None = None, overrides: Sequence[str] = ()
+) -> log.Rows:
+    """Train and test one run through the command line of the package.
+
+    Args:
+        run: The run.
+        roots: Folders of corpora, by name.
+        overrides: Further arguments.
+
+    Returns:
+        Rows of the log, one for each epoch.
+
+    Raises:
+        RunFailedError: If the command fails.
+    """
+    found = fit([*arguments(run, roots=roots), *overrides])
+    rows = [_named(epoch) for epoch in found.epochs]
+    rows[-1] |= _named(found.test)
+    rates = [value for name, value in found.test.items() if name.startswith("test/rate/")]
+    if rates:
+        rows[-1]["rate"] = sum(rates) / len(rates)
+    rows[-1]["seconds"] = found.seconds
+    return rows
+
+
+def _named(values: Mapping[str, float]) -> dict[str, float]:
+    names = {name: name.replace("/", "_") for name in values}
+    return {names[name]: value for name, value in values.items() if names[name] in METRICS}
+
+
+def outcome(rows: log.Rows) -> str:
+    """What to report of a finished run."""
+    error = rows[-1].get("test_error", math.nan)
+    return f"error {error:.2%}  {rows[-1]['seconds']:.0f} s"

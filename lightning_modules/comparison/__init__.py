@@ -1,1 +1,0 @@
-"""The comparison of neurons and learning rules on phones: `python -m lightning_modules.comparison`."""
