@@ -1,7 +1,7 @@
-"""Package list and C kernels; everything else stands in pyproject.toml.
+"""Configurations and C kernels; everything else stands in pyproject.toml.
 
-The top-level folder `configs` is installed as `lightning_modules/configs`. The discovery of
-pyproject.toml cannot add such a mapped package to those that it finds, so it is done here.
+The top-level folder `configs` is installed as `lightning_modules/configs`, by a copy when a wheel is built. As a mapped
+package it would put an import hook in the place of a path into editable installs, which mypy and editors do not follow.
 
 The kernels are optional: without a working C compiler the package installs all the same.
 """
@@ -10,14 +10,35 @@ import zlib
 from pathlib import Path
 from typing import ClassVar
 
-from setuptools import Extension, find_packages, setup
+from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 from setuptools.errors import CompileError, LinkError
 
 FOLDER = Path("snn_neuromod/kernels/c")
 SOURCES = sorted(path for path in FOLDER.iterdir() if path.suffix in (".c", ".h"))
 # As `snn_neuromod.kernels.backends.c.library.source_hash`, which refuses a library built from other sources.
 HASH = zlib.crc32(b"".join(path.read_bytes().replace(b"\r\n", b"\n") for path in SOURCES))
+
+
+class AddConfigurations(build_py):
+    """Copies the configurations into a wheel; an editable install reads the folder itself."""
+
+    def _configurations(self) -> dict[str, str]:
+        target = Path(self.build_lib, "lightning_modules")
+        return {str(target / path): str(path) for path in sorted(Path("configs").rglob("*.yaml"))}
+
+    def run(self) -> None:
+        super().run()
+        for target, source in {} if self.editable_mode else self._configurations().items():
+            self.mkpath(str(Path(target).parent))
+            self.copy_file(source, target)
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        return [*super().get_outputs(include_bytecode), *self._configurations()]
+
+    def get_source_files(self) -> list[str]:
+        return [*super().get_source_files(), *self._configurations().values()]
 
 
 class BuildKernels(build_ext):
@@ -49,11 +70,6 @@ class BuildKernels(build_ext):
 
 
 setup(
-    packages=[
-        *find_packages(include=["snn_neuromod*", "lightning_modules*"]),
-        "lightning_modules.configs",
-    ],
-    package_dir={"lightning_modules.configs": "configs"},
     ext_modules=[
         Extension(
             "snn_neuromod.kernels._c",
@@ -63,5 +79,5 @@ setup(
             optional=True,
         )
     ],
-    cmdclass={"build_ext": BuildKernels},
+    cmdclass={"build_ext": BuildKernels, "build_py": AddConfigurations},
 )
