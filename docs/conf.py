@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from references import link
 from snn_neuromod._torchvision import ensure_torchvision
 
 ensure_torchvision()
@@ -102,3 +106,4 @@ def setup(app: Any) -> None:
     """Register the hooks; 400 comes before napoleon's 500."""
     app.connect("autodoc-process-docstring", process_docstring, priority=400)
     app.connect("autodoc-skip-member", skip_member)
+    app.connect("doctree-read", link)

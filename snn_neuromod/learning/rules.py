@@ -22,7 +22,7 @@ A rule is an object; what it says is all that the layers and kernels know of it.
 
 References:
     Bellec et al., Nat. Commun. 11:3625 (2020). Murray, eLife 8:e43299 (2019). Liu et al., PNAS 118(51) (2021).
-    Bohnstingl et al., arXiv 2007.12723 (2020). Xiao et al., NeurIPS 35 (2022).
+    Bohnstingl et al., arXiv 2007.12723 (2020). Xiao et al., arXiv 2210.04195 (2022).
 """
 
 from __future__ import annotations
