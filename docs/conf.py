@@ -11,6 +11,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from references import link
+
 from snn_neuromod._torchvision import ensure_torchvision
 
 ensure_torchvision()
