@@ -15,7 +15,9 @@ CLONES static void NAME(izhikevich_forward_task)(const NAME(IZHIKEVICH) *p, Part
     const int64_t num = p->num, step = p->rows * num, wide = (part.col1 - part.col0) * sizeof(REAL);
     const NAME(Space) space = p->synapses.groups ? NAME(new_space)(part, num) : (NAME(Space)){0};
     for (int64_t t = 0; t < p->num_steps; t++) {
-        if (space.input) NAME(recurrent_input)(space, &p->synapses, p->current, p->spikes, t, part, p->rows, num);
+        if (space.input)
+            NAME(recurrent_input)(
+                space.input, space, &p->synapses, p->current, p->spikes, t, part, p->rows, num);
         for (int64_t b = part.row0; b < part.row1; b++) {
             const int64_t row = b * num, now = t * step + row, mark = t / MARK * step + row + part.col0;
             const REAL *const drive = space.input ? space.input + (b - part.row0) * num : p->current + now;

@@ -9,25 +9,9 @@
 #define _DEFAULT_SOURCE /* madvise */
 #include <sys/mman.h>
 #endif
-#include <math.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "common.h"
 
-#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "only for little-endian machines"
-#endif
-#if defined(SNN_CLONES)
-#define CLONES_OF(...) __attribute__((target_clones(__VA_ARGS__, "default")))
-#else
-#define CLONES_OF(...)
-#endif
-#define INLINE static inline __attribute__((always_inline))
-#define SIMD _Pragma("omp simd")
 #define CHUNK 1024 /* neurons of a task: its arrays stay in cache while time passes */
-#define BLOCK 4    /* rows that share one pass over the weights */
-#define PADDED(num) (((num) * (int64_t)sizeof(REAL) + 63) / 64 * 64 / (int64_t)sizeof(REAL)) /* whole vectors of 64 bytes */
-#define MANY 0.45  /* share of neurons that spike in a step above which a product of matrices is faster */
 #define MARK 16    /* steps between two states that are stored, where the others are cheap to find again */
 
 #define CARRIED 4 /* variables with eligibility traces */
@@ -35,25 +19,11 @@
 #define SRC_BLOCK 256    /* neurons of a task of the SRC family */
 #define SRC_SMALL 32768 /* neurons times steps below which one thread is fastest */
 
-/* Adds and multiplies in one instruction where there is one: where rounding need not be that of the eager form. */
-#if defined(__clang__) /* says it of a block, gcc of a function */
-#define FUSED
-#define FUSED_BLOCK _Pragma("clang fp contract(fast)")
-#else
-#define FUSED __attribute__((optimize("fp-contract=fast")))
-#define FUSED_BLOCK
-#endif
-
 enum { TRIANGULAR, EXPONENTIAL, BOXCAR, FAST_SIGMOID, GAUSSIAN, ARCTAN };
 enum { SRC, MSRC, BSRC };
 enum { I, H, H_S, H_U, SRC_STATES };
 enum { ALPHA, RHO, R, R_S, Z, Z_HYP, Z_DEP, B, H_S0, R_U, Z_U, H_U0, SRC_PARAMS };
 enum { GAIN = SRC_PARAMS, OPEN, INVERSE_RHO, D_Z, SRC_ROWS };
-
-/* Part of the neurons: rows row0 to row1, of each the neurons col0 to col1. */
-typedef struct {
-    int64_t row0, row1, col0, col1;
-} Part;
 
 /* Says that fresh memory is about to be filled: large pages spare most of the page faults. */
 static void expect(void *memory, int64_t bytes) {
@@ -73,28 +43,9 @@ INLINE void prefetch(const void *from, int64_t bytes, const int write) {
         else __builtin_prefetch((const char *)from + k, 0);
 }
 
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
-/* Rows of a task: with weights, a multiple of BLOCK that gives every thread something; without, one row's neurons. */
-static int64_t task_rows(int64_t rows, int64_t threads, int recurrent) {
-    int64_t each = (rows + threads - 1) / threads;
-    return recurrent ? smaller(16, (each + BLOCK - 1) / BLOCK * BLOCK) : 1;
-}
-
-/* 64 bytes that are 0 or 1 as bits, the first one lowest. */
-INLINE uint64_t packed(const uint8_t *flags) {
-    uint64_t bits = 0;
-    for (int k = 0; k < 8; k++) {
-        uint64_t eight;
-        memcpy(&eight, flags + 8 * k, 8);
-        bits |= (eight * 0x0102040810204080u >> 56) << 8 * k; /* the first byte is the lowest: little-endian */
-    }
-    return bits;
-}
-
 #define TASKS(p, recurrent, call)                                                                   \
     do {                                                                                            \
-        const int64_t high = task_rows((p)->rows, (p)->threads, (recurrent));                       \
+        const int64_t high = (recurrent) ? rows_of_task((p)->rows, (p)->threads) : 1;               \
         const int64_t wide = (recurrent) || (p)->num < 1 ? (p)->num : smaller((p)->num, CHUNK);     \
         const int64_t down = high < 1 ? 0 : ((p)->rows + high - 1) / high;                          \
         const int64_t across = wide < 1 ? 0 : ((p)->num + wide - 1) / wide;                         \

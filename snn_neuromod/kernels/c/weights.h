@@ -61,10 +61,10 @@ INLINE NAME(Space) NAME(new_space)(Part part, int64_t num) {
     return (NAME(Space)){input, input + high * num, list, list + num};
 }
 
-/* A task's input of step t: `current`, (T, rows, N), and what arrives through the synapses. Rows with few spikes take
- * those alone. */
+/* Writes a task's input of step t, (rows of the task, N): `current`, (T, rows, N), and what arrives through the synapses.
+ * Rows with few spikes take those alone. */
 CLONES FUSED static void NAME(recurrent_input)(
-    NAME(Space) space, const NAME(Synapses) *s, const REAL *current, const REAL *spikes, int64_t t, Part part,
+    REAL *out, NAME(Space) space, const NAME(Synapses) *s, const REAL *current, const REAL *spikes, int64_t t, Part part,
     int64_t rows, int64_t num) {
     const int64_t longest = s->groups[1], *sources = s->sources;
     const REAL *w_from = s->w_from;
@@ -73,7 +73,7 @@ CLONES FUSED static void NAME(recurrent_input)(
         const REAL *const z = (sent < 0 ? s->past + (longest + sent) * rows * num : spikes + sent * rows * num);
         int64_t dense = 0;
         for (int64_t b = part.row0; b < part.row1; b++) {
-            REAL *const row = space.rows + dense * count, *const input = space.input + (b - part.row0) * num;
+            REAL *const row = space.rows + dense * count, *const input = out + (b - part.row0) * num;
             const REAL *const first = g ? input : current + (t * rows + b) * num;
             if (sources)
                 for (int64_t k = 0; k < count; k++) row[k] = z[b * num + sources[k]];
@@ -88,7 +88,7 @@ CLONES FUSED static void NAME(recurrent_input)(
             }
         }
         if (dense) {
-            const NAME(Product) p = {space.input, num, space.many, NULL, space.rows, w_from, dense, count, num};
+            const NAME(Product) p = {out, num, space.many, NULL, space.rows, w_from, dense, count, num};
             NAME(product)(&p);
         }
         w_from += count * PADDED(num);

@@ -1,12 +1,13 @@
 """C for a step: what `plan` says, with the time loop inside.
 
-The printed bodies stand between a prologue and `driver.h`, which is the same for every step. Names: `s0` a state
-before a step, `n0` after it, `a0` its gradient, `p0` a parameter, `x` the input, `z` the spikes, `gx`, `gz` their
-gradients.
+The printed bodies stand between a prologue and the time loops of `driver.h` and `recurrent.h`, which are the same for
+every step. Names: `s0` a state before a step, `n0` after it, `a0` its gradient, `p0` a parameter, `x` the input, `z`
+the spikes, `gx`, `gz` their gradients.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,22 +21,10 @@ from snn_neuromod.kernels.fusion.trace import Step
 
 TILE = 128
 _FOLDER = Path(__file__).parent
+_SHARED = _FOLDER.parent / "c"
 _TYPES = {torch.float32: "float", torch.float64: "double"}
 
 _PROLOGUE = """\
-#include <math.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#define INLINE static inline __attribute__((always_inline))
-#define SIMD _Pragma("omp simd")
-#if defined(__clang__)
-#define FUSED
-#define CONTRACT _Pragma("STDC FP_CONTRACT ON")
-#else
-#define FUSED __attribute__((optimize("fp-contract=fast")))
-#define CONTRACT
-#endif
 #if defined(_WIN32)
 #define EXPORT __declspec(dllexport)
 #else
@@ -46,6 +35,7 @@ _PROLOGUE = """\
 _CALL = """\
 typedef struct {
     int64_t T, E, num, keep;
+    int64_t x_step, gz_step; /* E, or 0 where there is memory for one step */
     const int64_t *strides;
     const REAL *x;
     REAL *z;
@@ -115,21 +105,25 @@ class _Printer:
             *self._reverse("last_step", self.plan.last),
             *self._reverse("other_step", self.plan.other),
         ]
-        header = [
+        fixed = [
             f"#define REAL {real}",
             f"#define NAME(name) name##_{real}",
             f"#define MATH(name) name{'##f' if real == 'float' else ''}",
-            "#define KERNEL snn_kernel",
-            *self._sizes(),
+            "#define CLONES",
         ]
         parts = [
             _PROLOGUE,
-            (_FOLDER.parent / "c" / "tanh.h").read_text(encoding="utf-8"),
-            (_FOLDER / "functions.h").read_text(encoding="utf-8"),
-            "\n".join(header),
+            *map(_pasted, [_SHARED / "common.h", _SHARED / "tanh.h", _FOLDER / "functions.h"]),
+            *fixed,
+            *map(_pasted, [_SHARED / "events.h", _SHARED / "weights.h"]),
+            "#define KERNEL snn_kernel",
+            "#define RECURRENT snn_recurrent",
+            *self._sizes(),
             _CALL,
-            "\n".join([*self._work(), *self._once(), *bodies]),
-            (_FOLDER / "driver.h").read_text(encoding="utf-8"),
+            *self._work(),
+            *self._once(),
+            *bodies,
+            *map(_pasted, [_FOLDER / "driver.h", _FOLDER / "recurrent.h"]),
         ]
         return "\n".join(parts)
 
@@ -186,7 +180,7 @@ class _Printer:
         sinks = [Sink("z[n]", self.plan.spikes)]
         sinks += [Sink(f"s{k}[n]", node) for k, node in self.plan.after.items()]
         rows = {f"s{k}": f"w->s[{k}][0]" for k in states}
-        rows |= {"*x": "call->x + t * call->E + first", "z": "call->z + t * call->E + first"}
+        rows |= {"*x": "call->x + t * call->x_step + first", "z": "call->z + t * call->E + first"}
         lines = [*self._spread(), *_pointers(rows), *body(sinks, self._names(names), self.work)]
         head = f"{self.fused}static void step({_ARGUMENTS}) {{"
         return [head, *self._contract(), *_indented(lines), "}"]
@@ -211,7 +205,7 @@ class _Printer:
         names |= {f"c{j}": f"c{j}[n]" for j in range(len(self.plan.costly))}
         names |= {f"n{k}": f"n{k}[n]" for k in self.plan.kept}
         rows |= {f"a{k}": f"w->a[{k}]" for k in states}
-        rows |= {"*gz": f"call->gz + {row}", "gx": f"call->gx + {row}"}
+        rows |= {"*gz": "call->gz + t * call->gz_step + first", "gx": f"call->gx + {row}"}
         sinks = [Sink("gx[n]", reverse.current)]
         sinks += [Sink(f"a{k}[n]", node) for k, node in reverse.state.items()]
         for j, (number, node) in enumerate(reverse.params.items()):
@@ -224,7 +218,7 @@ class _Printer:
         lines = [*self._spread(), *_pointers(rows), *body(sinks, self._names(names), self.work)]
         return [
             f"FUSED static void {name}({_ARGUMENTS}) {{",
-            "    CONTRACT",
+            "    FUSED_BLOCK",
             *_indented(lines),
             "}",
         ]
@@ -232,7 +226,7 @@ class _Printer:
     def _stretch(self) -> tuple[dict[str, str], dict[str, str]]:
         """Names and rows of what a step of a stretch has."""
         names = {"x": "x[n]", **self._varying()}
-        rows = {"*x": "call->x + t * call->E + first"}
+        rows = {"*x": "call->x + t * call->x_step + first"}
         for k in range(len(self.step.states)):
             moves = k in self.plan.moving
             names[f"s{k}"] = f"s{k}[n]"
@@ -248,7 +242,7 @@ class _Printer:
         return [f"spread(w->p{k}, call, {k}, t, first, wide);" for k in self.variant.per_step]
 
     def _contract(self) -> list[str]:
-        return ["    CONTRACT"] if self.fused else []
+        return ["    FUSED_BLOCK"] if self.fused else []
 
 
 def _pointers(rows: Mapping[str, str]) -> list[str]:
@@ -258,6 +252,12 @@ def _pointers(rows: Mapping[str, str]) -> list[str]:
         const = "const " if name[0] == "*" else ""
         lines.append(f"{const}REAL *const {name.lstrip('*')} = {place};")
     return lines
+
+
+def _pasted(path: Path) -> str:
+    """A source with what it includes of its folder."""
+    text = path.read_text(encoding="utf-8")
+    return re.sub(r'^#include "(.*)"$', lambda m: _pasted(path.parent / m[1]), text, flags=re.M)
 
 
 def _table(name: str, values: Sequence[int]) -> str:

@@ -61,13 +61,18 @@ static void backward(const Call *call, Work *w, int64_t first, int64_t wide) {
 
 /* sizes: T, E, neurons of a row, threads, whether to keep, direction, strides of each parameter by step, row and neuron.
  * data: input, spikes, their gradients, then parameters, states, kept states, gradients of states and of parameters, to
- * which is added what is no gradient per step. Returns 0, or 1 if there was no memory. */
+ * which is added what is no gradient per step. */
+static Call call_of(const int64_t *sizes, void *const *data) {
+    return (Call){sizes[0], sizes[1], sizes[2], sizes[4], sizes[1], sizes[1], sizes + 6, data[0], data[1], data[2],
+                  data[3], (const REAL *const *)data + 4, (REAL *const *)data + 4 + NUM_PARAMS,
+                  (REAL *const *)data + 4 + NUM_PARAMS + NUM_STATES,
+                  (REAL *const *)data + 4 + NUM_PARAMS + NUM_STATES + NUM_KEPT,
+                  (REAL *const *)data + 4 + NUM_PARAMS + 2 * NUM_STATES + NUM_KEPT};
+}
+
+/* Returns 0, or 1 if there was no memory. */
 EXPORT int KERNEL(const int64_t *sizes, void *const *data) {
-    const Call call = {sizes[0], sizes[1], sizes[2], sizes[4], sizes + 6, data[0], data[1], data[2], data[3],
-                       (const REAL *const *)data + 4, (REAL *const *)data + 4 + NUM_PARAMS,
-                       (REAL *const *)data + 4 + NUM_PARAMS + NUM_STATES,
-                       (REAL *const *)data + 4 + NUM_PARAMS + NUM_STATES + NUM_KEPT,
-                       (REAL *const *)data + 4 + NUM_PARAMS + 2 * NUM_STATES + NUM_KEPT};
+    const Call call = call_of(sizes, data);
     const int64_t tiles = (call.E + TILE - 1) / TILE;
     int failed = 0;
 #ifdef _OPENMP

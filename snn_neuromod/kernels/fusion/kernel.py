@@ -35,6 +35,24 @@ class Gradients(NamedTuple):
     params: list[Tensor]
 
 
+class Wiring(NamedTuple):
+    """Weights among the neurons of a layer, contiguous, as `c/weights.h` takes them.
+
+    Attributes:
+        past: Spikes before the first step, (longest delay, ..., neuron), oldest first.
+        weights: Of all groups of synapses with one delay, one after the other, rows padded to 64 bytes.
+        groups: How many there are, the longest delay, and of each its delay and number of senders.
+        sources: The neurons that send, int64, group after group; None: all.
+        given: Input from outside, or gradients of the spikes; put in by `Kernel`.
+    """
+
+    past: Tensor
+    weights: Tensor
+    groups: Sequence[int]
+    sources: Tensor | None = None
+    given: Tensor | None = None
+
+
 class Kernels:
     """All kernels of one step, traced, printed and compiled when they are first needed.
 
@@ -87,7 +105,7 @@ class Kernels:
 
     def _compiled(self, dtype: torch.dtype, variant: Variant) -> Kernel:
         printed = source(self.step(dtype), variant, dtype)
-        return Kernel(jit.load(printed.text, self.name).snn_kernel, printed, dtype)
+        return Kernel(jit.load(printed.text, self.name), printed, dtype)
 
 
 def _kept(make: Callable[[], Any]) -> Any:
@@ -108,13 +126,13 @@ class Kernel:
     """A compiled kernel.
 
     Args:
-        function: Its C function.
+        library: Its C functions.
         printed: Its source.
         dtype: Its type.
     """
 
-    def __init__(self, function: Any, printed: Source, dtype: torch.dtype) -> None:
-        self._function, self.dtype = function, dtype
+    def __init__(self, library: Any, printed: Source, dtype: torch.dtype) -> None:
+        self._library, self.dtype = library, dtype
         self.kept, self.variant = printed.kept, printed.variant
 
     def forward(
@@ -143,8 +161,41 @@ class Kernel:
         last = [_copy(s, current) for s in state]
         stretches = -(-len(current) // EVERY) if keep else 0
         kept = [current.new_empty(stretches, *current.shape[1:]) for _ in self.kept]
-        self._call(current, params, [current, spikes, None, None], [*last, *kept], keep, False)
+        self._run(current, params, [current, spikes, None, None], [*last, *kept], keep, False, None)
         return Result(spikes, last, kept)
+
+    def recurrent_forward(
+        self,
+        current: Tensor,
+        params: Sequence[Tensor],
+        state: Sequence[Tensor],
+        wiring: Wiring,
+        *,
+        keep: bool,
+    ) -> tuple[Result, Tensor]:
+        """Run a sequence of a layer with weights among its neurons.
+
+        Args:
+            current: As of `forward`, and so are the others.
+            params: Parameters.
+            state: State before the first step.
+            wiring: The weights, (sources, neuron to).
+            keep: Whether there will be a reverse pass.
+
+        Returns:
+            As of `forward`, and the whole input, of one step where nothing is kept.
+        """
+        current = current.contiguous()
+        total, spikes = (
+            torch.empty_like(current if keep else current[:1]),
+            torch.empty_like(current),
+        )
+        last = [_copy(s, current) for s in state]
+        stretches = -(-len(current) // EVERY) if keep else 0
+        kept = [current.new_empty(stretches, *current.shape[1:]) for _ in self.kept]
+        given = wiring._replace(given=current)
+        self._run(current, params, [total, spikes, None, None], [*last, *kept], keep, False, given)
+        return Result(spikes, last, kept), total
 
     def backward(
         self,
@@ -154,16 +205,18 @@ class Kernel:
         kept: Sequence[Tensor],
         grad_spikes: Tensor,
         grad_last: Sequence[Tensor | None],
+        wiring: Wiring | None = None,
     ) -> Gradients:
         """Gradients of a sequence.
 
         Args:
-            current: As given to `forward`.
+            current: As given to `forward`; the whole input of a layer with weights among its neurons.
             params: As given to `forward`.
             state: As given to `forward`.
             kept: From `forward`.
             grad_spikes: Gradient of the spikes.
             grad_last: Gradients of the last state; None is 0.
+            wiring: Weights that the gradient goes back through, (neuron to, sources); None: none.
 
         Returns:
             Gradients of the input, of the first state, and of the parameters `variant.needed`.
@@ -179,88 +232,58 @@ class Kernel:
             for k in self.variant.needed
         ]
         grad_current = torch.empty_like(current)
+        signal = grad_spikes
+        if wiring is not None:
+            signal, wiring = torch.empty_like(current[0]), wiring._replace(given=grad_spikes)
         rows = [*first, *kept, *adjoints, *grads]
-        self._call(current, params, [current, None, grad_spikes, grad_current], rows, True, True)
+        self._run(current, params, [current, None, signal, grad_current], rows, True, True, wiring)
         return Gradients(grad_current, adjoints, grads)
 
-    def _call(
+    def _run(
         self,
-        current: Tensor,
+        like: Tensor,
         params: Sequence[Tensor],
         sequences: Sequence[Tensor | None],
         rows: Sequence[Tensor],
         keep: bool,
         reverse: bool,
+        wiring: Wiring | None,
     ) -> None:
-        given = [self.param(k, p, current) for k, p in enumerate(params)]
-        self.bound(current, [*sequences, *given, *rows], given, keep=keep, reverse=reverse)()
+        """Call the C function; arguments in the order of `driver.h` and `recurrent.h`."""
+        given = [self._param(k, p, like) for k, p in enumerate(params)]
+        sizes = [len(like), like[0].numel(), like.shape[-1]]
+        sizes += [torch.get_num_threads(), int(keep), int(reverse)]
+        sizes += [stride for p in given for stride in p.stride()]
+        arguments = [_numbers(sizes), self._pointers([*sequences, *given, *rows])]
+        function = self._library.snn_kernel
+        if wiring is not None:
+            function = self._library.snn_recurrent
+            tensors = [wiring.past, wiring.weights, None, wiring.given]
+            arguments += [_numbers(wiring.groups), self._pointers(tensors)]
+            if wiring.sources is not None:
+                arguments[-1][2] = wiring.sources.data_ptr()
+        if function(*arguments):
+            raise MemoryError("kernel: no memory for a tile")
 
-    def param(self, number: int, param: Tensor, current: Tensor) -> Tensor:
+    def _param(self, number: int, param: Tensor, current: Tensor) -> Tensor:
         """A parameter as (steps or 1, rows, neurons), not copied where that can be."""
         shape, per_step = current.shape, number in self.variant.per_step
         wide = param.expand(shape) if per_step else param.expand(shape[1:])[None]
         return wide if wide.ndim == 3 else wide.reshape(len(wide), -1, shape[-1])
 
-    def bound(
-        self,
-        current: Tensor,
-        tensors: Sequence[Tensor | None],
-        params: Sequence[Tensor],
-        *,
-        keep: bool,
-        reverse: bool,
-        num_steps: int | None = None,
-    ) -> Bound:
-        """The C function with its arguments.
-
-        Args:
-            current: Any tensor of the input's shape.
-            tensors: In the order of `driver.h`.
-            params: Those of them that are parameters, from `param`.
-            keep: Whether states are kept.
-            reverse: Whether it is the reverse pass.
-            num_steps: Steps; None: those of `current`.
-
-        Raises:
-            TypeError: If a tensor is not on the CPU or of another type than the kernel.
-        """
+    def _pointers(self, tensors: Sequence[Tensor | None]) -> Any:
         for tensor in tensors:
             if tensor is not None and (tensor.dtype != self.dtype or tensor.device.type != "cpu"):
                 raise TypeError(
                     f"kernel: every tensor must be {self.dtype} on the CPU, got {tensor.dtype} on {tensor.device}"
                 )
-        sizes = [num_steps or len(current), current[0].numel(), current.shape[-1]]
-        sizes += [torch.get_num_threads(), int(keep), int(reverse)]
-        sizes += [stride for p in params for stride in p.stride()]
-        return Bound(self._function, sizes, tensors)
-
-
-class Bound:
-    """A C function with its arguments.
-
-    Args:
-        function: The function.
-        sizes: Its numbers.
-        tensors: Its tensors.
-    """
-
-    def __init__(
-        self, function: Any, sizes: Sequence[int], tensors: Sequence[Tensor | None]
-    ) -> None:
-        self._function, self._tensors = function, tensors
-        self._sizes = (ctypes.c_int64 * len(sizes))(*sizes)
-        self.data = (ctypes.c_void_p * len(tensors))(
+        return (ctypes.c_void_p * len(tensors))(
             *(None if t is None else t.data_ptr() for t in tensors)
         )
 
-    def move(self, bytes_by_place: Mapping[int, int]) -> None:
-        """Let some tensors, by their places, begin so many bytes later."""
-        for place, size in bytes_by_place.items():
-            self.data[place] = (self.data[place] or 0) + size
 
-    def __call__(self) -> None:
-        if self._function(self._sizes, self.data):
-            raise MemoryError("kernel: no memory for a tile")
+def _numbers(numbers: Sequence[int]) -> Any:
+    return (ctypes.c_int64 * len(numbers))(*numbers)
 
 
 def _copy(tensor: Tensor, current: Tensor) -> Tensor:

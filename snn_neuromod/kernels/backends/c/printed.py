@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from snn_neuromod.kernels.backends.c import recurrence
@@ -34,15 +35,17 @@ def unable(call: Call) -> str | None:
 def kept(call: Call) -> dict[str, Tensor]:
     """Empty tensors for what the forward pass keeps.
 
-    States before every stretch; of a recurrent layer the whole input of every step, and the states before it.
+    States before every stretch, and of a recurrent layer the whole input of every step.
     """
     if not call.keep:
         return {}
-    steps, names = len(call.current), call.neuron.module.State._fields
-    count = steps if call.recurrent else -(-steps // EVERY)
-    states = [names[k] for k in _kernel(call, seeded=False).kept]
-    kept = ["input", *states] if call.recurrent else states
-    return {name: call.current.new_empty(count, *call.current.shape[1:]) for name in kept}
+    current, names = call.current, call.neuron.module.State._fields
+    stretches = -(-len(current) // EVERY)
+    states = {
+        names[k]: current.new_empty(stretches, *current.shape[1:])
+        for k in _kernel(call, seeded=False).kept
+    }
+    return {"input": torch.empty_like(current), **states} if call.recurrent else states
 
 
 def reads(call: Call) -> bool:
@@ -52,11 +55,14 @@ def reads(call: Call) -> bool:
 
 def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Run a sequence; results as of `sequence.forward`."""
+    kernel, params = _kernel(call, seeded=False), _params(call)
     if call.recurrent:
-        return recurrence.forward(_kernel(call, seeded=True), call, _params(call), kept(call))
-    result = _kernel(call, seeded=False).forward(
-        call.current, _params(call), call.state, keep=call.keep
-    )
+        wiring = recurrence.wiring(call, back=False)
+        result, total = kernel.recurrent_forward(
+            call.current, params, call.state, wiring, keep=call.keep
+        )
+        return result.spikes, result.last, [total, *result.kept] if call.keep else []
+    result = kernel.forward(call.current, params, call.state, keep=call.keep)
     return result.spikes, result.last, result.kept
 
 
@@ -68,16 +74,13 @@ def backward(
     tracks: Sequence[Tensor],
 ) -> tuple[Tensor, list[Tensor | None], list[Tensor]]:
     """Gradients of a sequence; arguments and results as of `sequence.backward`."""
-    if call.recurrent:
-        kernel = _kernel(call, seeded=True)
-        found = recurrence.backward(
-            kernel, call, _params(call), grad_spikes, grad_state, spikes, tracks
-        )
-    else:
-        kernel = _kernel(call, seeded=any(g is not None for g in grad_state))
-        found = kernel.backward(
-            call.current, _params(call), call.state, tracks, grad_spikes, grad_state
-        )
+    kernel = _kernel(call, seeded=any(g is not None for g in grad_state))
+    current, states = (tracks[0], tracks[1:]) if call.recurrent else (call.current, tracks)
+    through = call.recurrent and call.paths.hops is None
+    wiring = recurrence.wiring(call, back=True) if through else None
+    found = kernel.backward(
+        current, _params(call), call.state, states, grad_spikes, grad_state, wiring
+    )
     grads: list[Tensor | None] = [None] * len(call.params)
     for k, grad in zip(kernel.variant.needed, found.params, strict=True):
         shape = call.params[k].shape

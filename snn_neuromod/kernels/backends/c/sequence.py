@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from snn_neuromod.kernels.backends.c import src
 from snn_neuromod.kernels.backends.c.library import call as call_kernel
 from snn_neuromod.kernels.backends.c.neurons import KERNELS
+from snn_neuromod.kernels.backends.c.recurrence import wiring
 from snn_neuromod.kernels.call import Call
 from snn_neuromod.surrogate import Psi
 
@@ -58,7 +58,7 @@ def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         tracks["v"][0] = last["v"]
     given: dict[str, Tensor | None] = {f"{name}_state": s for name, s in last.items()}
     if call.recurrent:
-        given |= _layout(call) | {"w_from": _joined([w.T for w in call.recurrent[1:]])}
+        given |= _synapses(call, "w_from", back=False)
     _run("forward", call, {"current": current, "spikes": spikes, **given, **tracks})
     if "v" in tracks:
         last["v"] = tracks["v"][-1].clone()
@@ -109,7 +109,7 @@ def backward(
         given |= {"grad_spikes": grad_spikes.contiguous(), "spikes": spikes}
         given |= dict(zip(kernel.kept(call.neuron), tracks, strict=True))
         if call.recurrent and call.paths.hops is None:
-            given |= _layout(call) | {"w": _joined(call.recurrent[1:])}
+            given |= _synapses(call, "w", back=True)
     if "held" in fields:
         place = fields.index("held")
         given.pop("grad_held")
@@ -183,21 +183,12 @@ def _scaled(psi: Psi, unit: Tensor) -> dict[str, Tensor]:
     return {"scale": scale, "inverse_width": 1 / (psi.width * unit)}
 
 
-def _layout(call: Call) -> dict[str, Tensor | None]:
-    """Groups of synapses as the kernels take them, without their weights."""
-    past, *weights = call.recurrent
-    pairs = zip(call.delays, weights, strict=True)
-    sizes = [size for delay, w in pairs for size in (delay, w.shape[1])]
-    # Where all neurons send with every delay nothing is picked, which is faster.
-    fewer = any(len(s) < past.shape[-1] for s in call.sources)
+def _synapses(call: Call, weights: str, *, back: bool) -> dict[str, Tensor | None]:
+    """Groups of synapses as the kernels take them."""
+    found = wiring(call, back=back)
     return {
-        "past": past.contiguous(),
-        "groups": torch.tensor([len(weights), len(past), *sizes]),
-        "sources": torch.cat([*call.sources]) if fewer else None,
+        "past": found.past,
+        "groups": torch.tensor(found.groups),
+        "sources": found.sources,
+        weights: found.weights,
     }
-
-
-def _joined(weights: Sequence[Tensor]) -> Tensor:
-    """All weights in one row, each matrix with rows of whole vectors of 64 bytes."""
-    padded = [functional.pad(w, (0, -w.shape[1] % (64 // w.element_size()))) for w in weights]
-    return torch.cat([w.flatten() for w in padded]) if len(padded) > 1 else padded[0].contiguous()

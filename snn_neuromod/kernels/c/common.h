@@ -1,0 +1,52 @@
+/* What hand-written and printed kernels share. */
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "only for little-endian machines"
+#endif
+#if defined(SNN_CLONES)
+#define CLONES_OF(...) __attribute__((target_clones(__VA_ARGS__, "default")))
+#else
+#define CLONES_OF(...)
+#endif
+#define INLINE static inline __attribute__((always_inline))
+#define SIMD _Pragma("omp simd")
+#define BLOCK 4    /* rows that share one pass over the weights */
+#define PADDED(num) (((num) * (int64_t)sizeof(REAL) + 63) / 64 * 64 / (int64_t)sizeof(REAL)) /* whole vectors of 64 bytes */
+#define MANY 0.45  /* share of neurons that spike in a step above which a product of matrices is faster */
+
+/* Adds and multiplies in one instruction where there is one: where rounding need not be that of the eager form. */
+#if defined(__clang__) /* says it of a block, gcc of a function */
+#define FUSED
+#define FUSED_BLOCK _Pragma("clang fp contract(fast)")
+#else
+#define FUSED __attribute__((optimize("fp-contract=fast")))
+#define FUSED_BLOCK
+#endif
+
+/* Part of the neurons: rows row0 to row1, of each the neurons col0 to col1. */
+typedef struct {
+    int64_t row0, row1, col0, col1;
+} Part;
+
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Rows of a task of a layer with weights among its neurons: a multiple of BLOCK that gives every thread something. */
+static int64_t rows_of_task(int64_t rows, int64_t threads) {
+    const int64_t each = (rows + threads - 1) / threads;
+    return smaller(16, (each + BLOCK - 1) / BLOCK * BLOCK);
+}
+
+/* 64 bytes that are 0 or 1 as bits, the first one lowest. */
+INLINE uint64_t packed(const uint8_t *flags) {
+    uint64_t bits = 0;
+    for (int k = 0; k < 8; k++) {
+        uint64_t eight;
+        memcpy(&eight, flags + 8 * k, 8);
+        bits |= (eight * 0x0102040810204080u >> 56) << 8 * k; /* the first byte is the lowest: little-endian */
+    }
+    return bits;
+}
