@@ -176,7 +176,7 @@ INLINE void NAME(alif_backward_part)(const NAME(ALIF) *p, Part part, const int s
             }
             if (t && p->synapses.w)
                 NAME(add_transposed)(
-                    p->grad_z, &p->synapses, p->grad_current, t - 1, p->num_steps, part, p->rows, num);
+                    p->grad_z, p->grad_z, &p->synapses, p->grad_current, t - 1, p->num_steps, part, p->rows, num);
         }
     }
     free(a);

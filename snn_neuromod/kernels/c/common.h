@@ -1,4 +1,8 @@
 /* What hand-written and printed kernels share. */
+#if defined(__linux__)
+#define _DEFAULT_SOURCE /* madvise */
+#include <sys/mman.h>
+#endif
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -33,6 +37,17 @@ typedef struct {
 } Part;
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Says that fresh memory is about to be filled: large pages spare most of the page faults. */
+static void expect(void *memory, int64_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    const uintptr_t page = 1 << 21, start = ((uintptr_t)memory + page - 1) & ~(page - 1);
+    const uintptr_t stop = ((uintptr_t)memory + bytes) & ~(page - 1);
+    if (stop > start) madvise((void *)start, stop - start, MADV_HUGEPAGE);
+#else
+    (void)memory, (void)bytes;
+#endif
+}
 
 /* Rows of a task of a layer with weights among its neurons: a multiple of BLOCK that gives every thread something. */
 static int64_t rows_of_task(int64_t rows, int64_t threads) {

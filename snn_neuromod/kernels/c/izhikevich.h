@@ -149,7 +149,7 @@ CLONES static void NAME(izhikevich_backward_task)(const NAME(IZHIKEVICH) *p, Par
             }
             if (t && p->synapses.w)
                 NAME(add_transposed)(
-                    p->grad_z, &p->synapses, p->grad_current, t - 1, p->num_steps, part, p->rows, num);
+                    p->grad_z, p->grad_z, &p->synapses, p->grad_current, t - 1, p->num_steps, part, p->rows, num);
         }
     }
     free(psi);

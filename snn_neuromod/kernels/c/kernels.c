@@ -5,10 +5,6 @@
  * whatever the number of threads, so results do not depend on it. The forward pass rounds as the eager one does
  * (-ffp-contract=off) except in the recurrent input, which is summed in another order.
  */
-#if defined(__linux__)
-#define _DEFAULT_SOURCE /* madvise */
-#include <sys/mman.h>
-#endif
 #include "common.h"
 
 #define CHUNK 1024 /* neurons of a task: its arrays stay in cache while time passes */
@@ -24,17 +20,6 @@ enum { SRC, MSRC, BSRC };
 enum { I, H, H_S, H_U, SRC_STATES };
 enum { ALPHA, RHO, R, R_S, Z, Z_HYP, Z_DEP, B, H_S0, R_U, Z_U, H_U0, SRC_PARAMS };
 enum { GAIN = SRC_PARAMS, OPEN, INVERSE_RHO, D_Z, SRC_ROWS };
-
-/* Says that fresh memory is about to be filled: large pages spare most of the page faults. */
-static void expect(void *memory, int64_t bytes) {
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-    const uintptr_t page = 1 << 21, start = ((uintptr_t)memory + page - 1) & ~(page - 1);
-    const uintptr_t stop = ((uintptr_t)memory + bytes) & ~(page - 1);
-    if (stop > start) madvise((void *)start, stop - start, MADV_HUGEPAGE);
-#else
-    (void)memory, (void)bytes;
-#endif
-}
 
 /* Asks for memory that is read, or written, soon: a part's next step lies too far away for the processor to guess. */
 INLINE void prefetch(const void *from, int64_t bytes, const int write) {

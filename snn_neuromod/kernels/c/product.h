@@ -25,14 +25,16 @@ INLINE void V(tile)(const NAME(Product) *p, int64_t r, int64_t j, const int high
             for (int c = 0; c < across; c++) sum[k][c] += x[k * p->num_in + i] * w[c];
     }
     for (int k = 0; k < high; k++) {
-        REAL *const out = p->out + (p->rows ? p->rows[r + k] : r + k) * p->stride;
+        const int64_t row = (p->rows ? p->rows[r + k] : r + k) * p->stride;
+        REAL *const out = p->out + row;
+        const REAL *const first = p->first + row;
         const int64_t wide = smaller(across * WIDTH, p->num_out - j);
         if (p->columns)
             for (int64_t n = 0; n < wide; n++) out[p->columns[j + n]] += sum[k][n / WIDTH][n % WIDTH];
         else if (wide == across * WIDTH)
-            for (int c = 0; c < across; c++) *(V(vec) *)(out + j + c * WIDTH) += sum[k][c];
+            for (int c = 0; c < across; c++) *(V(vec) *)(out + j + c * WIDTH) = *(const V(vec) *)(first + j + c * WIDTH) + sum[k][c];
         else
-            for (int64_t n = 0; n < wide; n++) out[j + n] += sum[k][n / WIDTH][n % WIDTH];
+            for (int64_t n = 0; n < wide; n++) out[j + n] = first[j + n] + sum[k][n / WIDTH][n % WIDTH];
     }
 }
 

@@ -1,9 +1,11 @@
 /* Input through the recurrent weights, and what goes back through them. */
 
-/* out[rows[r]][columns[j]] += sum over i of x[r][i] w[i][j]; rows and columns NULL: r and j themselves. */
+/* out[rows[r]][j] = first[rows[r]][j] + sum over i of x[r][i] w[i][j]; with columns out[rows[r]][columns[j]] += the sum.
+ * rows NULL: r itself. out may be first. */
 typedef struct {
     REAL *out;
-    int64_t stride; /* of out */
+    const REAL *first;
+    int64_t stride; /* of out and first */
     const int32_t *rows;
     const int64_t *columns;
     const REAL *x, *w; /* (high, num_in), (num_in, num_out padded) */
@@ -88,7 +90,7 @@ CLONES FUSED static void NAME(recurrent_input)(
             }
         }
         if (dense) {
-            const NAME(Product) p = {out, num, space.many, NULL, space.rows, w_from, dense, count, num};
+            const NAME(Product) p = {out, out, num, space.many, NULL, space.rows, w_from, dense, count, num};
             NAME(product)(&p);
         }
         w_from += count * PADDED(num);
@@ -96,20 +98,25 @@ CLONES FUSED static void NAME(recurrent_input)(
     }
 }
 
-/* Adds to grad_z, (rows, N), what the spikes of step t do through the synapses; delta is the gradient of the input. */
+/* Writes to grad_z, (rows, N), `first` and what the spikes of step t do through the synapses; delta is the gradient of
+ * the input. grad_z may be first. */
 INLINE void NAME(add_transposed)(
-    REAL *grad_z, const NAME(Synapses) *s, const REAL *delta, int64_t t, int64_t num_steps, Part part, int64_t rows,
-    int64_t num) {
-    const int64_t *sources = s->sources, first = part.row0 * num;
-    const REAL *w = s->w;
+    REAL *grad_z, const REAL *first, const NAME(Synapses) *s, const REAL *delta, int64_t t, int64_t num_steps, Part part,
+    int64_t rows, int64_t num) {
+    const int64_t *sources = s->sources, from = part.row0 * num, high = part.row1 - part.row0;
+    const REAL *w = s->w, *sum = first + from;
+    REAL *const out = grad_z + from;
     for (int64_t g = 0; g < s->groups[0]; g++) {
         const int64_t read = t + s->groups[2 + 2 * g], count = s->groups[3 + 2 * g];
         if (read < num_steps) {
-            const REAL *const x = delta + read * rows * num + first;
-            const NAME(Product) p = {grad_z + first, num, NULL, sources, x, w, part.row1 - part.row0, num, count};
+            if (sources && sum != out) memcpy(out, sum, high * num * sizeof(REAL));
+            const REAL *const x = delta + read * rows * num + from;
+            const NAME(Product) p = {out, sources ? out : sum, num, NULL, sources, x, w, high, num, count};
             NAME(product)(&p);
+            sum = out;
         }
         w += num * PADDED(count);
         if (sources) sources += count;
     }
+    if (sum != out) memcpy(out, sum, high * num * sizeof(REAL));
 }

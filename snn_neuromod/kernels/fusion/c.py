@@ -147,18 +147,22 @@ class _Printer:
 
     def _work(self) -> list[str]:
         """A tile's rows; only known when all bodies are printed."""
+        fixed = self.work.fixed or ["unused"]
         lines = [
             "typedef struct {",
-            "    REAL s[NUM_STATES][EVERY + 1][TILE], a[NUM_STATES][TILE];",
+            *(f"    REAL {name}[TILE];" for name in fixed),
+            "} Fixed;",
+            "typedef struct {",
+            "    _Alignas(64) REAL s[NUM_STATES][EVERY + 1][TILE], a[NUM_STATES][TILE];",
         ]
         lines.append(f"    REAL g[{max(1, len(self.sums))}][TILE];")
         lines += [f"    REAL {name}{many}[TILE];" for name, many in self.work.rows.items()]
-        return [*lines, "} Work;"]
+        return [*lines, "    Fixed *fixed;", "} Work;"]
 
     def _once(self) -> list[str]:
         head = "static void once(const Call *call, Work *w, int64_t first, int64_t wide) {"
         fixed = sorted(self.work.params - set(self.variant.per_step))
-        lines = [f"spread(w->p{k}, call, {k}, 0, first, wide);" for k in fixed]
+        lines = [f"spread(w->fixed->p{k}, call, {k}, 0, first, wide);" for k in fixed]
         if self.work.once:
             loop = [f"    {line}" for line in self.work.once]
             lines += ["for (int64_t n = 0; n < wide; n++) {", *loop, "}"]

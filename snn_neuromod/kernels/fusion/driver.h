@@ -9,6 +9,7 @@ INLINE void load(REAL *restrict row, const REAL *from, int64_t first, int64_t wi
 INLINE void store(REAL *to, const REAL *restrict row, int64_t first, int64_t wide) {
     memcpy(to + first, row, wide * sizeof(REAL));
 }
+INLINE void *aligned(void *memory) { return (void *)(((uintptr_t)memory + 63) & ~(uintptr_t)63); }
 INLINE void prefetch(const REAL *from, int64_t num, const int write) {
     for (int64_t n = 0; n < num; n += 64 / (int64_t)sizeof(REAL))
         if (write) __builtin_prefetch(from + n, 1);
@@ -70,24 +71,32 @@ static Call call_of(const int64_t *sizes, void *const *data) {
                   (REAL *const *)data + 4 + NUM_PARAMS + 2 * NUM_STATES + NUM_KEPT};
 }
 
+/* Fresh memory that a pass fills. */
+static void expect_results(const Call *call, int reverse) {
+    expect(reverse ? call->gx : call->z, call->T * call->E * sizeof(REAL));
+}
+
 /* Returns 0, or 1 if there was no memory. */
 EXPORT int KERNEL(const int64_t *sizes, void *const *data) {
     const Call call = call_of(sizes, data);
+    expect_results(&call, sizes[5] != 0);
     const int64_t tiles = (call.E + TILE - 1) / TILE;
     int failed = 0;
 #ifdef _OPENMP
 #pragma omp parallel num_threads((int)(sizes[3] < tiles ? sizes[3] : tiles)) if (tiles > 1 && sizes[3] > 1) reduction(| : failed)
 #endif
     {
-        void *const memory = malloc(sizeof(Work) + 64);
+        void *const memory = malloc(sizeof(Work) + sizeof(Fixed) + 64);
         failed |= memory == NULL;
-        Work *const w = (Work *)(((uintptr_t)memory + 63) & ~(uintptr_t)63);
+        Fixed *const fixed = aligned(memory);
+        Work *const w = (Work *)(fixed + 1);
 #ifdef _OPENMP
 #pragma omp for schedule(static)
 #endif
         for (int64_t k = 0; k < tiles; k++) {
             const int64_t first = k * TILE, wide = call.E - first < TILE ? call.E - first : TILE;
             if (memory == NULL) continue;
+            w->fixed = fixed;
             once(&call, w, first, wide);
             if (sizes[5]) backward(&call, w, first, wide);
             else forward(&call, w, first, wide);

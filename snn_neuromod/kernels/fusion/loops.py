@@ -53,12 +53,14 @@ class Work:
     Attributes:
         invariant: Whether a node does not change with time.
         rows: Names of rows, and how many there are of each.
+        fixed: Names of rows that do not change with time.
         once: Statements of a loop over the tile.
         params: Numbers of the parameters that are read.
     """
 
     invariant: Callable[[Node], bool]
     rows: dict[str, str] = field(default_factory=dict)
+    fixed: list[str] = field(default_factory=list)
     once: list[str] = field(default_factory=list)
     params: set[int] = field(default_factory=set)
     _hoisted: dict[Node, str] = field(default_factory=dict)
@@ -75,13 +77,17 @@ class Work:
         if node not in self._hoisted:
             if node.op == "input":
                 self.params.add(int(str(node.value)[1:]))
-                self._hoisted[node] = self.row(str(node.value))
+                self._hoisted[node] = self._fixed(str(node.value))
             else:
                 text = expression(node, [self.hoisted(a) for a in node.args])
-                self._hoisted[node] = self.row(f"q{len(self.once)}")
+                self._hoisted[node] = self._fixed(f"q{len(self.once)}")
                 self.once.append(f"{self._hoisted[node]} = {text};")
         name = self._hoisted[node]
         return f"({name} != 0)" if node.is_bool else name
+
+    def _fixed(self, name: str) -> str:
+        self.fixed.append(name)
+        return f"w->fixed->{name}[n]"
 
 
 def literal(value: float) -> str:

@@ -5,7 +5,7 @@
  */
 typedef struct {
     Work *w;
-    int64_t first, wide;
+    int64_t first, wide; /* neurons of all rows */
 } Tile;
 
 typedef struct {
@@ -20,12 +20,19 @@ typedef struct {
 
 #define EACH_TILE(task) (const Tile *i = (task)->tiles; i < (task)->tiles + (task)->num_tiles; i++)
 
-static int64_t divided(Tile *tiles, Work *works, Part part, int64_t num) {
-    int64_t count = 0;
+/* Tiles of a task. Those of different rows share what does not change with time, unless that differs between rows. */
+static int64_t divided(const Call *call, Tile *tiles, Work *works, Fixed *fixed, Part part) {
+    const int64_t num = call->num;
+    int64_t count = 0, shared = 1;
+    for (int k = 0; k < NUM_PARAMS; k++) shared &= call->strides[3 * k + 1] == 0;
     for (int64_t row = part.row0; row < part.row1; row += BLOCK) {
         const int64_t stop = smaller(row + BLOCK, part.row1) * num;
-        for (int64_t first = row * num; first < stop; first += TILE, count++)
+        for (int64_t first = row * num; first < stop; first += TILE, count++) {
+            const int64_t same = (first - row * num) / TILE;
             tiles[count] = (Tile){works + count, first, smaller(TILE, stop - first)};
+            works[count].fixed = fixed + (shared ? same : count);
+            if (same == count || !shared) once(call, works + count, first, tiles[count].wide);
+        }
     }
     return count;
 }
@@ -49,8 +56,7 @@ static void forward_together(const Call *call, const Task *task) {
 }
 
 static void backward_together(const Call *call, const Task *task) {
-    const int64_t E = call->E, T = call->T, num = call->num, row0 = task->part.row0 * num;
-    const int64_t bytes = (task->part.row1 * num - row0) * sizeof(REAL);
+    const int64_t E = call->E, T = call->T, num = call->num;
     for EACH_TILE(task) {
         for (int k = 0; k < NUM_STATES; k++) {
             load(i->w->s[k][0], call->s[k], i->first, i->wide);
@@ -67,8 +73,8 @@ static void backward_together(const Call *call, const Task *task) {
         }
         for (int64_t t = stop - 1; t >= start; t--) {
             REAL *const signal = task->arriving + t * call->gz_step;
-            memcpy(signal + row0, task->given + t * E + row0, bytes);
-            NAME(add_transposed)(signal, &task->synapses, call->gx, t, T, task->part, E / num, num);
+            NAME(add_transposed)(
+                signal, task->given + t * E, &task->synapses, call->gx, t, T, task->part, E / num, num);
             for EACH_TILE(task) {
                 if (t == T - 1) last_step(call, i->w, t, t - start, i->first, i->wide);
                 else other_step(call, i->w, t, t - start, i->first, i->wide);
@@ -90,17 +96,20 @@ EXPORT int RECURRENT(const int64_t *sizes, void *const *data, const int64_t *gro
     Call call = call_of(sizes, data);
     if (!reverse && !call.keep) call.x_step = 0;
     if (reverse) call.gz_step = 0;
+    expect_results(&call, reverse);
+    if (!reverse && call.keep) expect(data[0], call.T * call.E * sizeof(REAL));
     const NAME(Synapses) all = {synapses[1], synapses[1], synapses[0], groups, synapses[2]};
     const int64_t num = call.num, rows = num < 1 ? 0 : call.E / num;
-    const int64_t high = rows_of_task(rows, sizes[3]), tasks = high < 1 ? 0 : (rows + high - 1) / high;
+    const int64_t high = reverse ? rows_of_task(rows, sizes[3]) : BLOCK, tasks = high < 1 ? 0 : (rows + high - 1) / high;
     const int64_t tiles = high / BLOCK * ((BLOCK * num + TILE - 1) / TILE);
     int failed = 0;
 #ifdef _OPENMP
 #pragma omp parallel num_threads((int)(sizes[3] < tasks ? sizes[3] : tasks)) if (tasks > 1 && sizes[3] > 1) reduction(| : failed)
 #endif
     {
-        void *const memory = malloc(tiles * (sizeof(Work) + sizeof(Tile)) + 64);
-        Work *const works = (Work *)(((uintptr_t)memory + 63) & ~(uintptr_t)63);
+        void *const memory = malloc(tiles * (sizeof(Work) + sizeof(Fixed) + sizeof(Tile)) + 64);
+        Fixed *const fixed = aligned(memory);
+        Work *const works = (Work *)(fixed + tiles);
         Tile *const list = (Tile *)(works + tiles);
         const NAME(Space) space = NAME(new_space)((Part){0, high, 0, num}, num);
         failed |= memory == NULL || space.input == NULL;
@@ -111,8 +120,7 @@ EXPORT int RECURRENT(const int64_t *sizes, void *const *data, const int64_t *gro
             if (memory == NULL || space.input == NULL) continue;
             const Part part = {k * high, smaller((k + 1) * high, rows), 0, num};
             const Task task = {all, space, synapses[3], reverse ? data[2] : data[0], part, list,
-                               divided(list, works, part, num)};
-            for EACH_TILE(&task) once(&call, i->w, i->first, i->wide);
+                               divided(&call, list, works, fixed, part)};
             if (reverse) backward_together(&call, &task);
             else forward_together(&call, &task);
         }
