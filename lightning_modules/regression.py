@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor
 
 from lightning_modules.losses import FiringRate, SquaredError, spike_counts
+from lightning_modules.monitor import Mode
 from lightning_modules.networks import FeedForward, NetworkOutput, is_graded
 from lightning_modules.optimisation import Interval, Scheduler, optimisation
 from lightning_modules.tally import layer_findings
@@ -56,6 +57,7 @@ class SpikeRegression(Task):
         ValueError: When a run starts, if the network does not fit the data or `lr_factors` names no parameter.
     """
 
+    metric_modes: ClassVar[dict[str, Mode]] = {"loss": "min", "nmse": "min"}
     byte_spikes = True
 
     def __init__(

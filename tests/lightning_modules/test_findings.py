@@ -16,6 +16,7 @@ if any(importlib.util.find_spec(name) is None for name in ("pytorch_lightning", 
 
 from torch.utils.data import DataLoader
 
+from lightning_modules.cli import main
 from lightning_modules.data import EmbeddedDigits
 from lightning_modules.findings import Findings, FindingsWarning, coverage, for_summary
 
@@ -25,9 +26,10 @@ SILENT = r"layer 2 \(10 MSRC\) did not spike at all"
 def test_a_silent_network_is_no_success(tmp_path):
     """Its 40 test digits were all of class 0, which it was said to find in 100 %."""
     command = [sys.executable, "-m", "lightning_modules", "fit", "-c", "smoke/msrc"]
+    silent = ["--pictures.enabled=false", "--model.network.gain=1.4"]
     result = subprocess.run(
-        [*command, "--pictures.enabled=false"], capture_output=True, text=True, cwd=tmp_path, check=False
-    )  # fmt: skip
+        [*command, *silent], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
     assert result.returncode == 0
     assert "held-out accuracy 10.00% on 40 of 1000 samples\n" in result.stdout
     assert re.search(f"^  but {SILENT}$", result.stdout, re.MULTILINE)
@@ -47,6 +49,15 @@ def test_a_silent_network_is_no_success(tmp_path):
     )
     assert "prediction on 40 of 1000 samples, the first of the data\n" in predicted.stdout
     assert "predictions of 40 samples, 10.00% right" in predicted.stdout
+
+
+def test_the_smoke_run_is_alive(tmp_path, recwarn, capsys):
+    root = ["--trainer.default_root_dir", str(tmp_path)]
+    main(["fit", "-c", "smoke/msrc", "--pictures.enabled=false", *root])
+    spikes = re.findall(r"spikes per neuron and sample, layer \d: (.*)", capsys.readouterr().out)
+    assert len(spikes) == 2
+    assert all(float(number) > 0.1 for number in spikes)
+    assert [w for w in recwarn if issubclass(w.category, FindingsWarning)] == []
 
 
 def test_a_limited_test_sees_many_classes():
