@@ -1,6 +1,7 @@
 """Analysis of excitability, for every neuron of the package and for your own.
 
-Functions that compute return NamedTuples of numpy arrays; those named `plot_*` only draw on the Axes given.
+Functions that compute return NamedTuples of numpy arrays; those named `plot_*` draw on the Axes given, or on one of a
+new figure.
 """
 
 from snn_neuromod.analysis.bifurcation import (
@@ -17,6 +18,7 @@ from snn_neuromod.analysis.fi_curve import FICurve, fi_curve, plot_fi_curve
 from snn_neuromod.analysis.fixed_points import FixedPoints, fixed_points, plot_fixed_points
 from snn_neuromod.analysis.heatmap import Heatmap, heatmap, heatmaps, plot_heatmap
 from snn_neuromod.analysis.hysteresis import Hysteresis, hysteresis, plot_hysteresis
+from snn_neuromod.analysis.intervals import Intervals, intervals
 from snn_neuromod.analysis.neuron import Neuron, neuron
 from snn_neuromod.analysis.phase_portrait import (
     PhasePortrait,
@@ -37,6 +39,7 @@ __all__ = [
     "FixedPoints",
     "Heatmap",
     "Hysteresis",
+    "Intervals",
     "Neuron",
     "OffsetBounds",
     "PhasePortrait",
@@ -50,6 +53,7 @@ __all__ = [
     "heatmap",
     "heatmaps",
     "hysteresis",
+    "intervals",
     "neuron",
     "phase_portrait",
     "plot_bifurcation",

@@ -168,14 +168,18 @@ def bifurcation(
     return Bifurcation(parameter, tuple(branches), tuple(points), found.membrane)
 
 
-def plot_bifurcation(diagram: Bifurcation, ax: Any, *, colour: str = palette.BLACK) -> None:
+def plot_bifurcation(diagram: Bifurcation, ax: Any = None, *, colour: str = palette.BLACK) -> Any:
     """Draw the membrane of the fixed points: full where stable, dashed where not, and the bifurcations.
 
     Args:
         diagram: What `bifurcation` found.
-        ax: A matplotlib Axes.
+        ax: A matplotlib Axes; None: that of a new figure.
         colour: Of the branches.
+
+    Returns:
+        The Axes.
     """
+    ax = palette.axes(ax)
     for branch in diagram.branches:
         y = branch.states[diagram.membrane]
         for stable, line in ((True, "-"), (False, "--")):
@@ -197,6 +201,7 @@ def plot_bifurcation(diagram: Bifurcation, ax: Any, *, colour: str = palette.BLA
         )  # fmt: skip
     ax.set_xlabel(diagram.parameter, fontsize=8)
     ax.set_ylabel(f"membrane {diagram.membrane} of the fixed points", fontsize=8)
+    return ax
 
 
 class _Path(NamedTuple):

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from snn_neuromod import _palette as palette
 from snn_neuromod.analysis.simulation import (
     Array,
     Progress,
@@ -113,18 +114,24 @@ def _full(state: Any, shape: tuple[int, ...]) -> list[torch.Tensor]:
     return [field.broadcast_to(shape) for field in state]
 
 
-def plot_fi_curve(curve: FICurve, ax: Any, *, colour: str | None = None, label: str = "") -> None:
+def plot_fi_curve(
+    curve: FICurve, ax: Any = None, *, colour: str | None = None, label: str = ""
+) -> Any:
     """Draw one curve: up solid, down dashed.
 
     Args:
         curve: Result of `fi_curve` with scalar parameters.
-        ax: Matplotlib axes.
+        ax: A matplotlib Axes; None: that of a new figure.
         colour: Colour of both lines.
         label: Name in the legend.
+
+    Returns:
+        The Axes.
 
     Raises:
         ValueError: If the result holds several curves.
     """
+    ax = palette.axes(ax)
     if curve.up.ndim != 1:
         raise ValueError(
             f"plot_fi_curve: curve must be a single one, got shape {curve.up.shape}; draw "
@@ -134,3 +141,4 @@ def plot_fi_curve(curve: FICurve, ax: Any, *, colour: str | None = None, label: 
     ax.plot(curve.currents, curve.down, "--", color=line.get_color(), label=f"{label} down".strip())
     ax.set_xlabel(CURRENT)
     ax.set_ylabel(RATE)
+    return ax

@@ -86,15 +86,19 @@ def fixed_points(
     return FixedPoints(float(current), states, eigenvalues, kinds, found.membrane)
 
 
-def plot_fixed_points(points: FixedPoints, ax: Any, *, x: str, y: str) -> None:
+def plot_fixed_points(points: FixedPoints, ax: Any = None, *, x: str, y: str) -> Any:
     """Draw fixed points in the plane of two state variables: filled stable, half a saddle, open unstable.
 
     Args:
         points: What `fixed_points` found.
-        ax: A matplotlib Axes.
+        ax: A matplotlib Axes; None: that of a new figure.
         x: State variable on the horizontal axis.
         y: State variable on the vertical axis.
+
+    Returns:
+        The Axes.
     """
+    ax = palette.axes(ax)
     for k, kind in enumerate(points.kinds):
         face = palette.BLACK if points.stable[k] or kind == "saddle" else "white"
         ax.plot(
@@ -102,6 +106,7 @@ def plot_fixed_points(points: FixedPoints, ax: Any, *, x: str, y: str) -> None:
             fillstyle="left" if kind == "saddle" else "full", markerfacecolor=face,
             markerfacecoloralt="white", zorder=5, clip_on=False,
         )  # fmt: skip
+    return ax
 
 
 def kind_of(eigenvalues: NDArray[np.complex128]) -> str:

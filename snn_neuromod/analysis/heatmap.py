@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from snn_neuromod import _palette as palette
 from snn_neuromod.analysis.fi_curve import CURRENT, RATE
 from snn_neuromod.analysis.simulation import (
     CHUNK,
@@ -197,18 +198,21 @@ def _measured(
     return found
 
 
-def plot_heatmap(found: Heatmap, ax: Any, *, colour_map: str = "viridis", **options: Any) -> Any:
+def plot_heatmap(
+    found: Heatmap, ax: Any = None, *, colour_map: str = "viridis", **options: Any
+) -> Any:
     """Draw a map; NaN stays grey.
 
     Args:
         found: Result of `heatmap`.
-        ax: Matplotlib axes.
+        ax: A matplotlib Axes; None: that of a new figure.
         colour_map: Name of matplotlib's colour map.
         **options: Passed on to `pcolormesh`, such as `vmin`, `vmax`, `norm`.
 
     Returns:
         The mesh, for a colour bar.
     """
+    ax = palette.axes(ax)
     ax.set_facecolor("0.85")
     mesh = ax.pcolormesh(
         found.currents,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from snn_neuromod import _palette as palette
 from snn_neuromod.analysis.fi_curve import FICurve, fi_curve
 from snn_neuromod.analysis.simulation import Array
 
@@ -97,20 +98,25 @@ def of_curve(curve: FICurve) -> Hysteresis:
 def plot_hysteresis(
     found: Hysteresis,
     values: ArrayLike,
-    ax: Any,
+    ax: Any = None,
     *,
     colours: tuple[str, str] = ("#0072B2", "#D55E00"),
-) -> None:
+) -> Any:
     """Draw both onsets over a parameter and shade the range between them.
 
     Args:
         found: Result of `hysteresis` with one array parameter.
         values: Values of that parameter, for the horizontal axis.
-        ax: Matplotlib axes.
+        ax: A matplotlib Axes; None: that of a new figure.
         colours: Colours of the onsets up and down.
+
+    Returns:
+        The Axes.
     """
+    ax = palette.axes(ax)
     at = np.asarray(values)
     ax.fill_between(at, found.onset_down, found.onset_up, color="0.85", label="hysteresis")
     ax.plot(at, found.onset_up, color=colours[0], label="onset up")
     ax.plot(at, found.onset_down, "--", color=colours[1], label="onset down")
     ax.set_ylabel("current I (neuron's unit)")
+    return ax

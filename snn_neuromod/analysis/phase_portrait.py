@@ -141,16 +141,20 @@ def phase_portrait(
 
 
 def plot_phase_portrait(
-    portrait: PhasePortrait, ax: Any, *, colour: str = palette.SKY, arrows: bool = True
-) -> None:
+    portrait: PhasePortrait, ax: Any = None, *, colour: str = palette.SKY, arrows: bool = True
+) -> Any:
     """Draw a portrait: arrows of equal length, nullclines, trajectory, fixed points.
 
     Args:
         portrait: What `phase_portrait` found.
-        ax: A matplotlib Axes.
+        ax: A matplotlib Axes; None: that of a new figure.
         colour: Of the trajectory.
         arrows: Draw the vector field; only directions are shown, as lengths differ by orders of magnitude.
+
+    Returns:
+        The Axes.
     """
+    ax = palette.axes(ax)
     from matplotlib.collections import LineCollection
 
     x, y = portrait.names
@@ -182,6 +186,7 @@ def plot_phase_portrait(
     ax.set_ylim(portrait.y[0] - 0.02 * high, portrait.y[-1] + 0.02 * high)
     ax.set_xlabel(f"membrane {x}", fontsize=8)
     ax.set_ylabel(f"slow variable {y}", fontsize=8)
+    return ax
 
 
 def _others(

@@ -121,16 +121,24 @@ def voltage_trace(
 
 
 def plot_voltage_trace(
-    trace: VoltageTrace, ax: Any, *, variables: tuple[str, ...] = (), colour: str = palette.BLUE
-) -> None:
+    trace: VoltageTrace,
+    ax: Any = None,
+    *,
+    variables: tuple[str, ...] = (),
+    colour: str = palette.BLUE,
+) -> Any:
     """Draw the membrane of a trace, and other state variables dashed.
 
     Args:
         trace: What `voltage_trace` found, of one neuron or of several.
-        ax: A matplotlib Axes.
+        ax: A matplotlib Axes; None: that of a new figure.
         variables: Further state variables to draw, at most four.
         colour: Of the membrane of one neuron.
+
+    Returns:
+        The Axes.
     """
+    ax = palette.axes(ax)
     shades = (palette.ORANGE, palette.GREEN, palette.PURPLE, palette.GREY)
     one = trace.membrane.ndim == 1
     ax.plot(
@@ -140,6 +148,7 @@ def plot_voltage_trace(
         ax.plot(trace.time, trace.states[name], "--", linewidth=0.8, color=shade, label=name)
     ax.set_xlabel("time (steps)", fontsize=8)
     ax.set_ylabel(f"membrane {trace.name}", fontsize=8)
+    return ax
 
 
 def _length(current: NDArray[Any], num_steps: int | None, series: Mapping[str, Any]) -> int:
