@@ -90,10 +90,23 @@ def _returns(match: re.Match[str]) -> str:
     return ":returns:\n" + _NAMED.sub(r"    * **\1** -- ", body).replace("\n        ", "\n      ")
 
 
+def _parameters(neuron: Any) -> str:
+    """Table of what a neuron states of its parameters."""
+    rows = [
+        (f"`{name}`", f"`{p.symbol}`", f"{p.default:g}", p.sentence)
+        for name, p in neuron.PARAMETERS.items()
+    ]
+    head = [("parameter", "of the equations", "default", "what it is"), ("---",) * 4]
+    return "\n" + "".join(f"| {' | '.join(row)} |\n" for row in [*head, *rows])
+
+
 def process_docstring(
     app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:
-    """Turn Markdown mathematics and tables into reStructuredText, before napoleon."""
+    """Turn Markdown mathematics and tables into reStructuredText, before napoleon; add tables of parameters."""
+    if what == "module" and hasattr(obj, "PARAMETERS"):
+        references = next(i for i, line in enumerate(lines) if line.startswith("References:"))
+        lines[references:references] = [*_parameters(obj).splitlines(), ""]
     text = _TABLE.sub(_table, _MATH.sub(_math, "\n".join(lines) + "\n"))
     lines[:] = _RETURNS.sub(_returns, text).splitlines()
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.precision import at_least_float32, read_exactly
-from snn_neuromod import BSRC, MSRC, SRC, LeakyIntegrator, Recurrent
+from snn_neuromod import LeakyIntegrator, Recurrent
+from snn_neuromod.dynamics.traits import traits
 from snn_neuromod.kernels.products import SPIKE_DTYPES, spike_linear
 from snn_neuromod.layers import Layer
 from snn_neuromod.learning.eprop.network import warn_of_time_steps
@@ -24,6 +25,7 @@ __all__ = [
     "SpikeSum",
     "SpikingLinear",
     "is_graded",
+    "membrane_of",
     "modulations",
 ]
 
@@ -268,7 +270,7 @@ class FeedForward(nn.Module):
             x: As in `forward`.
 
         Returns:
-            h (SRC family) or v of each layer, (T, batch, neuron).
+            The membrane of each layer, such as h (SRC family) or v, (T, batch, neuron).
         """
         x = x.to(next(self.parameters()).dtype)
         spikes, traces = x, []
@@ -278,15 +280,20 @@ class FeedForward(nn.Module):
                 out, state = self.run_layer(k, now, given, state)
                 cell = state.neuron if isinstance(layer, Recurrent) else state
                 spiked.append(out)
-                membrane.append(cell.h if hasattr(cell, "h") else cell.v)
+                membrane.append(getattr(cell, membrane_of(self.neurons[k])))
             spikes = torch.cat(spiked)
             traces.append(torch.stack(membrane))
         return traces
 
 
+def membrane_of(neuron: Layer) -> str:
+    """Name of the membrane in a layer's state."""
+    return traits(neuron.dynamics).membrane[-1]
+
+
 def is_graded(neuron: Layer) -> bool:
     """Whether a layer's spikes are pulses of finite width and height, as in the SRC family."""
-    return isinstance(neuron, SRC | MSRC | BSRC)
+    return traits(neuron.dynamics).spike_level is not None
 
 
 def modulations(network: FeedForward, *, learned: bool = False) -> dict[int, Tensor]:

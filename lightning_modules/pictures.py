@@ -13,7 +13,7 @@ from lightning_modules.any_network import AnyNetwork
 from lightning_modules.board import show
 from lightning_modules.framewise.pictures import draw_confusion, draw_sentence
 from lightning_modules.losses import final_labels, spike_counts
-from lightning_modules.networks import FeedForward, is_graded, modulations
+from lightning_modules.networks import FeedForward, is_graded, membrane_of, modulations
 from lightning_modules.precision import at_least_float32
 from snn_neuromod._storage import write_atomically
 from snn_neuromod.layers import Layer
@@ -259,7 +259,7 @@ def _traces(
             lw=1.2,
             label=f"neuron {unit}",
         )
-    axis.set_ylabel("h" if is_graded(neuron) else "v")
+    axis.set_ylabel(membrane_of(neuron))
     axis.set_title(f"Membrane of the most active neurons of layer {k}", loc="left")
     axis.legend(
         frameon=False, fontsize=8, ncols=number, loc="lower right", bbox_to_anchor=(1, 0.98)

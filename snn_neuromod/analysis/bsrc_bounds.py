@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from snn_neuromod.analysis.neuron import DIRECT
 from snn_neuromod.analysis.simulation import Array
 from snn_neuromod.dynamics import bsrc, msrc
 
@@ -68,7 +67,7 @@ def bsrc_offset_bounds(*, x: float = 0.0, h_s0: float = 0.7, **parameters: float
         raise ValueError(
             f"bsrc_offset_bounds: parameters must be among {', '.join(bsrc.Params._fields)}, got {', '.join(unknown)}"
         )
-    p = bsrc.Params(**{**DIRECT, **parameters, "h_s0": h_s0})
+    p = bsrc.Params(**{**bsrc.DIRECT, **parameters, "h_s0": h_s0})
     if not float(p.r_u) < 0:
         raise ValueError(f"bsrc_offset_bounds: r_u must be < 0, got {p.r_u}")
     node = saddle_node(p)

@@ -11,12 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snn_neuromod import dynamics
+from snn_neuromod.dynamics.traits import traits
 
-DIRECT = {"alpha": 0.0, "rho": float("inf")}
-"""SRC family: the current is the drive x itself, as in the single-cell figures."""
-_SRC_FAMILY = (dynamics.src, dynamics.msrc, dynamics.bsrc)
-_ALIF_FAMILY = (dynamics.alif, dynamics.stdp_alif)
 _GRADIENT_ONLY = ("detach_recurrence", "detach_reset", "clip_jacobian")
 
 
@@ -52,8 +48,8 @@ def neuron(
     A neuron of the SRC family given by its module is driven directly (alpha = 0, rho = inf: the current is x itself)
     and starts at h = h_s = -1. A spike of that family is an upward crossing of h through 0.5. A layer comes with its
     own parameters, synapse and start; of a layer with different neurons the first is taken. Membrane and slow variable
-    of a neuron of your own are the first two fields of its state and an output above 0 is a spike; say otherwise with
-    `neuron(mine)._replace(membrane="h", slow=None, threshold=0.5)`.
+    of a neuron of your own are the first two fields of its state and an output above 0 is a spike, unless it says
+    otherwise (`snn_neuromod.dynamics.traits`) or `neuron(mine)._replace(membrane="h", slow=None, threshold=0.5)` does.
 
     Args:
         source: A module of `snn_neuromod.dynamics`, a sequence layer, an object with `Params`, `initial_state` and
@@ -106,7 +102,7 @@ def _of_dynamics(
     if params is None:
         kind = source.Params
         _check_names(kind._fields, parameters)
-        given = {**(DIRECT if source in _SRC_FAMILY else {}), **parameters}
+        given = {**getattr(source, "DIRECT", {}), **parameters}
         known = {**getattr(kind, "_field_defaults", {}), **given}
         unset = [name for name in kind._fields if name not in known]
         if unset:
@@ -115,10 +111,9 @@ def _of_dynamics(
             )
         params = kind(**known)
     rest = source.initial_state
-    if source in _SRC_FAMILY:
-        rest = partial(rest, h=-1.0)
-    elif source is dynamics.izhikevich:
-        rest = partial(rest, b=params.b)
+    read = set(inspect.signature(rest).parameters) & set(params._fields)
+    known = {**getattr(source, "REST", {}), **{name: getattr(params, name) for name in read}}
+    rest = partial(rest, **known) if known else rest
     bare = Neuron(source.step, params, rest, *_names(source, rest))
     return _with_options(bare, options)
 
@@ -148,14 +143,8 @@ def _first(value: Any) -> float:
 
 def _names(source: Any, rest: Callable[[Tensor], Any]) -> tuple[str, str | None, float | None]:
     """Membrane, slow variable and threshold."""
-    if source in _SRC_FAMILY:
-        return "h", "h_s", 0.5
-    if source in _ALIF_FAMILY:
-        return "v", "a", None
-    if source is dynamics.leaky_integrator:
-        return "y", None, float("inf")  # its output is no spike
-    fields = rest(torch.zeros(1, 1, dtype=torch.float64))._fields
-    return fields[0], (fields[1] if len(fields) > 1 else None), None
+    found = traits(source, rest(torch.zeros(1, 1, dtype=torch.float64))._fields)
+    return found.membrane[-1], found.slow, found.spike_level
 
 
 def _with_options(found: Neuron, options: Mapping[str, Any] | None) -> Neuron:

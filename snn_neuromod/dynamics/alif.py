@@ -33,13 +33,43 @@ import torch
 from torch import Tensor
 
 from snn_neuromod._types import Param, ThresholdFn
+from snn_neuromod.dynamics.parameter import (
+    NOT_NEGATIVE,
+    POSITIVE,
+    POSITIVE_OR_INF,
+    Parameter,
+    Parameters,
+)
 from snn_neuromod.surrogate import Psi
 
 Reset = Literal["subtract", "zero", "none"]
 
 
 MEMBRANE = ("v",)
-"""The states that lead from the input to the spikes; the others are adaptation and reset."""
+PARAMETERS: Parameters = {
+    "tau_mem": Parameter(
+        "alpha",
+        20.0,
+        "Membrane time constant",
+        "ms",
+        POSITIVE_OR_INF,
+        "inf for no leak",
+        decay=True,
+    ),
+    "tau_adapt": Parameter(
+        "rho",
+        200.0,
+        "Adaptation time constant",
+        "ms",
+        POSITIVE_OR_INF,
+        "inf for no decay",
+        decay=True,
+    ),
+    "beta": Parameter(
+        "beta", 0.184, "Threshold increase per spike", "units of the membrane", NOT_NEGATIVE
+    ),
+    "v_th": Parameter("v_th", 1.0, "Baseline threshold", "units of the membrane", POSITIVE),
+}
 
 
 class Params(NamedTuple):
@@ -48,8 +78,8 @@ class Params(NamedTuple):
     Attributes:
         alpha: Membrane decay per step, in [0, 1].
         rho: Adaptation decay per step, in [0, 1].
-        beta: Threshold increase per spike, in units of v.
-        v_th: Baseline threshold, > 0, in units of v.
+        beta: Threshold increase per spike in units of the membrane, >= 0.
+        v_th: Baseline threshold in units of the membrane, > 0.
     """
 
     alpha: Param = 0.9512294245007140  # exp(-1/20)

@@ -33,27 +33,41 @@ from torch import Tensor
 
 from snn_neuromod._types import GradedFn, Param
 from snn_neuromod.dynamics import msrc, src
+from snn_neuromod.dynamics.parameter import GATE, Parameter, Parameters
 
 MEMBRANE = ("i", "h")
-"""The states that lead from the input to the spikes; the others are adaptation and reset."""
+SLOW = "h_s"
+SPIKE_LEVEL = 0.5
+DIRECT = src.DIRECT
+
+PARAMETERS: Parameters = {
+    **msrc.PARAMETERS,
+    "alpha": msrc.PARAMETERS["alpha"]._replace(default=0.5),
+    "modulation": msrc.PARAMETERS["modulation"]._replace(default=0.7),
+    "r_u": Parameter("r_u", -8.5, "Ultra-slow feedback"),
+    "z_u": Parameter("z_u", 0.999, "Gate of the ultra-slow variable", "", GATE),
+    "h_u0": Parameter(
+        "h_u0", 0.55, "Offset of the ultra-slow feedback", note="an addition to the source"
+    ),
+}
 
 
 class Params(NamedTuple):
     r"""Parameters; defaults are the source's but for `h_u0`.
 
     Attributes:
-        alpha: Decay of the synapse per step, in [0, 1].
-        rho: Bound of the drive, > 0; inf for no bound.
+        alpha: Decay of the synapse per step, in [0, 1]; 0 has no memory.
+        rho: Bound of the drive, > 0; inf for none.
         r: Fast positive feedback.
-        r_s: Slow feedback, negative.
-        r_u: Ultra-slow feedback, negative.
+        r_s: Slow feedback.
+        r_u: Ultra-slow feedback.
         z: Membrane update gate, in [0, 1).
-        z_hyp: Gate of the slow variable while hyperpolarised, in [0, 1).
-        z_dep: Gate of the slow variable while depolarised, in [0, 1).
+        z_hyp: Gate of the slow variable at rest, in [0, 1).
+        z_dep: Gate of the slow variable during a spike, in [0, 1).
         z_u: Gate of the ultra-slow variable, in [0, 1).
         b: Bias.
-        h_s0: Modulation.
-        h_u0: Offset of the ultra-slow feedback, an addition to the source.
+        h_s0: Modulation, which sets the type of excitability.
+        h_u0: Offset of the ultra-slow feedback; an addition to the source.
     """
 
     alpha: Param = 0.5

@@ -36,6 +36,7 @@ import torch
 from torch import Tensor
 
 from snn_neuromod._types import Param, ThresholdFn
+from snn_neuromod.dynamics.parameter import POSITIVE, Parameter, Parameters
 from snn_neuromod.surrogate import Psi
 
 PEAK = 30.0
@@ -44,17 +45,24 @@ r"""Pseudo-derivative of the source, $\gamma \exp((\min(v, 30) - 30) / 30)$."""
 
 
 MEMBRANE = ("v",)
-"""The states that lead from the input to the spikes; the others are adaptation and reset."""
+PARAMETERS: Parameters = {
+    "a": Parameter(
+        "a", 0.02, "Rate of recovery", "1/ms", POSITIVE, "negative together with a negative b only"
+    ),
+    "b": Parameter("b", 0.2, "Sensitivity of recovery to the membrane"),
+    "c": Parameter("c", -65.0, "Membrane after a spike", "mV"),
+    "d": Parameter("d", 2.0, "Increase of recovery by a spike", "mV"),
+}
 
 
 class Params(NamedTuple):
     r"""Parameters; defaults are a regular spiking neuron with the source's d.
 
     Attributes:
-        a: Rate of recovery, 1/ms, > 0.
+        a: Rate of recovery in 1/ms, > 0; negative together with a negative b only.
         b: Sensitivity of recovery to the membrane.
-        c: Membrane after a spike, mV.
-        d: Increase of recovery by a spike, mV.
+        c: Membrane after a spike in mV.
+        d: Increase of recovery by a spike in mV.
         dt: Time step, ms, > 0.
     """
 

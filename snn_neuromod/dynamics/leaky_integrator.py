@@ -14,15 +14,24 @@ References:
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from snn_neuromod._types import Param
+from snn_neuromod.dynamics.parameter import POSITIVE_OR_INF, Parameter, Parameters
 
 MEMBRANE = ("y",)
-"""The states that lead from the input to the spikes; the others are adaptation and reset."""
+SLOW = None
+SPIKE_LEVEL = math.inf  # its output is no spike
+
+PARAMETERS: Parameters = {
+    "tau": Parameter(
+        "kappa", 20.0, "Time constant", "ms", POSITIVE_OR_INF, "inf is a running sum", decay=True
+    ),
+}
 
 
 class Params(NamedTuple):
@@ -32,7 +41,7 @@ class Params(NamedTuple):
         kappa: Decay per step, in [0, 1].
     """
 
-    kappa: Param = 0.9
+    kappa: Param = 0.9512294245007140  # exp(-1/20)
 
 
 class State(NamedTuple):

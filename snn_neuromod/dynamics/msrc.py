@@ -34,28 +34,38 @@ from torch import Tensor
 
 from snn_neuromod._types import GradedFn, Param
 from snn_neuromod.dynamics import src
+from snn_neuromod.dynamics.parameter import Parameter, Parameters
 from snn_neuromod.dynamics.src import State
 
 __all__ = ["Params", "State", "initial_state", "step"]
 
 
 MEMBRANE = ("i", "h")
-"""The states that lead from the input to the spikes; the others are adaptation and reset."""
+SLOW = "h_s"
+SPIKE_LEVEL = 0.5
+DIRECT = src.DIRECT
+
+PARAMETERS: Parameters = {
+    **src.PARAMETERS,
+    "r": src.PARAMETERS["r"]._replace(default=4.0),
+    "b": src.PARAMETERS["b"]._replace(default=0.0),
+    "modulation": Parameter("h_s0", 0.9, "Modulation, which sets the type of excitability"),
+}
 
 
 class Params(NamedTuple):
     r"""Parameters; defaults are the source's.
 
     Attributes:
-        alpha: Decay of the synapse per step, in [0, 1].
-        rho: Bound of the drive, > 0; inf for no bound.
+        alpha: Decay of the synapse per step, in [0, 1]; 0 has no memory.
+        rho: Bound of the drive, > 0; inf for none.
         r: Fast positive feedback.
-        r_s: Slow feedback, negative.
+        r_s: Slow feedback.
         z: Membrane update gate, in [0, 1).
-        z_hyp: Gate of the slow variable while hyperpolarised, in [0, 1).
-        z_dep: Gate of the slow variable while depolarised, in [0, 1).
+        z_hyp: Gate of the slow variable at rest, in [0, 1).
+        z_dep: Gate of the slow variable during a spike, in [0, 1).
         b: Bias.
-        h_s0: Modulation.
+        h_s0: Modulation, which sets the type of excitability.
     """
 
     alpha: Param = 0.9

@@ -35,25 +35,42 @@ import torch
 from torch import Tensor
 
 from snn_neuromod._types import GradedFn, Param
+from snn_neuromod.dynamics.parameter import GATE, POSITIVE_OR_INF, Parameter, Parameters, Range
 
 SLOPE, MIDPOINT = 10.0, 0.5
 
 
 MEMBRANE = ("i", "h")
-"""The states that lead from the input to the spikes; the others are adaptation and reset."""
+SLOW = "h_s"
+SPIKE_LEVEL = 0.5
+DIRECT = {"alpha": 0.0, "rho": math.inf}
+REST = {"h": -1.0}
+
+PARAMETERS: Parameters = {
+    "alpha": Parameter(
+        "alpha", 0.9, "Decay of the synapse per step", "", Range(0.0, 1.0), "0 has no memory"
+    ),
+    "rho": Parameter("rho", 3.0, "Bound of the drive", "", POSITIVE_OR_INF, "inf for none"),
+    "r": Parameter("r", 2.0, "Fast positive feedback"),
+    "r_s": Parameter("r_s", -7.0, "Slow feedback"),
+    "z": Parameter("z", 0.0, "Membrane update gate", "", GATE),
+    "z_hyp": Parameter("z_hyp", 0.9, "Gate of the slow variable at rest", "", GATE),
+    "z_dep": Parameter("z_dep", 0.0, "Gate of the slow variable during a spike", "", GATE),
+    "b": Parameter("b", -6.0, "Bias"),
+}
 
 
 class Params(NamedTuple):
     r"""Parameters; defaults are the source's.
 
     Attributes:
-        alpha: Decay of the synapse per step, in [0, 1].
-        rho: Bound of the drive, > 0; inf for no bound.
+        alpha: Decay of the synapse per step, in [0, 1]; 0 has no memory.
+        rho: Bound of the drive, > 0; inf for none.
         r: Fast positive feedback.
-        r_s: Slow feedback, negative.
+        r_s: Slow feedback.
         z: Membrane update gate, in [0, 1).
-        z_hyp: Gate of the slow variable while hyperpolarised, in [0, 1).
-        z_dep: Gate of the slow variable while depolarised, in [0, 1).
+        z_hyp: Gate of the slow variable at rest, in [0, 1).
+        z_dep: Gate of the slow variable during a spike, in [0, 1).
         b: Bias.
     """
 

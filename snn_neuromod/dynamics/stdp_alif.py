@@ -33,17 +33,23 @@ from __future__ import annotations
 from torch import Tensor
 
 from snn_neuromod._types import ThresholdFn
-from snn_neuromod.dynamics.alif import Params, State, count_down, initial_state, threshold
+from snn_neuromod.dynamics.alif import (
+    PARAMETERS,
+    Params,
+    State,
+    count_down,
+    initial_state,
+    threshold,
+)
 from snn_neuromod.surrogate import Psi
 
-__all__ = ["PSI", "Params", "State", "initial_state", "step"]
+__all__ = ["PARAMETERS", "PSI", "Params", "State", "initial_state", "step"]
 
 PSI = Psi(scale="none", refractory=-1.0)
 """Pseudo-derivative of the source: -gamma while refractory, not scaled by the threshold."""
 
 
 MEMBRANE = ("v",)
-"""The states that lead from the input to the spikes; the others are adaptation and reset."""
 
 
 def step(

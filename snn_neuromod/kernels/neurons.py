@@ -18,7 +18,7 @@ from torch import Tensor
 
 from snn_neuromod import dynamics, surrogate
 
-__all__ = ["KNOWN", "Described", "Neuron", "decode", "describe", "encode"]
+__all__ = ["Described", "Neuron", "decode", "describe", "encode"]
 
 
 class Neuron(NamedTuple):
@@ -52,21 +52,6 @@ class Neuron(NamedTuple):
             straight = options.pop("straight_through")
             options["spike_fn"] = surrogate.straight_through_relu if straight else torch.relu
         return options
-
-
-KNOWN = {
-    module.__name__.rpartition(".")[2]: module
-    for module in (
-        dynamics.src,
-        dynamics.msrc,
-        dynamics.bsrc,
-        dynamics.alif,
-        dynamics.stdp_alif,
-        dynamics.izhikevich,
-        dynamics.leaky_integrator,
-    )
-}
-"""The neurons that backends know by name."""
 
 
 def describe(module: Any, step_options: Mapping[str, Any]) -> str | Described:
@@ -134,13 +119,13 @@ def _decode(neuron: str) -> Neuron:
     try:
         options = json.loads(neuron)
         name = options.pop("neuron")
-        module = KNOWN[name]
+        module = dynamics.NEURONS[name]
         if "psi" in options:
             options["psi"] = surrogate.Psi(**options["psi"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"sequence: neuron must be what a layer gives, a name among {', '.join(KNOWN)} with its options, "
-            f"got {neuron[:200]!r}"
+            f"sequence: neuron must be what a layer gives, a name among {', '.join(dynamics.NEURONS)} with its "
+            f"options, got {neuron[:200]!r}"
         ) from error
     found = Neuron(name, module, options, {})
     unknown = set(found.step_options()) - set(inspect.signature(module.step).parameters)

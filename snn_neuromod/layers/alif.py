@@ -5,33 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, get_args
 
-import torch
-
 from snn_neuromod._types import ThresholdFn
 from snn_neuromod.dynamics import stdp_alif
-from snn_neuromod.dynamics.alif import Params, Reset
+from snn_neuromod.dynamics.alif import Reset
 from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.base import Layer, spike_function
 from snn_neuromod.layers.delays import Delay
-from snn_neuromod.layers.parameters import Range, Value, positive
+from snn_neuromod.layers.parameters import Value, positive
 from snn_neuromod.layers.times import Ms, in_steps
 from snn_neuromod.surrogate import Psi
-
-_POSITIVE = Range(0.0, open_low=True)
-_TIME_CONSTANT = Range(0.0, open_low=True, infinite=True)
 
 
 class _ALIFFamily(Layer):
     """What the two have in common."""
 
     least_refractory: ClassVar[int] = 0
-
-    ranges: ClassVar[Mapping[str, Range]] = {
-        "tau_mem": _TIME_CONSTANT,
-        "tau_adapt": _TIME_CONSTANT,
-        "beta": Range(0.0),
-        "v_th": _POSITIVE,
-    }
 
     def __init__(
         self,
@@ -71,14 +59,6 @@ class _ALIFFamily(Layer):
             )
         return super()._checked(name, value)
 
-    def params(self, dtype: torch.dtype | None = None) -> Params:
-        return Params(
-            alpha=torch.exp(-self.dt / self.value("tau_mem", dtype)),
-            rho=torch.exp(-self.dt / self.value("tau_adapt", dtype)),
-            beta=self.value("beta", dtype),
-            v_th=self.value("v_th", dtype),
-        )
-
     def step_options(self) -> dict[str, Any]:
         return {
             "refractory": self.refractory,
@@ -94,8 +74,8 @@ class ALIF(_ALIFFamily):
         num_neurons: Number of neurons N; None for inputs of any shape.
         tau_mem: Membrane time constant in ms, > 0; inf for no leak.
         tau_adapt: Adaptation time constant in ms, > 0; inf for no decay.
-        beta: Threshold increase per spike, >= 0, in units of the membrane; 0 is the LIF neuron.
-        v_th: Baseline threshold, > 0, in units of the membrane.
+        beta: Threshold increase per spike in units of the membrane, >= 0. 0 is the LIF neuron.
+        v_th: Baseline threshold in units of the membrane, > 0.
         dt: Time step in ms, > 0.
         refractory: Steps after a spike at which the neuron cannot fire, >= 0; or `Ms`, the shortest time between two.
         reset: "subtract" takes v_th off the membrane one step after a spike, "zero" empties it, "none" leaves it.
@@ -156,8 +136,8 @@ class STDPALIF(_ALIFFamily):
         num_neurons: Number of neurons N; None for inputs of any shape.
         tau_mem: Membrane time constant in ms, > 0; inf for no leak.
         tau_adapt: Adaptation time constant in ms, > 0; inf for no decay.
-        beta: Threshold increase per spike, >= 0, in units of the membrane.
-        v_th: Baseline threshold, > 0, in units of the membrane.
+        beta: Threshold increase per spike in units of the membrane, >= 0.
+        v_th: Baseline threshold in units of the membrane, > 0.
         dt: Time step in ms, > 0.
         refractory: Refractory period in steps, >= 1; strict. Or `Ms`, the shortest time between two spikes.
         detach_reset: No gradient through the reset.

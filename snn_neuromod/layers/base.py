@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from snn_neuromod import dynamics
+from snn_neuromod.dynamics.parameter import Range
+from snn_neuromod.dynamics.parameter import ranges as stated_ranges
 from snn_neuromod.kernels import operator
 from snn_neuromod.kernels.backends import Backend, checked
 from snn_neuromod.kernels.call import Paths
@@ -17,7 +19,7 @@ from snn_neuromod.kernels.neurons import Described, describe
 from snn_neuromod.kernels.synapses import Delays
 from snn_neuromod.layers.delays import Delay, checked_delay
 from snn_neuromod.layers.fixed import Fixed
-from snn_neuromod.layers.parameters import Range, Value, initialise, positive_integer, register
+from snn_neuromod.layers.parameters import Value, initialise, positive_integer, register
 from snn_neuromod.learning.rules import BPTT, Rule
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -34,7 +36,7 @@ class Layer(Fixed, nn.Module):
         num_neurons: Number of neurons, the last axis of the input; None for inputs of any shape.
         values: Parameters by name.
         learn: Names of the parameters that are learned.
-        ranges: Ranges of this layer that differ from those of its class.
+        ranges: Ranges of this layer that differ from those that its equations state.
         delay: Delay of the spikes that a `Recurrent` around the layer feeds back, in steps, >= 1: one number or one per
             neuron.
         backend: What runs sequences: "auto", "reference", "eager" or "c", which raises where it cannot serve; None: as
@@ -49,7 +51,6 @@ class Layer(Fixed, nn.Module):
     dynamics_name: ClassVar[str]
     dynamics: Any
     """The neuron's module in `snn_neuromod.dynamics`."""
-    ranges: ClassVar[Mapping[str, Range]] = {}
     fixed: ClassVar[frozenset[str]] = frozenset({"num_neurons", "delay"})
 
     def __init__(
@@ -63,7 +64,7 @@ class Layer(Fixed, nn.Module):
         backend: Backend | None = None,
     ) -> None:
         super().__init__()
-        self._ranges = {**self.ranges, **(ranges or {})}
+        self._ranges = {**stated_ranges(self.dynamics), **(ranges or {})}
         who = type(self).__name__
         if num_neurons is not None:
             num_neurons = positive_integer(who, "num_neurons", num_neurons)
@@ -142,7 +143,9 @@ class Layer(Fixed, nn.Module):
         Returns:
             The `Params` of the neuron's module in `snn_neuromod.dynamics`, as tensors.
         """
-        raise NotImplementedError
+        stated, dt = self.dynamics.PARAMETERS, getattr(self, "dt", 1.0)
+        values = {p.symbol: p.in_equations(self.value(n, dtype), dt) for n, p in stated.items()}
+        return self.dynamics.Params(**values)
 
     def value(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
         """One parameter, in its range.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from snn_neuromod.kernels.backends import Backend
+from snn_neuromod.layers.delays import Delay
 from snn_neuromod.layers.parameters import Value
 from snn_neuromod.layers.src_family import Modulated, with_modulation
 
@@ -17,10 +18,10 @@ class BSRC(Modulated):
 
     Args:
         num_neurons: Number of neurons N; None for inputs of any shape.
-        modulation: The modulation $h_{s0}$: a number, one per neuron, or a distribution; may be given per step in the
-            call.
+        modulation: Modulation, which sets the type of excitability. A number, one per neuron, or a distribution; may be
+            given per step in the call.
         learn_modulation: Learn it, one per neuron.
-        alpha: Decay of the synapse per step, in [0, 1]; 0 feeds the input on without memory.
+        alpha: Decay of the synapse per step, in [0, 1]; 0 has no memory.
         rho: Bound of the drive, > 0; inf for none.
         r: Fast positive feedback.
         r_s: Slow feedback.
@@ -30,11 +31,13 @@ class BSRC(Modulated):
         z_dep: Gate of the slow variable during a spike, in [0, 1).
         z_u: Gate of the ultra-slow variable, in [0, 1).
         b: Bias.
-        h_u0: Offset of the ultra-slow feedback.
+        h_u0: Offset of the ultra-slow feedback; an addition to the source.
         start: Common value of h and h_s before the first step, in [-1, 1]; -1 is rest.
         learn: Names of further parameters that are learned, one value per neuron (a 0-d tensor: one for all).
         detach_recurrence: Gradient of the SRC's source: none through h, h_s and h_u of the step before.
         straight_through: Gradient of the SRC's source: identity through the output's ReLU.
+        delay: Delay of the spikes that a `Recurrent` around the layer feeds back, in steps >= 1: one number or one per
+            neuron.
         backend: Asks for a backend by name, see `kernels.backends`; None: as `kernels.use` or the environment says.
 
     Raises:
@@ -72,6 +75,7 @@ class BSRC(Modulated):
         learn: Collection[str] = (),
         detach_recurrence: bool = True,
         straight_through: bool = True,
+        delay: Delay = 1,
         backend: Backend | None = None,
     ) -> None:
         values = {
@@ -80,5 +84,5 @@ class BSRC(Modulated):
         }  # fmt: skip
         learn = with_modulation(learn, learn_modulation)
         super().__init__(
-            num_neurons, values, learn, start, detach_recurrence, straight_through, backend=backend
+            num_neurons, values, learn, start, detach_recurrence, straight_through, delay, backend
         )

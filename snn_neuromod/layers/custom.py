@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from snn_neuromod.dynamics.parameter import Range
 from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.kernels.neurons import Described
 from snn_neuromod.layers.base import Layer, working_dtype
 from snn_neuromod.layers.delays import Delay
-from snn_neuromod.layers.parameters import Range, Value
+from snn_neuromod.layers.parameters import Value
 
 
 class Custom(Layer):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
-from typing import Any, ClassVar
+from collections.abc import Collection
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,13 +12,14 @@ from torch import Tensor
 from snn_neuromod._types import ThresholdFn
 from snn_neuromod.dynamics import izhikevich
 from snn_neuromod.dynamics.izhikevich import Params, State
+from snn_neuromod.dynamics.parameter import Range
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.kernels.neurons import Described
 from snn_neuromod.layers.base import Layer, spike_function, working_dtype
 from snn_neuromod.layers.delays import Delay
 from snn_neuromod.layers.izhikevich_presets import PRESETS
-from snn_neuromod.layers.parameters import Range, Value, positive
+from snn_neuromod.layers.parameters import Value, positive
 from snn_neuromod.layers.times import in_steps
 from snn_neuromod.surrogate import Psi
 
@@ -28,11 +29,11 @@ class Izhikevich(Layer):
 
     Args:
         num_neurons: Number of neurons N; None for inputs of any shape.
-        a: Rate of recovery, 1/ms, > 0; negative together with a negative b only, as of the source's neurons that
+        a: Rate of recovery in 1/ms, > 0; negative together with a negative b only. So are the source's neurons that
             inhibition excites.
         b: Sensitivity of recovery to the membrane.
-        c: Membrane after a spike, mV.
-        d: Increase of recovery by a spike, mV.
+        c: Membrane after a spike in mV.
+        d: Increase of recovery by a spike in mV.
         dt: Time step in ms, > 0. At 1 ms the derivative of the membrane is often far above 1; 0.5 is safer in training,
             and `clip_jacobian` bounds it.
         v_init: Membrane before the first step, mV.
@@ -62,7 +63,6 @@ class Izhikevich(Layer):
     """
 
     dynamics_name = "izhikevich"
-    ranges: ClassVar[Mapping[str, Range]] = {"a": Range(0.0, open_low=True)}
 
     def __init__(
         self,

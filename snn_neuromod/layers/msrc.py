@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from snn_neuromod.kernels.backends import Backend
+from snn_neuromod.layers.delays import Delay
 from snn_neuromod.layers.parameters import Value
 from snn_neuromod.layers.src_family import Modulated, with_modulation
 
@@ -17,10 +18,10 @@ class MSRC(Modulated):
 
     Args:
         num_neurons: Number of neurons N; None for inputs of any shape.
-        modulation: The modulation $h_{s0}$: a number, one per neuron, or a distribution for a heterogeneous layer; may
-            be given per step in the call instead.
+        modulation: Modulation, which sets the type of excitability. A number, one per neuron, or a distribution for a
+            heterogeneous layer; may be given per step in the call instead.
         learn_modulation: Learn it, one per neuron.
-        alpha: Decay of the synapse per step, in [0, 1]; 0 feeds the input on without memory.
+        alpha: Decay of the synapse per step, in [0, 1]; 0 has no memory.
         rho: Bound of the drive, > 0; inf for none. With 3 and no bias a neuron at rest never spikes at modulations
             below about 0.57 (type 2*) and above 1.2 (type 2), whose onset exceeds it (3.4 at 0.5, 4.92 at 1.5): raise
             rho there.
@@ -35,6 +36,8 @@ class MSRC(Modulated):
         detach_recurrence: Gradient of the SRC's source: none through h and h_s of the step before. Training fails
             without it.
         straight_through: Gradient of the SRC's source: identity through the output's ReLU.
+        delay: Delay of the spikes that a `Recurrent` around the layer feeds back, in steps >= 1: one number or one per
+            neuron.
         backend: Asks for a backend by name, see `kernels.backends`; None: as `kernels.use` or the environment says.
 
     Raises:
@@ -71,6 +74,7 @@ class MSRC(Modulated):
         learn: Collection[str] = (),
         detach_recurrence: bool = True,
         straight_through: bool = True,
+        delay: Delay = 1,
         backend: Backend | None = None,
     ) -> None:
         values = {
@@ -79,5 +83,5 @@ class MSRC(Modulated):
         }  # fmt: skip
         learn = with_modulation(learn, learn_modulation)
         super().__init__(
-            num_neurons, values, learn, start, detach_recurrence, straight_through, backend=backend
+            num_neurons, values, learn, start, detach_recurrence, straight_through, delay, backend
         )

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
+
+from snn_neuromod.dynamics.parameter import Range
 
 
 @dataclass(frozen=True)
@@ -124,77 +126,6 @@ class Groups:
 
 Value: TypeAlias = float | Tensor | Sequence[float] | Uniform | Normal | LogNormal | Groups
 """What a layer accepts as a parameter: a number for all neurons, one per neuron, or what gives one per neuron."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """Values that a parameter may take.
-
-    Attributes:
-        low: Lowest value.
-        high: Highest value.
-        open_low: Whether `low` itself is excluded.
-        open_high: Whether `high` itself is excluded.
-        infinite: Whether infinity is a value.
-        fix: What to do about a value outside, for the error message.
-    """
-
-    low: float = -math.inf
-    high: float = math.inf
-    open_low: bool = False
-    open_high: bool = False
-    infinite: bool = False
-    fix: str = ""
-
-    def __str__(self) -> str:
-        finite = "" if self.infinite else " and finite"
-        if math.isinf(self.low) and math.isinf(self.high):
-            return "be finite"
-        if math.isinf(self.high):
-            return f"be {'>' if self.open_low else '>='} {self.low:g}{finite}"
-        if math.isinf(self.low):
-            return f"be {'<' if self.open_high else '<='} {self.high:g}{finite}"
-        return f"lie in {'(' if self.open_low else '['}{self.low:g}, {self.high:g}{')' if self.open_high else ']'}"
-
-    def holds(self, value: Tensor) -> Tensor:
-        """Which elements lie in the range; NaN does not."""
-        above = value > self.low if self.open_low else value >= self.low
-        below = value < self.high if self.open_high else value <= self.high
-        return above & below if self.infinite else above & below & torch.isfinite(value)
-
-    def keep(self, value: Tensor) -> Tensor:
-        """Project a learned value into the range; open ends are kept at a distance of 1e-4."""
-        low = self.low + 1e-4 if self.open_low else self.low
-        high = self.high - 1e-4 if self.open_high else self.high
-        if math.isinf(low) and math.isinf(high):
-            return value
-        kept: Tensor = _Project.apply(value, low, high)
-        return kept
-
-
-class _Project(torch.autograd.Function):
-    """Clamp whose gradient vanishes only where a descent step would lead further outside.
-
-    A plain clamp stops the gradient of a value that has left the range, so that it can never come back.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(value: Tensor, low: float, high: float) -> Tensor:
-        return value.clamp(low, high)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, float, float], output: Tensor) -> None:
-        value, ctx.low, ctx.high = inputs
-        ctx.save_for_backward(value)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
-        (value,) = ctx.saved_tensors
-        grad = grad_outputs[0]
-        outward = ((value < ctx.low) & (grad > 0)) | ((value > ctx.high) & (grad < 0))
-        return grad.masked_fill(outward, 0.0), None, None
 
 
 def positive_integer(who: str, name: str, value: int) -> int:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from snn_neuromod.dynamics.leaky_integrator import Params
 from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.base import Layer
 from snn_neuromod.layers.fixed import Fixed
-from snn_neuromod.layers.parameters import Range, Value, positive, positive_integer
+from snn_neuromod.layers.parameters import Value, positive, positive_integer
 from snn_neuromod.learning.eprop.feedback import linear_with_feedback
 
 Feedback = Literal["symmetric", "random", "adaptive"]
@@ -42,7 +41,6 @@ class LeakyIntegrator(Layer):
 
     tau: Tensor
     dynamics_name = "leaky_integrator"
-    ranges: ClassVar[Mapping[str, Range]] = {"tau": Range(0.0, open_low=True, infinite=True)}
 
     def __init__(
         self,
@@ -68,9 +66,6 @@ class LeakyIntegrator(Layer):
 
     def _finite(self) -> bool:
         return self.tau.is_meta or bool(torch.isfinite(self.value("tau")).all())
-
-    def params(self, dtype: torch.dtype | None = None) -> Params:
-        return Params(torch.exp(-self.dt / self.value("tau", dtype)))
 
     def step_options(self) -> dict[str, Any]:
         return {"normalise": self.normalise}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
+from snn_neuromod.dynamics.parameter import Range
 from snn_neuromod.kernels.backends import Backend
-from snn_neuromod.layers.parameters import Range, Uniform, Value
+from snn_neuromod.layers.delays import Delay
+from snn_neuromod.layers.parameters import Uniform, Value
 from snn_neuromod.layers.src_family import SRCFamily
 
 
@@ -17,7 +19,7 @@ class SRC(SRCFamily):
 
     Args:
         num_neurons: Number of neurons N; None for inputs of any shape.
-        alpha: Decay of the synapse per step, in [0, 1]; 0 feeds the input on without memory.
+        alpha: Decay of the synapse per step, in [0, 1]; 0 has no memory.
         rho: Bound of the drive, > 0; inf for none.
         r: Fast positive feedback.
         r_s: Slow feedback.
@@ -33,6 +35,8 @@ class SRC(SRCFamily):
         detach_recurrence: Gradient of the source: none through h and h_s of the step before, only through the synapse.
             Training fails without it; False is backpropagation without approximation.
         straight_through: Gradient of the source: identity through the output's ReLU.
+        delay: Delay of the spikes that a `Recurrent` around the layer feeds back, in steps >= 1: one number or one per
+            neuron.
         backend: Asks for a backend by name, see `kernels.backends`; None: as `kernels.use` or the environment says.
 
     Raises:
@@ -66,6 +70,7 @@ class SRC(SRCFamily):
         learn: Collection[str] = (),
         detach_recurrence: bool = True,
         straight_through: bool = True,
+        delay: Delay = 1,
         backend: Backend | None = None,
     ) -> None:
         values = {
@@ -79,5 +84,13 @@ class SRC(SRCFamily):
             else {"b": Range(-math.inf, b_max, fix="; pass a higher b_max, or None")}
         )
         super().__init__(
-            num_neurons, values, learn, start, detach_recurrence, straight_through, ranges, backend
+            num_neurons,
+            values,
+            learn,
+            start,
+            detach_recurrence,
+            straight_through,
+            delay,
+            backend,
+            ranges,
         )

@@ -8,28 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from snn_neuromod.dynamics.parameter import Range
 from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.base import Layer, working_dtype
-from snn_neuromod.layers.parameters import Range, Value, register
+from snn_neuromod.layers.delays import Delay
+from snn_neuromod.layers.parameters import Value, register
+from snn_neuromod.layers.times import in_steps
 from snn_neuromod.surrogate import straight_through_relu
 
-_GATE = Range(0.0, 1.0, open_high=True)
-_RANGES = {
-    "alpha": Range(0.0, 1.0),
-    "rho": Range(0.0, open_low=True, infinite=True),
-    "z": _GATE,
-    "z_hyp": _GATE,
-    "z_dep": _GATE,
-    "z_u": _GATE,
-}
-_ARGUMENT = {"h_s0": "modulation"}
 _BEHIND_RECURRENCE = {"z_hyp", "z_dep", "z_u"}
 
 
 class SRCFamily(Layer):
     """What the three have in common: start of the membrane and gradient options."""
-
-    ranges = _RANGES
 
     def __init__(
         self,
@@ -39,10 +30,12 @@ class SRCFamily(Layer):
         start: Value,
         detach_recurrence: bool,
         straight_through: bool,
+        delay: Delay,
+        backend: Backend | None,
         ranges: Mapping[str, Range] | None = None,
-        backend: Backend | None = None,
     ) -> None:
-        super().__init__(num_neurons, values, learn, ranges=ranges, backend=backend)
+        delay = in_steps(type(self).__name__, delay, None)
+        super().__init__(num_neurons, values, learn, ranges=ranges, delay=delay, backend=backend)
         self.detach_recurrence, self.straight_through = detach_recurrence, straight_through
         register(self, "start", start, Range(-1.0, 1.0), num_neurons=num_neurons, learn=False)
 
@@ -54,10 +47,6 @@ class SRCFamily(Layer):
                 f"got {self.learned}; they have no gradient but through the recurrence"
             )
         return super()._checked(name, value)
-
-    def params(self, dtype: torch.dtype | None = None) -> Any:
-        fields = self.dynamics.Params._fields
-        return self.dynamics.Params(*(self.value(_ARGUMENT.get(f, f), dtype) for f in fields))
 
     def initial_state(self, current: Tensor) -> Any:
         single = current.to(working_dtype(current))

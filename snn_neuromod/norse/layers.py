@@ -9,9 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_neuromod import layers
-from snn_neuromod.layers.parameters import Range
-
-_INVERSE = Range(0.0, open_low=True)
+from snn_neuromod.dynamics.parameter import POSITIVE
 
 
 class Shared(layers.Layer):
@@ -34,7 +32,7 @@ class Shared(layers.Layer):
             learned: Names of those that are learned.
         """
         names = {theirs: ours for ours, theirs in self.inverse.items()}
-        self._ranges |= dict.fromkeys(names, _INVERSE)
+        self._ranges |= dict.fromkeys(names, POSITIVE)
         for name, value in given.items():
             held = getattr(self, names.get(name, name), None)
             if not isinstance(held, Tensor) or (name not in names and not _own(value)):

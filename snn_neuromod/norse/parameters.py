@@ -15,10 +15,10 @@ class ALIFParameters(NamedTuple):
     """Parameters of ALIF and STDP-ALIF, in Norse's units.
 
     Attributes:
-        tau_mem_inv: Inverse membrane time constant, 1/s, > 0.
-        tau_adapt_inv: Inverse adaptation time constant, 1/s, > 0.
-        beta: Threshold increase per spike, >= 0, in units of the membrane.
-        v_th: Baseline threshold, > 0, in units of the membrane.
+        tau_mem_inv: Inverse membrane time constant in 1/s, > 0.
+        tau_adapt_inv: Inverse adaptation time constant in 1/s, > 0.
+        beta: Threshold increase per spike in units of the membrane, >= 0.
+        v_th: Baseline threshold in units of the membrane, > 0.
     """
 
     tau_mem_inv: Value = 1 / 20e-3
@@ -31,10 +31,10 @@ class IzhikevichParameters(NamedTuple):
     """Parameters of the Izhikevich neuron, in the source's units (and Norse's).
 
     Attributes:
-        a: Rate of recovery, 1/ms, > 0.
+        a: Rate of recovery in 1/ms, > 0; negative together with a negative b only.
         b: Sensitivity of recovery to the membrane.
-        c: Membrane after a spike, mV.
-        d: Increase of recovery by a spike, mV.
+        c: Membrane after a spike in mV.
+        d: Increase of recovery by a spike in mV.
         tau_inv: Milliseconds of the equations in one second of `dt`, by Norse's name: 1000 takes `dt` as it is, Norse's
             own 250 makes each step of 0.001 one of 0.25 ms.
         mn: Factor of the membrane in its equation, 1/ms.
@@ -54,7 +54,7 @@ class SRCParameters(NamedTuple):
     """Parameters of the SRC, dimensionless.
 
     Attributes:
-        alpha: Decay of the synapse per step, in [0, 1].
+        alpha: Decay of the synapse per step, in [0, 1]; 0 has no memory.
         rho: Bound of the drive, > 0; inf for none.
         r: Fast positive feedback.
         r_s: Slow feedback.
@@ -78,8 +78,8 @@ class MSRCParameters(NamedTuple):
     """Parameters of the mSRC, dimensionless.
 
     Attributes:
-        modulation: The modulation, which sets the type of excitability.
-        alpha: Decay of the synapse per step, in [0, 1].
+        modulation: Modulation, which sets the type of excitability.
+        alpha: Decay of the synapse per step, in [0, 1]; 0 has no memory.
         rho: Bound of the drive, > 0; inf for none.
         r: Fast positive feedback.
         r_s: Slow feedback.
@@ -104,8 +104,8 @@ class BSRCParameters(NamedTuple):
     """Parameters of the BSRC, dimensionless.
 
     Attributes:
-        modulation: The modulation, which sets the type of excitability.
-        alpha: Decay of the synapse per step, in [0, 1].
+        modulation: Modulation, which sets the type of excitability.
+        alpha: Decay of the synapse per step, in [0, 1]; 0 has no memory.
         rho: Bound of the drive, > 0; inf for none.
         r: Fast positive feedback.
         r_s: Slow feedback.
@@ -115,7 +115,7 @@ class BSRCParameters(NamedTuple):
         z_dep: Gate of the slow variable during a spike, in [0, 1).
         z_u: Gate of the ultra-slow variable, in [0, 1).
         b: Bias.
-        h_u0: Offset of the ultra-slow feedback.
+        h_u0: Offset of the ultra-slow feedback; an addition to the source.
     """
 
     modulation: Value = 0.7

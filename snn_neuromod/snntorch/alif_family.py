@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -27,6 +28,11 @@ class ALIFFamily(Neuron):
         return self._input_scale * float(self.threshold.detach().mean())
 
     def _register(self, name: str, value: Param, learn: bool, high: float | None) -> None:
+        if not isinstance(value, Tensor | Sequence | int | float):
+            raise TypeError(
+                f"{type(self).__name__}: {name} must be a number or a tensor, one per neuron, got {value!r}; a "
+                "distribution gives one by .sample(num_neurons)"
+            )
         tensor = torch.as_tensor(value).detach().clone()
         tensor = tensor if tensor.is_floating_point() else tensor.to(torch.get_default_dtype())
         inside = (tensor >= 0) if high is None else (tensor >= 0) & (tensor <= high)

@@ -21,9 +21,10 @@ class BSRC(SRCFamily):
 
     Args:
         num_neurons: Number of neurons; None for inputs of any shape, with parameters that all neurons share.
-        modulation: The modulation: a number, one per neuron, or a distribution to draw it from.
+        modulation: Modulation, which sets the type of excitability. A number, one per neuron, or a distribution to
+            draw it from.
         learn_modulation: Learn it.
-        alpha: Decay of the synapse per step, in [0, 1].
+        alpha: Decay of the synapse per step, in [0, 1]; 0 has no memory.
         rho: Bound of the drive, > 0; inf for none.
         r: Fast positive feedback.
         r_s: Slow feedback.
@@ -33,7 +34,7 @@ class BSRC(SRCFamily):
         z_dep: Gate of the slow variable during a spike, in [0, 1).
         z_u: Gate of the ultra-slow variable, in [0, 1).
         b: Bias.
-        h_u0: Offset of the ultra-slow feedback.
+        h_u0: Offset of the ultra-slow feedback; an addition to the source.
         start: Common value of h and h_s before the first step, in [-1, 1].
         learn: Names of further parameters that are learned.
         detach_recurrence: Gradient of the source, which training needs: none through h, h_s and h_u of the step before.

@@ -39,10 +39,10 @@ class Izhikevich(FixedReset):
     A call that takes several steps emits one spike if any of them does.
 
     Args:
-        a: Rate of recovery, 1/ms, > 0.
+        a: Rate of recovery in 1/ms, > 0; negative together with a negative b only.
         b: Sensitivity of recovery to the membrane.
-        c: Membrane after a spike, mV.
-        d: Increase of recovery by a spike, mV.
+        c: Membrane after a spike in mV.
+        d: Increase of recovery by a spike in mV.
         dt: Time of a call in ms, > 0.
         v_init: Membrane before the first step, mV; recovery starts at its equilibrium.
         detach_reset: No gradient through the reset.

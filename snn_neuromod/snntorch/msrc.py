@@ -21,9 +21,10 @@ class MSRC(SRCFamily):
 
     Args:
         num_neurons: Number of neurons; None for inputs of any shape, with parameters that all neurons share.
-        modulation: The modulation: a number, one per neuron, or a distribution to draw it from.
+        modulation: Modulation, which sets the type of excitability. A number, one per neuron, or a distribution to
+            draw it from.
         learn_modulation: Learn it.
-        alpha: Decay of the synapse per step, in [0, 1].
+        alpha: Decay of the synapse per step, in [0, 1]; 0 has no memory.
         rho: Bound of the drive, > 0; inf for none.
         r: Fast positive feedback.
         r_s: Slow feedback.

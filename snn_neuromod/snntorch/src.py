@@ -19,7 +19,7 @@ class SRC(SRCFamily):
 
     Args:
         num_neurons: Number of neurons; None for inputs of any shape, with parameters that all neurons share.
-        alpha: Decay of the synapse per step, in [0, 1].
+        alpha: Decay of the synapse per step, in [0, 1]; 0 has no memory.
         rho: Bound of the drive, > 0; inf for none.
         r: Fast positive feedback.
         r_s: Slow feedback.

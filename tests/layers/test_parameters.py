@@ -10,8 +10,8 @@ import torch
 from torch.testing import assert_close
 
 import snn_neuromod as nm
+from snn_neuromod.dynamics.parameter import Range
 from snn_neuromod.layers import Groups, LogNormal, Normal, Uniform
-from snn_neuromod.layers.parameters import Range
 
 
 def test_projection_and_its_gradient() -> None:

@@ -23,8 +23,8 @@ from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias, get_args
 
 from snn_neuromod._setting import Setting
+from snn_neuromod.dynamics import NEURONS
 from snn_neuromod.kernels.backends import c, eager, reference, triton
-from snn_neuromod.kernels.neurons import KNOWN
 
 __all__ = ["ENVIRONMENT", "Backend", "choose", "info", "requested", "serving", "use"]
 
@@ -128,7 +128,7 @@ def info() -> dict[str, str]:
         `triton`: whether it serves, or why not; `neurons`: the neurons that both know by name; `printed`: whether
         kernels of other neurons, and for what those know not, are printed and compiled for the CPU at first use.
     """
-    neurons = ", ".join(KNOWN)
+    neurons = ", ".join(NEURONS)
     return {
         "requested": requested(),
         "c": c.status(),
