@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import torch
 
+from snn_neuromod.dynamics import NEURONS as KNOWN
 from snn_neuromod.kernels.backends.triton.launch import module
 from snn_neuromod.kernels.fusion.trace import trace
 from snn_neuromod.kernels.fusion.triton import recurrent, sequence
 from snn_neuromod.kernels.fusion.triton.writer import Plan
-from snn_neuromod.kernels.neurons import KNOWN
 
 pytestmark = [
     pytest.mark.slow,
