@@ -19,6 +19,8 @@ import snn_neuromod as nm
 from snn_neuromod import layers, norse, snntorch
 from snn_neuromod.dynamics import NEURONS
 from snn_neuromod.dynamics.parameter import Parameter
+from tests import helpers
+from tests.layers import cases
 
 CLASSES: dict[str, type[nm.layers.Layer]] = {
     kind.dynamics_name: kind
@@ -100,6 +102,14 @@ def test_the_package_holds_all_neurons() -> None:
     texts = {path.stem: path.read_text(encoding="utf-8") for path in folder.glob("*.py")}
     found = {name for name, text in texts.items() if "\ndef step(" in text}
     assert found == set(NEURONS) == set(CLASSES)
+
+
+@every_neuron
+def test_the_shared_tests_run_it(name: str, module: ModuleType) -> None:
+    """With a current that makes it fire, with equations and as a layer, and with every parameter learned."""
+    assert name in {case.name for case in helpers.CASES}
+    learned = {case.layer: set(case.learnable) for case in cases.DEFAULTS}
+    assert learned[CLASSES[name]] == set(module.PARAMETERS)
 
 
 @every_neuron

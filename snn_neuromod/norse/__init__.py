@@ -14,6 +14,12 @@ if importlib.util.find_spec("norse") is None:
     )
 ensure_torchvision()  # before anything of Norse's
 
+from snn_neuromod.norse.custom import (  # noqa: E402
+    Custom,
+    CustomCell,
+    CustomRecurrent,
+    CustomRecurrentCell,
+)
 from snn_neuromod.norse.functional import recurrent_step, step  # noqa: E402
 from snn_neuromod.norse.neurons import (  # noqa: E402
     ALIF,
@@ -54,6 +60,7 @@ from snn_neuromod.norse.states import (  # noqa: E402
     ALIFState,
     BSRCRecurrentState,
     BSRCState,
+    CustomRecurrentState,
     DelayedState,
     IzhikevichRecurrentState,
     IzhikevichState,
@@ -83,6 +90,11 @@ __all__ = [
     "BSRCRecurrentCell",
     "BSRCRecurrentState",
     "BSRCState",
+    "Custom",
+    "CustomCell",
+    "CustomRecurrent",
+    "CustomRecurrentCell",
+    "CustomRecurrentState",
     "DelayedState",
     "Izhikevich",
     "IzhikevichCell",

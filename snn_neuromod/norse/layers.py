@@ -98,6 +98,10 @@ class Izhikevich(Shared, layers.Izhikevich):
     """Izhikevich with the user's parameters."""
 
 
+class Custom(Shared, layers.Custom):
+    """A neuron of the user's own with the user's parameters."""
+
+
 class SRC(Shared, layers.SRC):
     """SRC with the user's parameters."""
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from snn_neuromod.dynamics.parameter import Range
 from snn_neuromod.errors import ConfigError
+from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.parameters import Value
 from snn_neuromod.norse import layers
 from snn_neuromod.norse.layers import Shared
@@ -78,7 +81,7 @@ class Recipe:
         fixed = {
             keyword: _number(who, name, given.pop(name)) for name, keyword in self.fixed.items()
         }
-        tau_inv = _number(who, "tau_inv", given.pop("tau_inv", 1000.0))
+        tau_inv = _number(who, "tau_inv", given.pop("tau_inv", 1000.0) if self.timed else 1000.0)
         learn = {learn} if isinstance(learn, str) else set(learn)
         wrong = sorted(learn - set(given))
         if wrong:
@@ -102,7 +105,7 @@ class Recipe:
         """Parameters of this neuron, and keywords of the layer for its initial state."""
         p = self.parameters() if p is None else p
         start = {}
-        if hasattr(p, "p") and hasattr(p, "s"):  # Norse's IzhikevichSpikingBehavior
+        if self.timed and hasattr(p, "p") and hasattr(p, "s"):  # Norse's IzhikevichSpikingBehavior
             start = {"v_init": float(p.s.v.detach()), "u_init": float(p.s.u.detach())}
             p = p.p
         if not isinstance(p, self.parameters):
@@ -156,3 +159,44 @@ IZHIKEVICH = Recipe(
 SRC = Recipe(layers.SRC, SRCParameters, (*_SRC_OPTIONS, "b_max"), timed=False)
 MSRC = Recipe(layers.MSRC, MSRCParameters, _SRC_OPTIONS, timed=False)
 BSRC = Recipe(layers.BSRC, BSRCParameters, _SRC_OPTIONS, timed=False)
+
+
+@dataclass(frozen=True)
+class _CustomLayer:
+    """Makes the layer of a neuron of one's own from what `Recipe.build` gives."""
+
+    dynamics: Any
+    inverse: ClassVar[Mapping[str, str]] = {}
+
+    def __call__(
+        self,
+        num_neurons: int | None,
+        *,
+        learn: Collection[str],
+        options: Mapping[str, Any] | None = None,
+        ranges: Mapping[str, Range] | None = None,
+        backend: Backend | None = None,
+        **values: Value,
+    ) -> Shared:
+        return layers.Custom(
+            num_neurons, self.dynamics, params=values, options=options, ranges=ranges, learn=learn, backend=backend
+        )  # fmt: skip
+
+
+def custom(dynamics: Any) -> Recipe:
+    """How the layer of a neuron of one's own is made; its parameters are its `Params`, as they are.
+
+    Args:
+        dynamics: The neuron's equations, or the name of a module that can be imported.
+
+    Raises:
+        TypeError: If it has no `Params`.
+    """
+    if isinstance(dynamics, str):
+        dynamics = importlib.import_module(dynamics)
+    if not hasattr(dynamics, "Params"):
+        raise TypeError(
+            f"Custom: dynamics must have Params, State, initial_state and step, got {dynamics!r}"
+        )
+    options = ("options", "ranges", "backend")
+    return Recipe(_CustomLayer(dynamics), dynamics.Params, options, timed=False)

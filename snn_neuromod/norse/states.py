@@ -7,11 +7,15 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from snn_neuromod.layers import Layer
+from snn_neuromod.layers import Custom, Layer
 
 
 def _moved(state: Iterable[Any], *args: Any, **kwargs: Any) -> Iterator[Any]:
-    return (field.to(*args, **kwargs) for field in state)
+    for field in state:
+        if isinstance(field, tuple) and not hasattr(field, "to"):
+            yield type(field)(*_moved(field, *args, **kwargs))
+        else:
+            yield field.to(*args, **kwargs)
 
 
 class ALIFState(NamedTuple):
@@ -239,6 +243,22 @@ class DelayedState(NamedTuple):
         return DelayedState(*_moved(self, *args, **kwargs))
 
 
+class CustomRecurrentState(NamedTuple):
+    """State of recurrent neurons of one's own.
+
+    Attributes:
+        z: Spikes.
+        neuron: The neuron's `State`.
+    """
+
+    z: Tensor
+    neuron: Any
+
+    def to(self, *args: Any, **kwargs: Any) -> CustomRecurrentState:
+        """The state on another device or of another type, as `torch.Tensor.to`."""
+        return CustomRecurrentState(*_moved(self, *args, **kwargs))
+
+
 _ALONE: dict[str, Any] = {
     "alif": ALIFState,
     "stdp_alif": STDPALIFState,
@@ -264,7 +284,7 @@ def alone(p: Layer, state: Any) -> Any:
         p: The layer.
         state: Its state.
     """
-    return _ALONE[p.dynamics_name](*state)
+    return state if isinstance(p, Custom) else _ALONE[p.dynamics_name](*state)
 
 
 def of_layer(p: Layer, state: Any) -> Any:
@@ -275,7 +295,7 @@ def of_layer(p: Layer, state: Any) -> Any:
         state: A recurrent state.
     """
     kind = p.dynamics.State
-    if isinstance(state, DelayedState):
+    if isinstance(state, DelayedState | CustomRecurrentState):
         return kind(*state.neuron)
     return kind(*(getattr(state, name) for name in kind._fields))
 
@@ -291,4 +311,6 @@ def recurrent(p: Layer, spikes: Tensor, state: Any, earlier: Tensor | None = Non
     """
     if earlier is not None:
         return DelayedState(spikes, earlier, alone(p, state))
+    if isinstance(p, Custom):
+        return CustomRecurrentState(spikes, state)
     return _RECURRENT[p.dynamics_name](**{"z": spikes, **state._asdict()})

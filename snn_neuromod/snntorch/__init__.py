@@ -7,6 +7,7 @@ from snn_neuromod.snntorch import functional, upstream
 from snn_neuromod.snntorch.alif import ALIF
 from snn_neuromod.snntorch.base import Neuron
 from snn_neuromod.snntorch.bsrc import BSRC
+from snn_neuromod.snntorch.custom import Custom
 from snn_neuromod.snntorch.izhikevich import Izhikevich
 from snn_neuromod.snntorch.msrc import MSRC
 from snn_neuromod.snntorch.recurrent import RALIF, RSTDPALIF, RIzhikevich
@@ -26,6 +27,7 @@ __all__ = [
     "SRC",
     "STDPALIF",
     "ATan",
+    "Custom",
     "Izhikevich",
     "Neuron",
     "RIzhikevich",

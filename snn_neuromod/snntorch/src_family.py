@@ -1,4 +1,4 @@
-"""What SRC, mSRC and BSRC have in common in snnTorch's form."""
+"""Neurons around their layer in snnTorch's form, and what SRC, mSRC and BSRC have in common there."""
 
 from __future__ import annotations
 
@@ -15,21 +15,12 @@ _OUTPUT = "its spikes are graded, max(0, h)"
 _MEMBRANE = "its membrane is a recurrent cell"
 
 
-class SRCFamily(FixedReset):
-    """Step and state of the three, around their layer."""
+class AroundLayer(FixedReset):
+    """A neuron whose step and state are those of a layer."""
 
     layer: layers.Layer
-    spike_level: ClassVar[float] = 0.5
     _fields: ClassVar[tuple[str, ...]]
-    _meaningless: ClassVar[Mapping[str, str]] = {
-        "beta": f"{_MEMBRANE} without decay of its own; set alpha (synapse) or z (membrane gate)",
-        "learn_beta": f"{_MEMBRANE} without decay of its own; set learn=['alpha'] or learn=['z']",
-        "threshold": f"{_OUTPUT}, without a threshold; set the bias b",
-        "learn_threshold": f"{_OUTPUT}, without a threshold; set learn=['b']",
-        "spike_grad": f"{_OUTPUT}, and have a derivative; surrogate_disable=True gives ReLU's own",
-        "reset_mechanism": "its slow variable brings the membrane back, there is no reset; set r_s",
-        "reset_delay": "its slow variable brings the membrane back, there is no reset; set r_s",
-    }
+    """The layer's names of the states, in the order of `state_names`."""
 
     def __init__(
         self,
@@ -58,6 +49,39 @@ class SRCFamily(FixedReset):
         self._forget_reset()
         self.layer = layer
 
+    def _rest(self, current: Tensor) -> list[Tensor]:
+        state = self.layer.initial_state(current)
+        return [getattr(state, field) for field in self._fields]
+
+    def _advance(self, current: Tensor, states: list[Tensor], **inputs: Any) -> list[Tensor]:
+        state = self.layer.dynamics.State(**dict(zip(self._fields, states, strict=True)))
+        spikes, state = self.layer.step(current, state, **inputs)
+        if self.state_quant:
+            state = state._replace(h=self.state_quant(state.h))  # the SRC family alone has it
+            spikes = self.layer.step_options()["spike_fn"](state.h)
+        after = [getattr(state, field) for field in self._fields]
+        return [self._emit(spikes, after[-1]), *after]
+
+    def _sweep(self, current: Tensor, states: list[Tensor]) -> list[Tensor] | None:
+        state = self.layer.dynamics.State(**dict(zip(self._fields, states, strict=True)))
+        spikes, state = self.layer(current, state)
+        return [spikes, *(getattr(state, field) for field in self._fields)]
+
+
+class SRCFamily(AroundLayer):
+    """What the three have in common."""
+
+    spike_level: ClassVar[float] = 0.5
+    _meaningless: ClassVar[Mapping[str, str]] = {
+        "beta": f"{_MEMBRANE} without decay of its own; set alpha (synapse) or z (membrane gate)",
+        "learn_beta": f"{_MEMBRANE} without decay of its own; set learn=['alpha'] or learn=['z']",
+        "threshold": f"{_OUTPUT}, without a threshold; set the bias b",
+        "learn_threshold": f"{_OUTPUT}, without a threshold; set learn=['b']",
+        "spike_grad": f"{_OUTPUT}, and have a derivative; surrogate_disable=True gives ReLU's own",
+        "reset_mechanism": "its slow variable brings the membrane back, there is no reset; set r_s",
+        "reset_delay": "its slow variable brings the membrane back, there is no reset; set r_s",
+    }
+
     @property
     def mem(self) -> Tensor:
         """The membrane h that the neuron keeps, under snnTorch's name."""
@@ -67,21 +91,3 @@ class SRCFamily(FixedReset):
     @mem.setter
     def mem(self, value: Tensor) -> None:
         self.h = value
-
-    def _rest(self, current: Tensor) -> list[Tensor]:
-        state = self.layer.initial_state(current)
-        return [getattr(state, field) for field in self._fields]
-
-    def _advance(self, current: Tensor, states: list[Tensor], **inputs: Any) -> list[Tensor]:
-        state = self.layer.dynamics.State(**dict(zip(self._fields, states, strict=True)))
-        spikes, state = self.layer.step(current, state, **inputs)
-        if self.state_quant:
-            state = state._replace(h=self.state_quant(state.h))
-            spikes = self.layer.step_options()["spike_fn"](state.h)
-        after = [getattr(state, field) for field in self._fields]
-        return [self._emit(spikes, state.h), *after]
-
-    def _sweep(self, current: Tensor, states: list[Tensor]) -> list[Tensor] | None:
-        state = self.layer.dynamics.State(**dict(zip(self._fields, states, strict=True)))
-        spikes, state = self.layer(current, state)
-        return [spikes, *(getattr(state, field) for field in self._fields)]
