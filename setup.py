@@ -73,7 +73,7 @@ setup(
     ext_modules=[
         Extension(
             "snn_neuromod.kernels._c",
-            [str(FOLDER / "kernels.c")],
+            [str(path) for path in SOURCES if path.suffix == ".c"],
             depends=[str(path) for path in SOURCES],
             define_macros=[("SNN_SOURCE", f"{HASH}u")],
             optional=True,

@@ -119,7 +119,7 @@ class ALIF(ALIFFamily):
                 self._look_at_strength()
         return self._leaky_names if self._leaky else self.state_names
 
-    def _advance(self, current: Tensor, states: list[Tensor], **inputs: Any) -> list[Tensor]:
+    def _plain(self, current: Tensor, states: list[Tensor], **inputs: Any) -> list[Tensor]:
         adapt, mem = states
         params = self.params(current.dtype)
         before = self._spikes(mem - alif.threshold(params, adapt), params.v_th)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from snn_neuromod._types import Param
+from snn_neuromod.snntorch.fused import fused
 from snn_neuromod.snntorch.states import Stateful, States
 from snn_neuromod.snntorch.surrogate import ATan, SpikeGrad, no_surrogate
 from snn_neuromod.surrogate import Psi
@@ -93,7 +94,19 @@ class Neuron(Stateful, snntorch.SpikingNeuron):
 
     def _advance(self, current: Tensor, states: list[Tensor], **inputs: Any) -> list[Tensor]:
         """One step of the neuron: state before -> [spikes, *state after]."""
+        found = fused(self, current, states, self._in_place_of(current, inputs))
+        if found is None:
+            return self._plain(current, states, **inputs)
+        self._listen(found[0], self.graded_spikes_factor)
+        return found
+
+    def _plain(self, current: Tensor, states: list[Tensor], **inputs: Any) -> list[Tensor]:
+        """The same in plain PyTorch, which is what `fused` reads."""
         raise NotImplementedError
+
+    def _in_place_of(self, current: Tensor, inputs: Mapping[str, Any]) -> Mapping[str, Tensor]:
+        """Inputs of a step beside its current as parameters, by name."""
+        return {}
 
     def forward(self, input_: Tensor, *states: Tensor | None, **named: Tensor | None) -> Any:
         """Advance by one time step.
@@ -125,16 +138,18 @@ class Neuron(Stateful, snntorch.SpikingNeuron):
     ) -> Any:
         self._check(input_)
         given = self._bound(states, named)
-        single = input_.float() if input_.dtype in _HALF else input_
+        dtype = input_.dtype
+        single = input_.float() if dtype in _HALF else input_
         spk, *after = self._advance(single, self._started(single, given), **inputs)
-        self._watch(*self._trained_results(spk, after[-1]))
-        new = dict(zip(self.state_names, after, strict=True))
-        for name in given:
-            setattr(self, name, new[name])
-        spk = spk.to(input_.dtype)
+        if self._loudest is not None:
+            self._watch(*self._trained_results(spk, after[-1]))
+        every = dict(zip(self.state_names, after, strict=True))
+        new = {name: every[name] for name in given}
+        self._hold(new)
+        spk = spk if spk.dtype is dtype else spk.to(dtype)
         if self.init_hidden and not self.output:
             return spk
-        return (spk, *(new[name] for name in given if name != "spk"))
+        return (spk, *(state for name, state in new.items() if name != "spk"))
 
     def sweep(self, input_: Tensor) -> Tensor | None:
         """All steps at once, from the state kept and into it, with `init_hidden=True`; `run` does it for a network.
@@ -158,8 +173,7 @@ class Neuron(Stateful, snntorch.SpikingNeuron):
         self._listen(spikes)
         self._watch(*self._trained_results(spikes, after[-1]))
         spikes = spikes * self.graded_spikes_factor.to(spikes.dtype)
-        for name in names:
-            setattr(self, name, new[name])
+        self._hold({name: new[name] for name in names})
         return spikes.to(input_.dtype)
 
     def _sweep(self, current: Tensor, states: list[Tensor]) -> list[Tensor] | None:
@@ -220,6 +234,7 @@ class Neuron(Stateful, snntorch.SpikingNeuron):
     def __getstate__(self) -> dict[str, Any]:
         """State for copies and pickles: tensors inside a graph cannot be copied, so hidden states are cut off."""
         state = dict(vars(self))
+        state.pop("_bound_step", None)
         state["_buffers"] = {
             name: buffer if buffer is None else buffer.detach()
             for name, buffer in self._buffers.items()

@@ -145,7 +145,7 @@ class Izhikevich(FixedReset):
         state = self.layer.initial_state(current)
         return [state.u, state.v]
 
-    def _advance(self, current: Tensor, states: list[Tensor], **inputs: Any) -> list[Tensor]:
+    def _plain(self, current: Tensor, states: list[Tensor], **inputs: Any) -> list[Tensor]:
         (u, mem), current = states, self._bounded(current)
         params = self.layer.params(current.dtype)
         options = {**self.layer.step_options(), "spike_fn": self._spikes}

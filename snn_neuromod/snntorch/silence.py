@@ -26,17 +26,21 @@ class Audible(nn.Module):
     _watched: bool = False
     _trained_on: bool = False
     _warned: bool = False
+    _heard: bool = False
 
-    def _listen(self, spikes: Tensor) -> None:
-        """Note the spikes of a step, before the graded factor, where they may be trained on."""
+    def _listen(self, spikes: Tensor, factor: Tensor | None = None) -> None:
+        """Note the spikes of a step, where they may be trained on; `factor` is what they were multiplied with."""
         if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
             return
-        if self._warned or not (self.training and spikes.requires_grad and spikes.numel()):
+        if self._heard or not (self.training and spikes.requires_grad and spikes.numel()):
             return
-        loudest = spikes.detach().amax()
+        spikes = spikes.detach()
+        loudest = (spikes if factor is None else spikes / factor.detach()).amax()
         if self._loudest is not None and self._loudest.device == loudest.device:
             loudest = torch.maximum(self._loudest, loudest)
         self._loudest = loudest
+        if loudest.is_cpu:  # to look at it costs nothing there, and one spike is enough
+            self._heard = float(loudest) > self.spike_level
 
     def _watch(self, *results: Tensor) -> None:
         """A gradient through the results of the first step that was listened to says that it was trained on."""
@@ -58,10 +62,11 @@ class Audible(nn.Module):
         """
         loudest, trained_on = self._loudest, self._trained_on
         self._loudest, self._watched, self._trained_on = None, False, False
+        self._heard = self._warned
         if loudest is None or not trained_on or loudest.is_meta:
             return
         if float(loudest) <= self.spike_level:
-            self._warned = True
+            self._warned = self._heard = True
             who = f"{type(self).__name__} {name!r}" if name else f"a layer of {type(self).__name__}"
             warnings.warn(
                 f"{who} has not spiked since its last reset although it was trained on: {self.remedy}",
@@ -80,9 +85,9 @@ def _telling(neuron: Audible) -> Callable[[Tensor], None]:
     """A hook that notes a gradient in the neuron; the graph does not keep the neuron alive."""
     reference = weakref.ref(neuron)
 
-    def passed(grad: Tensor) -> None:
+    def passed(grad: Tensor | None) -> None:
         found = reference()
-        if found is not None:
+        if found is not None and grad is not None:
             found._trained_on = True
 
     return passed

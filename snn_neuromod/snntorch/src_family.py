@@ -53,7 +53,7 @@ class AroundLayer(FixedReset):
         state = self.layer.initial_state(current)
         return [getattr(state, field) for field in self._fields]
 
-    def _advance(self, current: Tensor, states: list[Tensor], **inputs: Any) -> list[Tensor]:
+    def _plain(self, current: Tensor, states: list[Tensor], **inputs: Any) -> list[Tensor]:
         state = self.layer.dynamics.State(**dict(zip(self._fields, states, strict=True)))
         spikes, state = self.layer.step(current, state, **inputs)
         if self.state_quant:
@@ -61,6 +61,14 @@ class AroundLayer(FixedReset):
             spikes = self.layer.step_options()["spike_fn"](state.h)
         after = [getattr(state, field) for field in self._fields]
         return [self._emit(spikes, after[-1]), *after]
+
+    def _in_place_of(self, current: Tensor, inputs: Mapping[str, Any]) -> Mapping[str, Tensor]:
+        modulation = inputs.get("modulation")
+        if modulation is None:
+            return {}
+        layer: Any = self.layer
+        (given,) = layer._override(modulation, current).values()
+        return {"layer.modulation": given}
 
     def _sweep(self, current: Tensor, states: list[Tensor]) -> list[Tensor] | None:
         state = self.layer.dynamics.State(**dict(zip(self._fields, states, strict=True)))

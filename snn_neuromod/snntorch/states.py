@@ -37,6 +37,14 @@ class Stateful(Audible):
         for name, state in states.items():
             self.register_buffer(name, state, persistent=False)
 
+    def _hold(self, states: Mapping[str, Tensor]) -> None:
+        """Keep states after a step, in the buffers that are there: `setattr` would look everywhere else before."""
+        if torch.compiler.is_compiling():
+            for name, state in states.items():
+                setattr(self, name, state)
+        else:
+            self._buffers.update(states)
+
     def _forget(self) -> None:
         """Empty tensors stand for a state without a shape yet: the first input gives it one."""
         empty = self.graded_spikes_factor.detach().new_zeros(0)
@@ -45,6 +53,8 @@ class Stateful(Audible):
     def _bound(self, states: States, named: Mapping[str, Tensor | None]) -> dict[str, Any]:
         """States of a call by name: all that the neuron takes, or none."""
         names = self._taken()
+        if not states and not named:
+            return dict.fromkeys(names)
         if len(states) == len(self.state_names) or set(named) - set(names):
             names = self.state_names
         given = {**dict(zip(names, states, strict=False)), **named}
@@ -77,8 +87,8 @@ class Stateful(Audible):
         started: dict[str, Tensor] = {}
         for name, state in given.items():
             if state is None:
-                kept: Tensor = getattr(self, name)
-                if _alike(kept, current):
+                kept = self._buffers[name]
+                if kept is not None and _alike(kept, current):
                     started[name] = kept
             elif state.shape == current.shape:
                 started[name] = state
@@ -88,7 +98,7 @@ class Stateful(Audible):
                     f"got {tuple(state.shape)}; pass none to go on from the last state, or begin with reset_mem()"
                 )
         if len(started) == len(self.state_names):
-            return list(started.values())
+            return [*started.values()]
         rest = zip(self.state_names, self._rest(current), strict=True)
         return [started.get(name, state) for name, state in rest]
 

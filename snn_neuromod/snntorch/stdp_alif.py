@@ -106,7 +106,7 @@ class STDPALIF(ALIFFamily):
                 f"got {reset_mechanism!r}"
             )
 
-    def _advance(self, current: Tensor, states: list[Tensor], **inputs: Any) -> list[Tensor]:
+    def _plain(self, current: Tensor, states: list[Tensor], **inputs: Any) -> list[Tensor]:
         held, adapt, mem = states
         params = self.params(current.dtype)
         before = self._spikes(mem - alif.threshold(params, adapt), params.v_th, held > 0)

@@ -119,6 +119,3 @@ int64_t snn_size(int64_t which) {
     default: return sizeof(SPIKES_double);
     }
 }
-
-/* Nothing to import: setuptools builds this library as an extension module, ctypes loads it. */
-void *PyInit__c(void) { return NULL; }

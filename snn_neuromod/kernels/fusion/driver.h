@@ -81,12 +81,14 @@ EXPORT int KERNEL(const int64_t *sizes, void *const *data) {
     const Call call = call_of(sizes, data);
     expect_results(&call, sizes[5] != 0);
     const int64_t tiles = (call.E + TILE - 1) / TILE;
-    int failed = 0;
+    int failed = 0, moves = 0; /* whether parameters differ from tile to tile */
+    for (int k = 0; k < NUM_PARAMS; k++) moves |= call.strides[3 * k + 1] || call.strides[3 * k + 2];
 #ifdef _OPENMP
 #pragma omp parallel num_threads((int)(sizes[3] < tiles ? sizes[3] : tiles)) if (tiles > 1 && sizes[3] > 1) reduction(| : failed)
 #endif
     {
         void *const memory = malloc(sizeof(Work) + sizeof(Fixed) + 64);
+        int known = 0;
         failed |= memory == NULL;
         Fixed *const fixed = aligned(memory);
         Work *const w = (Work *)(fixed + 1);
@@ -97,7 +99,8 @@ EXPORT int KERNEL(const int64_t *sizes, void *const *data) {
             const int64_t first = k * TILE, wide = call.E - first < TILE ? call.E - first : TILE;
             if (memory == NULL) continue;
             w->fixed = fixed;
-            once(&call, w, first, wide);
+            if (!known || moves) once(&call, w, first, moves ? wide : TILE);
+            known = 1;
             if (sizes[5]) backward(&call, w, first, wide);
             else forward(&call, w, first, wide);
         }

@@ -89,6 +89,14 @@ class Kernels:
                 self._steps[dtype] = _kept(lambda: trace(*self._described, dtype=dtype))
             return _found(self._steps[dtype], Step)
 
+    def plain(
+        self, params: Sequence[Tensor], state: Sequence[Tensor], current: Tensor
+    ) -> list[Tensor]:
+        """The step itself, in plain PyTorch: spikes and state after it."""
+        step, params_type, state_type, options = self._described
+        spikes, after = step(params_type(*params), state_type(*state), current, **options)
+        return [spikes, *after]
+
     def kernel(self, dtype: torch.dtype, variant: Variant) -> Kernel:
         """Compiled kernels.
 
@@ -134,6 +142,11 @@ class Kernel:
     def __init__(self, library: Any, printed: Source, dtype: torch.dtype) -> None:
         self._library, self.dtype = library, dtype
         self.kept, self.variant = printed.kept, printed.variant
+
+    @property
+    def address(self) -> int:
+        """Of the C function."""
+        return ctypes.cast(self._function, ctypes.c_void_p).value or 0
 
     def forward(
         self,

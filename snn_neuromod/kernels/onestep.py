@@ -1,0 +1,262 @@
+"""One step at a time, forwards and backwards, by a printed kernel: for loops over time that call a neuron at each step.
+
+A step of some thousand neurons takes less than the calls around it, so nothing is done here that is not needed: one
+call of compiled code each way, tensors for the results alone, and a `torch.autograd.Function` that keeps what the step
+was given and nothing else. A backward pass that has to be differentiated itself takes the step again in plain PyTorch.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from snn_neuromod.kernels import backends
+from snn_neuromod.kernels.backends.c import library
+from snn_neuromod.kernels.fusion.jit import CompileError
+from snn_neuromod.kernels.fusion.kernel import DTYPES, Kernels
+from snn_neuromod.kernels.fusion.plan import Variant
+from snn_neuromod.kernels.fusion.trace import NotElementwise
+
+__all__ = ["OneStep", "watched"]
+
+_EACH = 32768
+"""Neurons that are worth a thread."""
+_MOST = 256
+_SERVED = ("auto", "c")
+
+
+def watched() -> bool:
+    """Whether something else than autograd looks on, so that the step has to be PyTorch's own operations.
+
+    That is a compiler, a tracer, `torch.func`, forward-mode differentiation or a dispatch mode; or another backend was
+    asked for.
+    """
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()  # there is no public word for these
+        or forward_ad._current_level >= 0
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._get_tracing_state() is not None
+        or backends.REQUESTED.get() not in _SERVED
+    )
+
+
+class OneStep:
+    """A neuron's step as one call of compiled code.
+
+    Args:
+        kernels: The kernels of the step.
+    """
+
+    def __init__(self, kernels: Kernels) -> None:
+        self.kernels = kernels
+        self._plans: dict[Any, _Plan | None] = {}
+
+    def __call__(
+        self, current: Tensor, params: Sequence[Tensor], state: Sequence[Tensor]
+    ) -> list[Tensor] | None:
+        """Take a step.
+
+        Args:
+            current: Input of the step, (batch, ..., neuron).
+            params: Parameters, each broadcastable to the input.
+            state: State before the step, each of the input's shape.
+
+        Returns:
+            Spikes and state after the step; None where the step in plain PyTorch has to serve.
+        """
+        dtype, shape = current.dtype, current.shape
+        if type(current) is not Tensor or not current.is_cpu:
+            return None
+        for tensor in state:
+            if tensor.dtype is not dtype or not tensor.is_cpu or tensor.shape != shape:
+                return None
+        for tensor in params:
+            if tensor.dtype is not dtype or not tensor.is_cpu:
+                return None
+        # Without gradients too: the forward pass of a kernel is the same whatever it was printed for.
+        needed = tuple([k for k, p in enumerate(params) if p.requires_grad])
+        shapes = [p.shape for p in params]
+        key = (shape, dtype, needed, torch.get_num_threads(), *shapes)
+        plan = self._plans[key] if key in self._plans else self._plan(key, shapes)
+        if plan is None:
+            return None
+        if torch.is_grad_enabled() and (
+            needed or current.requires_grad or any([s.requires_grad for s in state])
+        ):
+            learned = [params[k] for k in needed]
+            return list(_apply(plan, params, current, *state, *learned))
+        return plan.forward(current, params, state)
+
+    def _plan(self, key: Any, params: Sequence[torch.Size]) -> _Plan | None:
+        shape, dtype, needed, *_ = key
+        plan = None
+        if dtype in DTYPES and shape.numel() and _call() is not None and _fit(params, shape):
+            with suppress(NotElementwise, CompileError):
+                plan = _Plan(self.kernels, shape, dtype, needed, params)
+        if len(self._plans) > _MOST:  # inputs of ever new shapes
+            self._plans.clear()
+        self._plans[key] = plan
+        return plan
+
+
+def _fit(params: Sequence[torch.Size], shape: torch.Size) -> bool:
+    """Whether all broadcast to the input; what does not is an error of the step itself."""
+    try:
+        return torch.broadcast_shapes(shape, *params) == shape
+    except RuntimeError:
+        return False
+
+
+class _Plan:
+    """What does not change from call to call for inputs of one shape."""
+
+    def __init__(
+        self,
+        kernels: Kernels,
+        shape: torch.Size,
+        dtype: torch.dtype,
+        needed: tuple[int, ...],
+        params: Sequence[torch.Size],
+    ) -> None:
+        self.kernels, self.shapes, self.needed = kernels, params, needed
+        kernel, step = kernels.kernel(dtype, Variant(needed)), kernels.step(dtype)
+        self.function, self.kept = kernel.address, kernel.kept
+        self.call: Any = _call()
+        self.without = [grad.number == 0 for grad in step.grad_before]
+        self.wide = [k for k, p in enumerate(params) if p.numel() != 1 and p != shape[-1:]]
+        size, threads = shape.numel(), torch.get_num_threads()
+        strides: list[int] = []
+        for k, p in enumerate(params):
+            strides += [0, shape[-1] * (k in self.wide), int(p.numel() != 1)]
+        given = [1, size, shape[-1], max(1, min(threads, size // _EACH)), 0]
+        self.sizes = [(ctypes.c_int64 * (6 + len(strides)))(*given, k, *strides) for k in (0, 1)]
+        self.places = [ctypes.addressof(sizes) for sizes in self.sizes]
+        self.bytes, self.shape = size * dtype.itemsize, shape
+
+    def _params(self, params: Sequence[Tensor]) -> list[Tensor]:
+        """Parameters as the kernel reads them, which have to live as long as it runs."""
+        made = [p if p.is_contiguous() else p.contiguous() for p in params]
+        for k in self.wide:
+            made[k] = params[k].expand(self.shape).contiguous()
+        return made
+
+    def forward(
+        self, current: Tensor, params: Sequence[Tensor], state: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """Spikes and state after the step."""
+        current, params = current.contiguous(), self._params(params)
+        state = [s.contiguous() for s in state]
+        results = [torch.empty_like(current) for _ in range(1 + len(state))]
+        spikes, *after = [x.data_ptr() for x in results]
+        copies = [x for pair in zip(after, [s.data_ptr() for s in state]) for x in pair]
+        self.call(
+            self.function, self.places[0], self.bytes, len(after), *copies,
+            current.data_ptr(), spikes, 0, 0, *[p.data_ptr() for p in params], *after,
+        )  # fmt: skip
+        return results
+
+    def backward(
+        self,
+        current: Tensor,
+        params: Sequence[Tensor],
+        state: Sequence[Tensor],
+        grads: Sequence[Tensor | None],
+    ) -> list[Tensor | None]:
+        """Gradients of input, state and needed parameters."""
+        current, params = current.contiguous(), self._params(params)
+        before = [s.contiguous() for s in state]
+        after = [None if g is None else g.contiguous() for g in grads]
+        spikes = torch.zeros_like(current) if after[0] is None else after[0]
+        grad_current = torch.empty_like(current)
+        grad_state = [torch.empty_like(current) for _ in before]
+        sums = [torch.empty_like(current) for _ in self.needed]
+        old = [s.data_ptr() for s in before]
+        new = [x.data_ptr() for x in (*grad_state, *sums)]
+        seeds = [0 if g is None else g.data_ptr() for g in after[1:]] + [0] * len(sums)
+        copies = [x for pair in zip(new, seeds) for x in pair]
+        self.call(
+            self.function, self.places[1], self.bytes, len(new), *copies,
+            current.data_ptr(), 0, spikes.data_ptr(), grad_current.data_ptr(),
+            *[p.data_ptr() for p in params], *old, *[old[k] for k in self.kept], *new,
+        )  # fmt: skip
+        found: list[Tensor | None] = [
+            None if zero else g for zero, g in zip(self.without, grad_state, strict=True)
+        ]
+        found += [g.sum_to_size(self.shapes[k]) for k, g in zip(self.needed, sums, strict=True)]
+        return [grad_current, *found]
+
+    def again(
+        self,
+        current: Tensor,
+        params: Sequence[Tensor],
+        state: Sequence[Tensor],
+        grads: Sequence[Tensor | None],
+    ) -> list[Tensor | None]:
+        """The same as a graph, by the step in plain PyTorch."""
+        # Views: a tensor that was given twice has two gradients.
+        current, params, state = _view(current), [*map(_view, params)], [*map(_view, state)]
+        results = self.kernels.plain(params, state, current)
+        pairs = [
+            (y, g)
+            for y, g in zip(results, grads, strict=True)
+            if g is not None and y.requires_grad
+        ]
+        wanted = [current, *state, *(params[k] for k in self.needed)]
+        inputs = [x for x in wanted if x.requires_grad]
+        if not pairs or not inputs:
+            return [None] * len(wanted)
+        outputs, seeds = zip(*pairs, strict=True)
+        found = iter(
+            torch.autograd.grad(outputs, inputs, seeds, create_graph=True, allow_unused=True)
+        )
+        return [next(found) if x.requires_grad else None for x in wanted]
+
+
+class _Step(torch.autograd.Function):
+    """A step with its backward pass; takes its tensors once more for autograd to see."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, plan: _Plan, params: Sequence[Tensor], current: Tensor, *rest: Tensor
+    ) -> tuple[Tensor, ...]:
+        state = rest[: len(rest) - len(plan.needed)]
+        ctx.save_for_backward(current, *state, *params)
+        ctx.set_materialize_grads(False)
+        ctx.plan = plan
+        return tuple(plan.forward(current, params, state))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        current, *rest = ctx.saved_tensors
+        plan: _Plan = ctx.plan
+        count = len(grads) - 1
+        follow = plan.again if torch.is_grad_enabled() else plan.backward
+        return (None, None, *follow(current, rest[count:], rest[:count], grads))
+
+
+_apply: Any = super(torch.autograd.Function, _Step).apply  # type: ignore[misc]
+"""`_Step.apply` without its questions about `torch.func`, which `watched` has asked."""
+
+
+def _view(tensor: Tensor) -> Tensor:
+    return tensor.view_as(tensor)
+
+
+@cache
+def _call() -> Any:
+    """The function of the compiled library that calls a kernel; None where there is none."""
+    if library.load()[0] is None:
+        return None
+    try:
+        from snn_neuromod.kernels import _c  # type: ignore[attr-defined]
+    except (ImportError, SystemError):  # built without the headers of Python
+        return None
+    return _c.call
