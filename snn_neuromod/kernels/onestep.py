@@ -89,7 +89,7 @@ class OneStep:
         if plan is None:
             return None
         if torch.is_grad_enabled() and (
-            needed or current.requires_grad or any([s.requires_grad for s in state])
+            needed or current.requires_grad or True in [s.requires_grad for s in state]
         ):
             learned = [params[k] for k in needed]
             return list(_apply(plan, params, current, *state, *learned))
@@ -110,7 +110,7 @@ class OneStep:
 def _fit(params: Sequence[torch.Size], shape: torch.Size) -> bool:
     """Whether all broadcast to the input; what does not is an error of the step itself."""
     try:
-        return torch.broadcast_shapes(shape, *params) == shape
+        return bool(torch.broadcast_shapes(shape, *params) == shape)
     except RuntimeError:
         return False
 
@@ -156,7 +156,9 @@ class _Plan:
         state = [s.contiguous() for s in state]
         results = [torch.empty_like(current) for _ in range(1 + len(state))]
         spikes, *after = [x.data_ptr() for x in results]
-        copies = [x for pair in zip(after, [s.data_ptr() for s in state]) for x in pair]
+        copies: list[int] = []
+        for to, s in zip(after, state, strict=True):
+            copies += (to, s.data_ptr())
         self.call(
             self.function, self.places[0], self.bytes, len(after), *copies,
             current.data_ptr(), spikes, 0, 0, *[p.data_ptr() for p in params], *after,
@@ -181,7 +183,7 @@ class _Plan:
         old = [s.data_ptr() for s in before]
         new = [x.data_ptr() for x in (*grad_state, *sums)]
         seeds = [0 if g is None else g.data_ptr() for g in after[1:]] + [0] * len(sums)
-        copies = [x for pair in zip(new, seeds) for x in pair]
+        copies = [x for pair in zip(new, seeds, strict=True) for x in pair]
         self.call(
             self.function, self.places[1], self.bytes, len(new), *copies,
             current.data_ptr(), 0, spikes.data_ptr(), grad_current.data_ptr(),
@@ -205,9 +207,7 @@ class _Plan:
         current, params, state = _view(current), [*map(_view, params)], [*map(_view, state)]
         results = self.kernels.plain(params, state, current)
         pairs = [
-            (y, g)
-            for y, g in zip(results, grads, strict=True)
-            if g is not None and y.requires_grad
+            (y, g) for y, g in zip(results, grads, strict=True) if g is not None and y.requires_grad
         ]
         wanted = [current, *state, *(params[k] for k in self.needed)]
         inputs = [x for x in wanted if x.requires_grad]
@@ -242,7 +242,7 @@ class _Step(torch.autograd.Function):
         return (None, None, *follow(current, rest[count:], rest[:count], grads))
 
 
-_apply: Any = super(torch.autograd.Function, _Step).apply  # type: ignore[misc]
+_apply: Any = super(torch.autograd.Function, _Step).apply
 """`_Step.apply` without its questions about `torch.func`, which `watched` has asked."""
 
 

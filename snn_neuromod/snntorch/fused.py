@@ -25,7 +25,7 @@ _NO_OPTIONS = frozenset(vars(nn.Module())) | {
 _OPTIONS = ("_reset_mechanism", "_ranges")
 """Attributes with an underscore that a step reads."""
 _MOST = 256
-_KNOWN: dict[Any, tuple[OneStep, list[str]]] = {}
+_KNOWN: dict[Any, tuple[OneStep | None, list[str]]] = {}
 
 
 def fused(
@@ -111,7 +111,9 @@ def _can(neuron: Any) -> bool:
     )
 
 
-def _step_of(parts: Sequence[Any], names: Sequence[Sequence[str]]) -> tuple[OneStep, list[str]]:
+def _step_of(
+    parts: Sequence[Any], names: Sequence[Sequence[str]]
+) -> tuple[OneStep | None, list[str]]:
     """The step of all neurons with these options, and the names of the parameters that it reads."""
     options = [
         (type(part), *((name, vars(part)[name]) for name in own))
@@ -128,8 +130,13 @@ def _step_of(parts: Sequence[Any], names: Sequence[Sequence[str]]) -> tuple[OneS
     return known
 
 
-def _made(neuron: Any) -> tuple[OneStep, list[str]]:
-    names = _read_by(neuron)
+def _made(neuron: Any) -> tuple[OneStep | None, list[str]]:
+    try:
+        names = _read_by(neuron)
+    except (
+        Exception
+    ):  # a surrogate of the user's own may raise anything: the plain step will say it
+        return None, []
     params, fields = _tuple_of(len(names)), [n for n in neuron.state_names if n != "spk"]
     state = namedtuple("State", fields)  # type: ignore[misc]
     bare = _bare(neuron)
@@ -177,7 +184,9 @@ def _bare(module: nn.Module) -> Any:
     twin.__dict__.pop("_bound_step", None)
     if "num_neurons" in twin.__dict__:
         twin.__dict__["num_neurons"] = None
-    inner = {name: _bare(part) for name, part in module._modules.items() if name == "layer" and part}
+    inner = {
+        name: _bare(part) for name, part in module._modules.items() if name == "layer" and part
+    }
     twin.__dict__["_modules"] = inner
     return twin
 

@@ -55,8 +55,9 @@ def test_our_neuron_as_the_output_layer() -> None:
     assert losses[-1] < 0.85 * losses[0]
 
 
-def test_without_adaptation_training_is_the_same() -> None:
-    """The whole training run of the swapped model equals snnTorch's, weights included."""
+@pytest.mark.parametrize(("backend", "exact"), [("eager", 25), ("auto", 10)])
+def test_without_adaptation_training_is_the_same(backend: str, exact: int) -> None:
+    """The training run of the swapped model equals snnTorch's; by printed kernels until roundings have grown."""
     runs = []
     for make in (snn.Leaky, lambda **o: nm.snntorch.ALIF(**o, adapt_strength=0.0)):
         torch.manual_seed(1)
@@ -66,10 +67,14 @@ def test_without_adaptation_training_is_the_same() -> None:
             nn.Linear(24, CLASSES),
             make(beta=0.9, init_hidden=True, output=True, spike_grad=surrogate.fast_sigmoid()),
         )
-        losses = train(net, utils.reset if make is snn.Leaky else nm.reset)
+        with nm.kernels.use(backend):
+            losses = train(net, utils.reset if make is snn.Leaky else nm.reset)
         runs.append((losses, net[0].weight.detach()))
-    assert runs[0][0] == pytest.approx(runs[1][0], rel=1e-4)
-    torch.testing.assert_close(runs[0][1], runs[1][1], rtol=1e-3, atol=1e-4)
+    assert len(runs[0][0]) == 25
+    assert runs[0][0][:exact] == pytest.approx(runs[1][0][:exact], rel=1e-4)
+    assert runs[0][0] == pytest.approx(runs[1][0], rel=0.05)
+    if exact == 25:
+        torch.testing.assert_close(runs[0][1], runs[1][1], rtol=1e-3, atol=1e-4)
 
 
 def train(net: nn.Sequential, reset: Callable[[nn.Module], None]) -> list[float]:

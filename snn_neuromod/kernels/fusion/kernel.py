@@ -146,7 +146,7 @@ class Kernel:
     @property
     def address(self) -> int:
         """Of the C function."""
-        return ctypes.cast(self._function, ctypes.c_void_p).value or 0
+        return ctypes.cast(self._library.snn_kernel, ctypes.c_void_p).value or 0
 
     def forward(
         self,
