@@ -21,19 +21,27 @@ LEFT_OUT = (
 """Layers that do nothing once a network is trained."""
 
 
+def _weights(layer: Any) -> tuple[Any, Any]:
+    """Weight and bias, None if there is none, with the factor of `snn_neuromod.snntorch.scale_input` in them."""
+    scale = layer._buffers.get("input_scale")
+    factor = 1 if scale is None else array(scale)
+    return array(layer.weight) * factor, None if layer.bias is None else array(layer.bias) * factor
+
+
 def _linear(layer: nn.Linear, shape: Shape, export: Export) -> list[Part]:
-    return [Part(weights(array(layer.weight), None if layer.bias is None else array(layer.bias)))]
+    return [Part(weights(*_weights(layer)))]
 
 
 def _conv(layer: Any, shape: Shape, export: Export) -> list[Part]:
     if layer.padding_mode != "zeros":
         raise ConfigError(f"padding_mode must be 'zeros', got {layer.padding_mode!r}")
-    bias = np.zeros(layer.out_channels, np.float32) if layer.bias is None else array(layer.bias)
+    weight, bias = _weights(layer)
+    bias = np.zeros(layer.out_channels, np.float32) if bias is None else bias
     sizes = (layer.stride, layer.padding, layer.dilation)
     if isinstance(layer, nn.Conv1d):
         one = [size if isinstance(size, str) else size[0] for size in sizes]
-        return [Part(nir.Conv1d(shape[1], array(layer.weight), *one, layer.groups, bias))]
-    return [Part(nir.Conv2d(shape[1:], array(layer.weight), *sizes, layer.groups, bias))]
+        return [Part(nir.Conv1d(shape[1], weight, *one, layer.groups, bias))]
+    return [Part(nir.Conv2d(shape[1:], weight, *sizes, layer.groups, bias))]
 
 
 def _pool(layer: Any, shape: Shape, export: Export) -> list[Part]:

@@ -402,6 +402,20 @@ def test_one_dimensional_convolutions_and_functions() -> None:
         assert torch.equal(reader(graph, x), expected)
 
 
+@pytest.mark.parametrize("convolves", [False, True])
+def test_the_factor_of_scale_input_is_in_the_weights(convolves: bool) -> None:
+    layer: nn.Module = nn.Conv1d(2, N, 3) if convolves else linear()
+    neuron = snn_form.ALIF(0.9, threshold=3.0, init_hidden=True)
+    x = stimulus(2, 7) if convolves else stimulus()
+    net = nn.Sequential(layer, neuron)
+    without = output_of(net, x)
+    snn_form.scale_input(layer, neuron)
+    expected = output_of(net, x)
+    assert_live(expected)
+    assert not torch.equal(without, expected)
+    assert torch.equal(by_equations(to_nir(net, x[0], dt=0.1), x), expected)
+
+
 def test_explicit_states() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
