@@ -68,6 +68,7 @@ class Call(NamedTuple):
         paths: Which paths the adjoint keeps.
         needed: Which parameters need a gradient.
         keep: Whether there will be a backward pass.
+        plain: Whether no graph is traced, so that what is kept may depend on values of parameters.
     """
 
     neuron: Neuron
@@ -80,6 +81,7 @@ class Call(NamedTuple):
     paths: Paths = Paths()
     needed: Sequence[bool] = ()
     keep: bool = False
+    plain: bool = False
 
     @property
     def synapses(self) -> list[Synapses]:

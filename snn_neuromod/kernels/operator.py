@@ -77,9 +77,8 @@ def run(
         given = (list(params), list(state), recurrent, steps, sources, paths.encode(), keep, needed)
         first, *rest = torch.ops.snn_neuromod.sequence(neuron, current, *given, asked)
         return first, rest[: len(state)]
-    call = Call(
-        decode(neuron), current, params, state, recurrent, steps, sources, paths, needed, keep
-    )
+    tensors_of = (current, params, state, recurrent, steps, sources)
+    call = Call(decode(neuron), *tensors_of, paths, needed, keep, plain=True)
     call.check()
     name = backends.choose(call, asked)
     serves = backends.REGISTRY[name][Call]

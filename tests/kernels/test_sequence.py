@@ -123,7 +123,8 @@ def test_nothing_is_kept_without_gradient(neuron: str, recurrent: bool) -> None:
         bare = torch.ops.snn_neuromod.sequence(*args, "inf", False, needed, "eager")
         full = torch.ops.snn_neuromod.sequence(*args, "inf", True, needed, "eager")
         spikes, _ = case.operator()
-    assert len(bare) == 1 + len(case.state) < len(full)
+    assert len(bare) == 1 + len(case.state)
+    assert len(full) > len(bare) or neuron == "leaky_integrator"  # whose state is its output
     assert torch.equal(spikes, bare[0])
     assert torch.equal(spikes, full[0])
 
@@ -257,13 +258,11 @@ def test_encode_is_stable() -> None:
 
 @pytest.mark.parametrize("backend", ["eager", "auto"])
 @pytest.mark.parametrize(
-    ("layer", "freed"),
-    [(nm.ALIF(3), True), (nm.STDPALIF(3), True), (nm.Izhikevich(3), True), (nm.SRC(3), False)],
-    ids=lambda value: type(value).__name__ if isinstance(value, torch.nn.Module) else "",
+    "layer",
+    [nm.ALIF(3), nm.STDPALIF(3), nm.Izhikevich(3), nm.SRC(3)],
+    ids=lambda layer: type(layer).__name__,
 )
-def test_an_input_that_is_not_read_again_is_freed(
-    layer: torch.nn.Module, freed: bool, backend: str
-) -> None:
+def test_an_input_that_is_not_read_again_is_freed(layer: torch.nn.Module, backend: str) -> None:
     """The graph must not hold it: an input is as large as all that the backward pass needs."""
     weight = torch.ones(3, requires_grad=True)
     current = torch.rand(5, 2, 3) * weight
@@ -271,6 +270,7 @@ def test_an_input_that_is_not_read_again_is_freed(
     with nm.kernels.use(backend):
         spikes, _ = layer(current)
     del current
-    assert (held() is None) == freed
+    kernels_read_it = isinstance(layer, nm.SRC) and backend == "auto"
+    assert (held() is None) != kernels_read_it
     spikes.sum().backward()
     assert weight.grad.isfinite().all()

@@ -286,8 +286,16 @@ def test_parameters() -> None:
     assert nm.Recurrent(nm.Custom(3, dynamics.alif, delay=2), 1).delay == 2
 
 
+class Uneven(Resonator):
+    """Reads a tensor that is no argument, so that nothing can be printed."""
+
+    @classmethod
+    def step(cls, params: Any, state: Any, current: Tensor, **options: Any) -> Any:
+        return super().step(params, state, current + torch.zeros(3), **options)
+
+
 def test_an_old_style_function_says_what_it_lacks_where_nothing_is_printed() -> None:
-    layer = nm.Custom(3, Resonator, options={"spike": OldSpike}, backend="eager")
+    layer = nm.Custom(3, Uneven, options={"spike": OldSpike}, backend="eager")
     spikes, _ = layer(torch.rand(5, 1, 3, requires_grad=True))
     with pytest.raises(RuntimeError, match="setup_context"):
         spikes.sum().backward()

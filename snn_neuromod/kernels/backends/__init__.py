@@ -3,7 +3,7 @@ r"""Which implementation runs a call: "reference", "eager" or "c"; one registry 
 | backend | what runs | where |
 |---|---|---|
 | reference | the neuron's own `step` in a loop, differentiated by autograd | everywhere |
-| eager | the same forwards, a backward pass of closed-form derivatives, in plain PyTorch | everywhere |
+| eager | both passes printed from the step, in plain PyTorch | everywhere |
 | c | compiled loops over time, forwards and backwards | CPU, float32 and float64, see `info` |
 | triton | loops over time printed from the step, forwards and backwards | CUDA, float32 and float64, see `info` |
 

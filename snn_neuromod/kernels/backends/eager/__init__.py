@@ -1,11 +1,10 @@
-"""The "eager" backend: plain PyTorch, on every device, with derivatives of a neuron's step in closed form."""
+"""The "eager" backend: plain PyTorch, on every device, printed from a neuron's step."""
 
 from snn_neuromod.kernels.backends.eager import (
     eligibility,
     products,
     rate_code,
     sequence,
-    trajectory,
 )
 from snn_neuromod.kernels.backends.served import Served, always
 from snn_neuromod.kernels.call import Call
@@ -14,7 +13,9 @@ from snn_neuromod.kernels.jobs import Advance, Gather, Product, RateCode, Weight
 __all__ = ["SERVES"]
 
 SERVES = {
-    Call: Served(always, sequence.forward, sequence.backward, trajectory.new_tracks),
+    Call: Served(
+        always, sequence.forward, sequence.backward, sequence.new_tracks, sequence.reads_input
+    ),
     Product: Served(always, products.forward),
     WeightGradient: Served(always, products.weight_gradient),
     RateCode: Served(always, rate_code.forward),

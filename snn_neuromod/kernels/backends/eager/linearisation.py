@@ -1,14 +1,14 @@
 r"""First derivatives of a neuron's step along a trajectory: all that a learning rule needs to know of a neuron.
 
 A step maps $(s_{t-1}, I_t)$ to $s_t$ and emits $z_t$. Neurons of a layer do not see one another within a step, so the
-derivatives are one small matrix per neuron and step, most of whose entries are zero or constant. A closed form gives
-the entries that are not zero, as edges between variables: the states by their names, the input "I", the spikes "z",
+derivatives are one small matrix per neuron and step, most of whose entries are zero or constant. The entries that are
+not zero are given as edges between variables: the states by their names, the input "I", the spikes "z",
 and intermediate results of the step where the chain rule is shorter through them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
 import torch
@@ -27,17 +27,12 @@ class Linearisation(NamedTuple):
     Attributes:
         lagged: $\partial y_t / \partial x_{t-1}$ at key (y, x).
         within: $\partial y_t / \partial x_t$ at key (y, x): of what x feeds in its own step.
-        params: For each parameter a function that gives $\partial y_t / \partial \theta$ at key y.
+        params: For each parameter that is asked for $\partial y_t / \partial \theta$ at key y.
     """
 
     lagged: Mapping[Edge, Coefficient]
     within: Mapping[Edge, Coefficient]
-    params: Mapping[str, Callable[[], Mapping[str, Coefficient]]]
-
-    def following(self, states: set[str]) -> Linearisation:
-        """The same where of the past only that of these states is followed."""
-        lagged = {(y, x): c for (y, x), c in self.lagged.items() if x in states}
-        return self._replace(lagged=lagged)
+    params: Mapping[str, Mapping[str, Coefficient]]
 
 
 def holds(condition: Tensor, otherwise: bool) -> bool:

@@ -1,0 +1,1 @@
+"""Nodes of a graph as functions in PyTorch, for every device and dtype."""
