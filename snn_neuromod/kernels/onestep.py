@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from snn_neuromod.kernels.fusion.jit import CompileError
 from snn_neuromod.kernels.fusion.kernel import DTYPES, Kernels
 from snn_neuromod.kernels.fusion.plan import Variant
 from snn_neuromod.kernels.fusion.trace import NotElementwise
+from snn_neuromod.kernels.neurons import Described
 
 __all__ = ["OneStep", "watched"]
 
@@ -58,6 +59,11 @@ class OneStep:
     def __init__(self, kernels: Kernels) -> None:
         self.kernels = kernels
         self._plans: dict[Any, _Plan | None] = {}
+
+    @cached_property
+    def described(self) -> Described:
+        """The same step for whole sequences."""
+        return Described(self.kernels.module, {})
 
     def __call__(
         self, current: Tensor, params: Sequence[Tensor], state: Sequence[Tensor]

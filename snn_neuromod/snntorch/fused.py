@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snn_neuromod.kernels import operator
+from snn_neuromod.kernels.fusion import jit
 from snn_neuromod.kernels.fusion.kernel import Kernels
 from snn_neuromod.kernels.onestep import OneStep, watched
 
@@ -44,14 +46,32 @@ def fused(
     """
     if watched() or current.ndim < 2:
         return None
-    bound = neuron.__dict__.get("_bound_step")
-    if bound is None or not bound.holds():
-        neuron.__dict__["_bound_step"] = None
-        bound = neuron.__dict__["_bound_step"] = _Bound(neuron)
+    bound = _bound(neuron)
     if bound.step is None or bound.num_neurons not in (None, current.shape[-1]):
         return None
     found: list[Tensor] | None = bound.step(current, bound.params(given), states)
     return found
+
+
+def fused_sequence(neuron: Any, current: Tensor, states: Sequence[Tensor]) -> list[Tensor] | None:
+    """Take all steps of a sequence; arguments and results as of `fused`, spikes before the graded factor."""
+    if watched() or current.ndim < 3 or jit.unable() is not None:
+        return None
+    bound = _bound(neuron)
+    if bound.step is None or bound.num_neurons not in (None, current.shape[-1]):
+        return None
+    ones = {"graded_spikes_factor": torch.ones_like(neuron.graded_spikes_factor)}
+    key = bound.step.described.key
+    spikes, after = operator.run(key, current, bound.params(ones), [*states])
+    return [spikes, *after]
+
+
+def _bound(neuron: Any) -> _Bound:
+    bound = neuron.__dict__.get("_bound_step")
+    if bound is None or not bound.holds():
+        neuron.__dict__["_bound_step"] = None
+        bound = neuron.__dict__["_bound_step"] = _Bound(neuron)
+    return bound  # type: ignore[no-any-return]
 
 
 class _Bound:

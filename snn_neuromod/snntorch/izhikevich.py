@@ -15,6 +15,7 @@ from snn_neuromod._types import Param
 from snn_neuromod.dynamics import izhikevich
 from snn_neuromod.layers.parameters import Value
 from snn_neuromod.snntorch.fixed import FixedReset
+from snn_neuromod.snntorch.fused import fused_sequence
 from snn_neuromod.snntorch.leaky import psi_of, sequence_layer
 from snn_neuromod.snntorch.surrogate import SpikeGrad
 
@@ -161,6 +162,9 @@ class Izhikevich(FixedReset):
         return [self._emit(spikes, state.v), state.u, state.v]
 
     def _sweep(self, current: Tensor, states: list[Tensor]) -> list[Tensor] | None:
+        swept = fused_sequence(self, current, states) if self.substeps > 1 else None
+        if swept is not None:
+            return swept
         psi = psi_of(self.spike_grad, self.threshold)
         if psi is None:
             return None

@@ -30,6 +30,9 @@ NEURONS: dict[str, Callable[[], nn.Module]] = {
     "STDPALIF": lambda: ours.STDPALIF(0.9, learn_beta=True, **H),
     "STDPALIF, atan": lambda: ours.STDPALIF(0.9, spike_grad=surrogate.atan(), **H),
     "Izhikevich": lambda: ours.Izhikevich(learn=["d", "b"], **H),
+    "Izhikevich, graded": lambda: ours.Izhikevich(
+        graded_spikes_factor=0.5, learn_graded_spikes_factor=True, **H
+    ),
     "Izhikevich, three steps": lambda: ours.Izhikevich(substeps=3, spike_grad=ours.ATan(0.2), **H),
     "SRC": lambda: ours.SRC(num_neurons=N, learn=["b"], **H),
     "MSRC": lambda: ours.MSRC(num_neurons=N, learn_modulation=True, **H),

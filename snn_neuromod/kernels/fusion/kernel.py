@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -88,6 +90,14 @@ class Kernels:
             if dtype not in self._steps:
                 self._steps[dtype] = _kept(lambda: trace(*self._described, dtype=dtype))
             return _found(self._steps[dtype], Step)
+
+    @property
+    def module(self) -> Any:
+        """The step with the types of its parameters and states, as `neurons.Described` takes it."""
+        step, params_type, state_type, options = self._described
+        return SimpleNamespace(
+            Params=params_type, State=state_type, step=partial(step, **options), __name__=self.name
+        )
 
     def plain(
         self, params: Sequence[Tensor], state: Sequence[Tensor], current: Tensor
