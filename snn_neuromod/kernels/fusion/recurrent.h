@@ -1,7 +1,7 @@
 /* The time loop of a layer with weights among its neurons: products stand between the bodies of `driver.h`'s steps.
  *
  * Some rows go through all steps together and share a pass over the weights. What a row's neurons get is computed in the
- * same order whatever the number of threads: tiles begin anew at every BLOCK rows.
+ * same order whatever the number of threads: tiles begin anew at every row, of narrow layers at every BLOCK rows.
  */
 typedef struct {
     Work *w;
@@ -20,15 +20,16 @@ typedef struct {
 
 #define EACH_TILE(task) (const Tile *i = (task)->tiles; i < (task)->tiles + (task)->num_tiles; i++)
 
+INLINE int64_t rows_in_tiles(int64_t num) { return num < TILE ? BLOCK : 1; }
+
 /* Tiles of a task. Those of different rows share what does not change with time, unless that differs between rows. */
 static int64_t divided(const Call *call, Tile *tiles, Work *works, Fixed *fixed, Part part) {
-    const int64_t num = call->num;
+    const int64_t num = call->num, rows = rows_in_tiles(num);
     int64_t count = 0, shared = 1;
     for (int k = 0; k < NUM_PARAMS; k++) shared &= call->strides[3 * k + 1] == 0;
-    for (int64_t row = part.row0; row < part.row1; row += BLOCK) {
-        const int64_t stop = smaller(row + BLOCK, part.row1) * num;
-        for (int64_t first = row * num; first < stop; first += TILE, count++) {
-            const int64_t same = (first - row * num) / TILE;
+    for (int64_t row = part.row0; row < part.row1; row += rows) {
+        const int64_t stop = smaller(row + rows, part.row1) * num;
+        for (int64_t first = row * num, same = 0; first < stop; first += TILE, same++, count++) {
             tiles[count] = (Tile){works + count, first, smaller(TILE, stop - first)};
             works[count].fixed = fixed + (shared ? same : count);
             if (same == count || !shared) once(call, works + count, first, tiles[count].wide);
@@ -101,7 +102,7 @@ EXPORT int RECURRENT(const int64_t *sizes, void *const *data, const int64_t *gro
     const NAME(Synapses) all = {synapses[1], synapses[1], synapses[0], groups, synapses[2]};
     const int64_t num = call.num, rows = num < 1 ? 0 : call.E / num;
     const int64_t high = reverse ? rows_of_task(rows, sizes[3]) : BLOCK, tasks = high < 1 ? 0 : (rows + high - 1) / high;
-    const int64_t tiles = high / BLOCK * ((BLOCK * num + TILE - 1) / TILE);
+    const int64_t together = rows_in_tiles(num), tiles = high / together * ((together * num + TILE - 1) / TILE);
     int failed = 0;
 #ifdef _OPENMP
 #pragma omp parallel num_threads((int)(sizes[3] < tasks ? sizes[3] : tasks)) if (tasks > 1 && sizes[3] > 1) reduction(| : failed)
