@@ -8,8 +8,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
 from snn_neuromod.kernels.backends.c.library import SOURCES
+from snn_neuromod.kernels.fusion.c import source
+from snn_neuromod.kernels.fusion.kernel import Kernels
+from snn_neuromod.kernels.fusion.plan import Variant
+from tests.kernels.fused import Quadratic
 
 DRIVER = Path(__file__).with_name("sanitized") / "driver.c"
 FLAGS = ["-O0", "-g1", "-std=gnu11", "-fno-math-errno", "-DSNN_SOURCE=0u", "-lm"]
@@ -62,3 +67,76 @@ def test_an_overflow_is_found(compiler: list[str], tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "heap-buffer-overflow" in done.stderr
     assert "leaky_forward" in done.stderr
+
+
+RECURRENT = """
+static REAL *numbers(int64_t count, double step) {
+    REAL *const out = malloc(count * sizeof(REAL));
+    for (int64_t i = 0; i < count; i++) out[i] = (REAL)(step * (i % 13));
+    return out;
+}
+
+static int run(int64_t T, int64_t rows, int64_t num) {
+    const int64_t one = rows * num, all = T * one, kept = (T + EVERY - 1) / EVERY * one, third = (num + 2) / 3;
+    const int64_t groups[] = {2, 25, 1, num, 25, third};
+    int64_t *const sources = malloc((num + third) * sizeof(int64_t)), failed = 0;
+    for (int64_t n = 0; n < num; n++) sources[n] = n;
+    for (int64_t n = 0; n < third; n++) sources[num + n] = 3 * n;
+    for (int64_t whole = 0; whole < 2; whole++) {
+        void *data[] = {numbers(whole ? all : one, 0), numbers(all, 0), NULL, NULL, numbers(1, 0.1), numbers(num, 0.1),
+                        numbers(one, 0), numbers(kept, 0)};
+        const int64_t sizes[] = {T, one, num, 2, whole, 0, 0, 0, 0, 0, 0, 1};
+        void *const synapses[] = {numbers(25 * one, 0.1), numbers((num + third) * PADDED(num), 0.01), sources,
+                                  numbers(all, 0.1)};
+        failed |= RECURRENT(sizes, data, groups, synapses);
+        if (!whole) continue;
+        void *back[] = {data[0], NULL, numbers(one, 0), numbers(all, 0), data[4], data[5], data[6], data[7],
+                        numbers(one, 0.1), numbers(one, 0), numbers(one, 0)};
+        const int64_t reverse[] = {T, one, num, 2, 1, 1, 0, 0, 0, 0, 0, 1};
+        void *const across[] = {synapses[0], numbers(num * (PADDED(num) + PADDED(third)), 0.01), sources,
+                                numbers(all, 0.1)};
+        failed |= RECURRENT(reverse, back, groups, across);
+        back[2] = numbers(all, 0.1);
+        failed |= KERNEL(reverse, back);
+    }
+    return (int)failed;
+}
+
+int main(void) {
+    static const int64_t nums[] = {1, 17, 65, 131}, lengths[] = {1, 18, 30};
+    for (int n = 0; n < 4; n++)
+        for (int t = 0; t < 3; t++)
+            if (run(lengths[t], 5 + n, nums[n])) return 1;
+    return 0;
+}
+"""
+
+
+def recurrent_program(dtype: torch.dtype, change: tuple[str, str] = ("", "")) -> str:
+    """A program that runs the printed kernels of a neuron with one state and two parameters, both learned."""
+    kernels = Kernels(Quadratic.step, Quadratic.Params, Quadratic.State)
+    text = source(kernels.step(dtype), Variant((0, 1), (), True), dtype).text
+    assert change[0] in text
+    return text.replace(*change, 1) + RECURRENT if change[0] else text + RECURRENT
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float", "double"])
+def test_no_printed_recurrent_kernel_leaves_its_memory(
+    compiler: list[str], tmp_path: Path, dtype: torch.dtype
+) -> None:
+    (tmp_path / "run.c").write_text(recurrent_program(dtype))
+    made = run(*compiler, tmp_path / "run.c", "-o", tmp_path / "run", *FLAGS)
+    assert made.returncode == 0, made.stderr
+    done = run(tmp_path / "run")
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+def test_an_overflow_of_a_printed_recurrent_kernel_is_found(
+    compiler: list[str], tmp_path: Path
+) -> None:
+    """Gradients of the spikes of one step where memory for one step is, taken for those of all."""
+    change = ("    if (reverse) call.gz_step = 0;\n", "")
+    (tmp_path / "run.c").write_text(recurrent_program(torch.float32, change))
+    made = run(*compiler, tmp_path / "run.c", "-o", tmp_path / "run", *FLAGS)
+    assert made.returncode == 0, made.stderr
+    assert "heap-buffer-overflow" in run(tmp_path / "run").stderr
