@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -18,10 +19,11 @@ class AnyNetwork(nn.Module):
 
     Args:
         module: Takes (T, batch, ...) and returns outputs (T, batch, class), or outputs and spikes: a tensor
-            (T, batch, neuron) or one for each layer. Outputs (batch, class) count as one step.
+            (T, batch, neuron) or one for each layer. Outputs (batch, class) count as one step. Where its `forward` has
+            an argument `lengths`, it gets the lengths of the sequences, (batch,).
 
     Attributes:
-        num_classes: That of the module; None leaves it to the data.
+        num_classes: That of the module; None until a task takes it from the data.
         neurons: Those of the module, if it has any.
         layers: The same.
 
@@ -35,11 +37,8 @@ class AnyNetwork(nn.Module):
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
-
-    @property
-    def num_classes(self) -> int | None:
-        found: int | None = getattr(self.module, "num_classes", None)
-        return found
+        self.num_classes: int | None = getattr(module, "num_classes", None)
+        self._takes_lengths = "lengths" in inspect.signature(module.forward).parameters
 
     @property
     def neurons(self) -> list[Any]:
@@ -49,15 +48,16 @@ class AnyNetwork(nn.Module):
     def layers(self) -> list[Any]:
         return list(getattr(self.module, "layers", ()))
 
-    def forward(self, x: Tensor) -> NetworkOutput:
-        """Run over (T, batch, ...), which becomes as the module's parameters are.
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> NetworkOutput:
+        """Run over (T, batch, ...), which becomes as the module's parameters are, of sequences of some lengths.
 
         Raises:
             ConfigError: If the module returns something else than is said above.
         """
         own = next(self.module.parameters(), None)
         mixed = torch.is_autocast_enabled(x.device.type) and x.is_floating_point()
-        out = self.module(x if mixed else x.to(torch.float32 if own is None else own.dtype))
+        x = x if mixed else x.to(torch.float32 if own is None else own.dtype)
+        out = self.module(x, lengths=lengths) if self._takes_lengths else self.module(x)
         outputs, *rest = out if isinstance(out, tuple | list) else (out,)
         spikes = rest[0] if rest else []
         spikes = [spikes] if isinstance(spikes, Tensor) else list(spikes)
@@ -67,5 +67,10 @@ class AnyNetwork(nn.Module):
             raise ConfigError(
                 f"{type(self.module).__name__}: forward must return outputs (T, batch, class), or those and spikes, "
                 f"for input {tuple(x.shape)}, got {shape}"
+            )
+        if self.num_classes not in (None, outputs.shape[-1]):
+            raise ConfigError(
+                f"{type(self.module).__name__}: forward must return outputs for {self.num_classes} classes, got "
+                f"{outputs.shape[-1]}"
             )
         return NetworkOutput(outputs, spikes)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from lightning_modules.any_network import AnyNetwork
-from lightning_modules.losses import CrossEntropy, FiringRate, final_labels, spike_counts
+from lightning_modules.losses import CrossEntropy, FiringRate, final_labels
 from lightning_modules.monitor import Mode
-from lightning_modules.networks import FeedForward, NetworkOutput, is_graded
-from lightning_modules.optimisation import Interval, Scheduler, optimisation
+from lightning_modules.networks import FeedForward
+from lightning_modules.optimisation import Interval, Scheduler
 from lightning_modules.tally import Tally, error_rate
-from lightning_modules.task_base import Task
-from lightning_modules.watch import StateWatch, layer_titles
+from lightning_modules.task_base import STAGES, Task
 
 __all__ = ["Prediction", "SpikeClassification"]
 
@@ -77,54 +76,17 @@ class SpikeClassification(Task):
         firing_rate: FiringRate = FiringRate(),
         lr_factors: dict[str, float] | None = None,
     ) -> None:
-        super().__init__()
-        self.save_hyperparameters(
-            ignore=["network", "optimizer", "scheduler", "loss", "firing_rate"], logger=False
-        )
         own = isinstance(network, FeedForward)
-        self.network: Any = network if own else AnyNetwork(network)
-        self.optimizer, self.scheduler = optimizer, scheduler
-        self.scheduler_interval = scheduler_interval
-        self.loss, self.firing_rate = loss, firing_rate
-        self.lr_factors = lr_factors or {}
-        self._tallies: dict[str, Tally] = {}
-        self._count_classes(getattr(self.network, "num_classes", None))
-        self._states = StateWatch(network)
-        self.findings: dict[str, list[str]] = {}
-
-    def setup(self, stage: str) -> None:
-        data = getattr(self.trainer, "datamodule", None)
-        name = type(data).__name__
-        inputs, classes = (getattr(data, key, None) for key in ("num_inputs", "num_classes"))
-        sizes = getattr(self.network, "sizes", None)
-        if inputs is not None and sizes is not None and inputs != sizes[0]:
-            raise ValueError(
-                f"FeedForward: sizes must start with {inputs}, the number of inputs of {name}, got {self.network.sizes}"
-            )
-        if self.network.num_classes is None:
-            self._count_classes(classes)
-        elif classes is not None and classes != self.network.num_classes:
-            raise ValueError(
-                f"FeedForward: num_classes must be {classes} for {name}, got {self.network.num_classes}"
-            )
-
-    def _count_classes(self, number: int | None) -> None:
-        if number is not None and not self._tallies:
-            self._tallies = {stage: Tally(number) for stage in ("train", "val", "test")}
-
-    def forward(self, spikes: Tensor) -> NetworkOutput:
-        """Run the network over spikes (T, batch, input)."""
-        out: NetworkOutput = self.network(spikes)
-        return out
-
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        return self._step(batch, "train")
-
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._step(batch, "val")
-
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._step(batch, "test")
+        super().__init__(
+            network if own else AnyNetwork(network),
+            optimizer,
+            scheduler,
+            scheduler_interval,
+            firing_rate,
+            lr_factors,
+        )
+        self.loss = loss
+        self._tallies = {stage: Tally() for stage in STAGES}
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Prediction:
         spikes, labels = batch
@@ -134,54 +96,11 @@ class SpikeClassification(Task):
     def _step(self, batch: tuple[Tensor, Tensor], stage: str) -> Tensor:
         x, labels = batch
         outputs, spikes = self(x)
-        loss = self.loss(outputs, labels)
-        if self.firing_rate.weight:
-            loss = loss + self.firing_rate(spikes, layers=list(self.network.layers))
-        spikes = [layer.detach() for layer in spikes]
-        neurons = self.network.neurons
-        graded = [is_graded(neuron) for neuron in neurons]
-        graded = graded if len(graded) == len(spikes) else [False] * len(spikes)
-        self._tallies[stage].update(
-            self.loss.scores(outputs, labels),
-            final_labels(labels),
-            loss,
-            [spike_counts(s, graded=g).mean() for s, g in zip(spikes, graded, strict=True)],
-            activity=[
-                ((s > 0.5) if g else s).float().mean() for s, g in zip(spikes, graded, strict=True)
-            ],
-            finite=self._states.finite,
-        )
+        loss = self._penalised(self.loss(outputs, labels), spikes)
+        scores = self.loss.scores(outputs, labels)
+        self._tallies[stage].update(scores, final_labels(labels), loss, **self._activity(spikes))
         return loss
 
-    def on_train_epoch_end(self) -> None:
-        self._log("train")
-
-    def on_validation_epoch_end(self) -> None:
-        self._log("val")
-
-    def on_test_epoch_end(self) -> None:
-        self._log("test")
-
-    def _log(self, stage: str) -> None:
-        tally = self._tallies[stage]
-        if tally.empty:
-            return
-        tally.reduce(lambda sums: self.trainer.strategy.reduce(sums, reduce_op="sum"))
-        shown = {"loss": tally.loss, "accuracy": 1 - error_rate(tally.confusion)}
-        self.log_dict({f"{stage}/{name}": value for name, value in shown.items()}, prog_bar=True)
-        spikes = {f"{stage}/spikes/{k}": count for k, count in enumerate(tally.rates, 1)}
-        self.log_dict(spikes)
-        titles = layer_titles(self.network)
-        number = len(tally.rates)
-        titles = titles if len(titles) == number else [f"layer {k + 1}" for k in range(number)]
-        self.findings[stage] = tally.findings(titles, "samples")
-        tally.reset()
-
-    def configure_optimizers(self) -> Any:
-        return optimisation(
-            self,
-            self.optimizer,
-            self.scheduler,
-            interval=self.scheduler_interval,
-            lr_factors=self.lr_factors,
-        )
+    def _results(self, tally: Tally, stage: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        spikes = {f"spikes/{k}": count for k, count in enumerate(tally.rates, 1)}
+        return {"loss": tally.loss, "accuracy": 1 - error_rate(tally.confusion)}, spikes

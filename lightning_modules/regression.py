@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from pytorch_lightning.cli import OptimizerCallable
-from torch import Tensor
+from torch import Tensor, nn
 
-from lightning_modules.losses import FiringRate, SquaredError, spike_counts
+from lightning_modules.any_network import AnyNetwork
+from lightning_modules.losses import FiringRate, SquaredError
 from lightning_modules.monitor import Mode
-from lightning_modules.networks import FeedForward, NetworkOutput, is_graded
-from lightning_modules.optimisation import Interval, Scheduler, optimisation
-from lightning_modules.tally import layer_findings
-from lightning_modules.task_base import Task
-from lightning_modules.watch import StateWatch, layer_titles
+from lightning_modules.networks import FeedForward
+from lightning_modules.optimisation import Interval, Scheduler
+from lightning_modules.tally import SignalTally
+from lightning_modules.task_base import STAGES, Task
 
 __all__ = ["Signals", "SpikeRegression"]
 
@@ -42,7 +41,9 @@ class SpikeRegression(Task):
     stages train, val and test.
 
     Args:
-        network: Takes spikes (T, batch, input) and returns `NetworkOutput`; its `num_classes` is the number of signals.
+        network: A `FeedForward`, whose `num_classes` is the number of signals, or any module that takes spikes
+            (T, batch, ...) and returns outputs (T, batch, output), or outputs and spikes, as `any_network.AnyNetwork`
+            calls it.
         optimizer: Makes the optimiser from the parameters.
         scheduler: Learning-rate schedule, as in `optimisation.optimisation`; None keeps the rate constant.
         scheduler_interval: Whether `scheduler` advances every "epoch" or "step"; the named ones do every step.
@@ -58,11 +59,12 @@ class SpikeRegression(Task):
     """
 
     metric_modes: ClassVar[dict[str, Mode]] = {"loss": "min", "nmse": "min"}
-    byte_spikes = True
+    data_outputs = "num_outputs"
+    byte_spikes = True  # its network takes spikes as the loaders give them
 
     def __init__(
         self,
-        network: FeedForward,
+        network: nn.Module,
         optimizer: OptimizerCallable = torch.optim.Adam,
         scheduler: Scheduler = None,
         scheduler_interval: Interval = "epoch",
@@ -70,42 +72,17 @@ class SpikeRegression(Task):
         firing_rate: FiringRate = FiringRate(),
         lr_factors: dict[str, float] | None = None,
     ) -> None:
-        super().__init__()
-        self.save_hyperparameters(
-            ignore=["network", "optimizer", "scheduler", "loss", "firing_rate"], logger=False
+        own = isinstance(network, FeedForward)
+        super().__init__(
+            network if own else AnyNetwork(network),
+            optimizer,
+            scheduler,
+            scheduler_interval,
+            firing_rate,
+            lr_factors,
         )
-        self.network = network
-        self.optimizer, self.scheduler = optimizer, scheduler
-        self.scheduler_interval = scheduler_interval
-        self.loss, self.firing_rate = loss, firing_rate
-        self.lr_factors = lr_factors or {}
-        self._sums: dict[str, list[Tensor]] = {}
-        self._states = StateWatch(network)
-        self.findings: dict[str, list[str]] = {}
-
-    def setup(self, stage: str) -> None:
-        data = getattr(self.trainer, "datamodule", None)
-        name = type(data).__name__
-        for wanted, what, found in (
-            (getattr(data, "num_inputs", None), "sizes must start with", self.network.sizes[0]),
-            (getattr(data, "num_outputs", None), "num_classes must be", self.network.num_classes),
-        ):
-            if wanted is not None and wanted != found:
-                raise ValueError(f"FeedForward: {what} {wanted} for {name}, got {found}")
-
-    def forward(self, spikes: Tensor) -> NetworkOutput:
-        """Run the network over spikes (T, batch, input)."""
-        out: NetworkOutput = self.network(spikes)
-        return out
-
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        return self._step(batch, "train")
-
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._step(batch, "val")
-
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._step(batch, "test")
+        self.loss = loss
+        self._tallies = {stage: SignalTally() for stage in STAGES}
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Signals:
         spikes, targets = batch
@@ -114,61 +91,12 @@ class SpikeRegression(Task):
     def _step(self, batch: tuple[Tensor, Tensor], stage: str) -> Tensor:
         x, targets = batch
         outputs, spikes = self(x)
-        loss = self.loss(outputs, targets)
-        if self.firing_rate.weight:
-            loss = loss + self.firing_rate(spikes, layers=list(self.network.layers))
-        spikes = [layer.detach() for layer in spikes]
-        graded = [is_graded(neuron) for neuron in self.network.neurons]
-        counts = [spike_counts(s, graded=g).mean() for s, g in zip(spikes, graded, strict=True)]
-        activity = [(s > 0.5).float().mean() for s in spikes]
-        # Picking out the targets that count would wait for the device.
-        inside = ~targets.isnan()
-        wanted = targets.where(inside, 0.0).double()
-        error = (outputs.detach() - wanted).where(inside, 0.0)
-        values = [
-            inside.new_ones((), dtype=torch.float64), loss.detach(), *counts, *activity,
-            *(~ok for ok in self._states.finite),
-            inside.sum(), wanted.sum(), wanted.square().sum(), error.square().sum(),
-        ]  # fmt: skip
-        self._sums.setdefault(stage, []).append(torch.stack([v.double() for v in values]))
+        loss = self._penalised(self.loss(outputs, targets), spikes)
+        self._tallies[stage].update(outputs, targets, loss, **self._activity(spikes))
         return loss
 
-    def on_train_epoch_end(self) -> None:
-        self._log("train")
-
-    def on_validation_epoch_end(self) -> None:
-        self._log("val")
-
-    def on_test_epoch_end(self) -> None:
-        self._log("test")
-
-    def _log(self, stage: str) -> None:
-        found = self._sums.pop(stage, [])
-        if not found:
-            return
-        total = self.trainer.strategy.reduce(torch.stack(found).sum(0), reduce_op="sum")
-        batches, loss, *layers = total[:-4]
-        titles = layer_titles(self.network)
-        counts = layers[: len(titles)]
-        number, first, second, error = total[-4:]
-        nmse = error / (second - first.square() / number)
-        shown = {"loss": loss / batches, "nmse": nmse}
-        self.log_dict({f"{stage}/{k}": v.float() for k, v in shown.items()}, prog_bar=True)
-        self.log_dict(
-            {f"{stage}/spikes/{k}": (c / batches).float() for k, c in enumerate(counts, 1)}
-        )
-        activity, bad = torch.stack(layers[len(titles) :]).split(
-            [len(titles), len(layers) - 2 * len(titles)]
-        )
-        self.findings[stage] = layer_findings(titles, (activity / batches).tolist(), bad.tolist())
-        if not math.isfinite(mean := float(loss / batches)):
-            self.findings[stage].append(f"the loss is {mean}")
-
-    def configure_optimizers(self) -> Any:
-        return optimisation(
-            self,
-            self.optimizer,
-            self.scheduler,
-            interval=self.scheduler_interval,
-            lr_factors=self.lr_factors,
-        )
+    def _results(
+        self, tally: SignalTally, stage: str
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        spikes = {f"spikes/{k}": count for k, count in enumerate(tally.rates, 1)}
+        return {"loss": tally.loss, "nmse": tally.nmse}, spikes

@@ -1,4 +1,4 @@
-"""What classification counts during an epoch, and what the counts tell: rates, and whether they mean anything."""
+"""What a task counts during an epoch, and what the counts tell: rates, and whether they mean anything."""
 
 from __future__ import annotations
 
@@ -8,45 +8,108 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["Tally", "error_rate", "layer_findings", "share_right"]
+__all__ = ["LayerTally", "SignalTally", "Tally", "error_rate", "layer_findings", "share_right"]
 
 _SATURATED = 0.95  # share of the steps with a spike
 
 
-class Tally:
-    """Sums over the samples or frames of an epoch, kept as tensors on the device so that no step waits for it.
+class LayerTally:
+    """Sums over what an epoch counts, kept as tensors on the device so that no step waits for it.
 
-    A frame is whatever has a class: a time step, or a whole sample. Where k classes tie for the highest score, each is
-    found by one k-th, so that a network that tells nothing apart scores chance; a frame without a highest score, since
-    a score is NaN, makes every rate NaN. Adding a batch here takes a tenth of the time that Lightning takes to log as
-    many values.
-
-    Args:
-        num_classes: Number of classes K.
+    Adding a batch here takes a tenth of the time that Lightning takes to log as many values.
 
     Attributes:
-        confusion: Frames by true class (row) and found class (column), (K, K).
-        loss: Mean loss of a frame.
-        rates: Means of what is given per layer, weighted by frames, (layer,).
+        loss: Mean loss of what is counted.
+        rates: Means of what is given per layer, (layer,).
     """
 
-    def __init__(self, num_classes: int) -> None:
-        self.num_classes = num_classes
+    def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
         """Forget everything."""
-        self._counts: Tensor | None = None
-        self._sums: Tensor | None = None  # of the loss, the rates and the activities, times frames
-        self._flags: Tensor | None = (
-            None  # frames, those of equal scores, those of NaN; batches of bad states
-        )
+        self._sums: list[Tensor] = []
         self._layers = 0
 
     @property
     def empty(self) -> bool:
         """Whether nothing was counted."""
-        return self._counts is None
+        return not self._sums
+
+    def _add(
+        self,
+        number: Tensor,
+        loss: Tensor,
+        rates: Sequence[Tensor],
+        activity: Sequence[Tensor],
+        finite: Sequence[Tensor],
+        *own: Tensor,
+    ) -> None:
+        """Add a batch in which `number` things count; `own` are further sums."""
+        values = torch.stack([x.detach().float() for x in (loss, *rates, *activity)])
+        flags = torch.stack([number, *(~ok for ok in finite)])
+        exact = torch.float32 if flags.device.type == "mps" else torch.float64
+        sums = (torch.where(number > 0, values * number, 0.0), flags, *own)
+        if self.empty:
+            self._sums = [torch.zeros_like(part, dtype=exact) for part in sums]
+        for total, part in zip(self._sums, sums, strict=True):
+            total += part
+        self._layers = len(rates)
+
+    def reduce(self, over: Callable[[Tensor], Tensor]) -> None:
+        """Add up the sums of several processes; `over` sums a tensor over them."""
+        self._sums = [over(part) for part in self._sums]
+
+    @property
+    def loss(self) -> Tensor:
+        return self._means()[0]
+
+    @property
+    def rates(self) -> Tensor:
+        return self._means()[1 : 1 + self._layers]
+
+    def _means(self) -> Tensor:
+        if self.empty:
+            return torch.full((1,), math.nan)
+        return (self._sums[0] / self._sums[1][0]).float()
+
+    def findings(self, layers: Sequence[str], what: str = "frames") -> list[str]:
+        """What makes the numbers of the epoch doubtful, in words; waits for the device.
+
+        Args:
+            layers: What to call the layers whose activity and states were given.
+            what: What to call the things that are counted.
+        """
+        if self.empty:
+            return []
+        loss, *means = self._means().tolist()
+        found = layer_findings(layers, means[self._layers :], self._sums[1].tolist()[1:])
+        found += self._own_findings(what)
+        if not math.isfinite(loss):
+            found.append(f"the loss is {loss}")
+        return found
+
+    def _own_findings(self, what: str) -> list[str]:
+        return []
+
+
+class Tally(LayerTally):
+    """What classification counts.
+
+    A frame is whatever has a class: a time step, or a whole sample. Where k classes tie for the highest score, each is
+    found by one k-th, so that a network that tells nothing apart scores chance; a frame without a highest score, since
+    a score is NaN, makes every rate NaN.
+
+    Args:
+        num_classes: Number of classes K; None takes that of the first scores.
+
+    Attributes:
+        confusion: Frames by true class (row) and found class (column), (K, K).
+    """
+
+    def __init__(self, num_classes: int | None = None) -> None:
+        self.num_classes = num_classes
+        super().__init__()
 
     def update(
         self,
@@ -68,77 +131,75 @@ class Tally:
             activity: For each layer the share of its neurons' steps with a spike.
             finite: For each layer whether its state is finite, a bool scalar.
         """
+        if self.num_classes is None:
+            self.num_classes = outputs.shape[-1]
         tied, inside = _ties(outputs), labels >= 0
-        number_tied, number = tied.sum(dim=-1), inside.sum()
+        number_tied = tied.sum(dim=-1)
         shares = tied / number_tied[..., None]
         # Frames that do not count go into a row of their own: picking the others out would wait for the device.
         rows = torch.where(inside, labels, self.num_classes).flatten()
         counts = shares.new_zeros(self.num_classes + 1, self.num_classes)
         counts.index_add_(0, rows, shares.flatten(0, -2))
-        values = torch.stack([x.detach().float() for x in (loss, *rates, *activity)])
-        sums = torch.where(number > 0, values * number, 0.0)
-        flags = [number, *(((number_tied == k) & inside).sum() for k in (self.num_classes, 0))]
-        self._add(counts, sums, torch.stack([*flags, *(~ok for ok in finite)]))
-        self._layers = len(rates)
-
-    def _add(self, counts: Tensor, sums: Tensor, flags: Tensor) -> None:
-        exact = torch.float32 if counts.device.type == "mps" else torch.float64
-        if self._counts is None or self._sums is None or self._flags is None:
-            self._counts = torch.zeros_like(counts, dtype=exact)
-            self._sums = torch.zeros_like(sums, dtype=exact)
-            self._flags = torch.zeros_like(flags, dtype=exact)
-        self._counts += counts
-        self._sums += sums
-        self._flags += flags
-
-    def reduce(self, over: Callable[[Tensor], Tensor]) -> None:
-        """Add up the sums of several processes; `over` sums a tensor over them."""
-        if self._counts is not None and self._sums is not None and self._flags is not None:
-            self._counts, self._sums, self._flags = map(
-                over, (self._counts, self._sums, self._flags)
-            )
+        doubtful = [((number_tied == k) & inside).sum() for k in (self.num_classes, 0)]
+        self._add(inside.sum(), loss, rates, activity, finite, counts, torch.stack(doubtful))
 
     @property
     def confusion(self) -> Tensor:
-        if self._counts is None:
-            return torch.zeros(self.num_classes, self.num_classes)
-        return self._counts[:-1]
+        if self.empty:
+            return torch.zeros(self.num_classes or 0, self.num_classes or 0)
+        return self._sums[2][:-1]
 
-    @property
-    def loss(self) -> Tensor:
-        return self._means()[0]
-
-    @property
-    def rates(self) -> Tensor:
-        return self._means()[1 : 1 + self._layers]
-
-    def _means(self) -> Tensor:
-        if self._sums is None or self._flags is None:
-            return torch.full((1,), math.nan)
-        return (self._sums / self._flags[0]).float()
-
-    def findings(self, layers: Sequence[str], what: str = "frames") -> list[str]:
-        """What makes the numbers of the epoch doubtful, in words; waits for the device.
-
-        Args:
-            layers: What to call the layers whose activity and states were given.
-            what: What to call the frames.
-        """
-        if self._flags is None:
-            return []
-        loss, *means = self._means().tolist()
-        frames, tied, lost, *bad = self._flags.tolist()
-        found = layer_findings(layers, means[self._layers :], bad)
-        if lost:
-            found.append(f"class scores are NaN in {lost:.0f} {what}")
-        if self.num_classes > 1 and 0 < frames == tied:
+    def _own_findings(self, what: str) -> list[str]:
+        frames, number = float(self._sums[1][0]), self.num_classes or 0
+        tied, lost = self._sums[3].tolist()
+        found = [f"class scores are NaN in {lost:.0f} {what}"] if lost else []
+        if number > 1 and 0 < frames == tied:
             found.append(
                 f"the scores of all classes are equal in all {frames:.0f} {what}, so that accuracy and loss are those "
-                f"of chance, 1/{self.num_classes} and ln {self.num_classes} = {math.log(self.num_classes):.4f}"
+                f"of chance, 1/{number} and ln {number} = {math.log(number):.4f}"
             )
-        if not math.isfinite(loss):
-            found.append(f"the loss is {loss}")
         return found
+
+
+class SignalTally(LayerTally):
+    r"""What regression counts; every batch weighs the same in loss and rates.
+
+    Attributes:
+        nmse: $\sum (y - y^*)^2 / \sum (y^* - \bar y^*)^2$ over all that counts.
+    """
+
+    def update(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        loss: Tensor,
+        rates: Sequence[Tensor],
+        *,
+        activity: Sequence[Tensor] = (),
+        finite: Sequence[Tensor] = (),
+    ) -> None:
+        """Add a batch.
+
+        Args:
+            outputs: Signals, (T, batch, output).
+            targets: The same shape, NaN where none counts.
+            loss: Loss of the batch.
+            rates: As for `Tally.update`.
+            activity: The same.
+            finite: The same.
+        """
+        # Picking out the targets that count would wait for the device.
+        inside = ~targets.isnan()
+        wanted = targets.where(inside, 0.0).double()
+        error = (outputs.detach() - wanted).where(inside, 0.0)
+        sums = [inside.sum(), wanted.sum(), wanted.square().sum(), error.square().sum()]
+        number = inside.new_ones((), dtype=torch.int64)
+        self._add(number, loss, rates, activity, finite, torch.stack([x.double() for x in sums]))
+
+    @property
+    def nmse(self) -> Tensor:
+        number, first, second, error = self._sums[2].unbind()
+        return (error / (second - first.square() / number)).float()
 
 
 def layer_findings(

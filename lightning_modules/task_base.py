@@ -1,29 +1,184 @@
-"""What all tasks share."""
+"""What all tasks share: a network, how it is optimised, and what is counted and said of an epoch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.cli import OptimizerCallable
+from torch import Tensor, nn
 
+from lightning_modules.any_network import AnyNetwork
 from lightning_modules.class_paths import check_hyper_parameters
+from lightning_modules.losses import FiringRate, mean_rates, spike_counts
+from lightning_modules.monitor import Mode
+from lightning_modules.networks import NetworkOutput, is_graded
+from lightning_modules.optimisation import Interval, Scheduler, optimisation
 from lightning_modules.resume import Resume
-from snn_neuromod.errors import RunError
+from lightning_modules.watch import StateWatch, layer_titles
+from snn_neuromod.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Task"]
+__all__ = ["STAGES", "Task"]
+
+STAGES = ("train", "val", "test")
 
 
 class Task(pl.LightningModule):
-    """A Lightning module whose checkpoints make only what belongs into it when it is rebuilt from them."""
+    """Train a network; what a batch costs and what is logged of it is for the classes below this one.
 
-    def __init__(self) -> None:
+    They define `_step(batch, stage)`, which counts a batch in `_tallies[stage]` and returns its loss, and
+    `_results(tally, stage)`, what is logged of an epoch: values for the progress bar, and others. Gradients come from
+    `loss.backward()` alone, so clipping, accumulation, mixed precision and distribution are the trainer's. A checkpoint
+    makes only what belongs into the task when it is rebuilt from it.
+
+    Args:
+        network: Returns `NetworkOutput`.
+        optimizer: Makes the optimiser from the parameters.
+        scheduler: Learning-rate schedule, as in `optimisation.optimisation`.
+        scheduler_interval: Whether `scheduler` advances every "epoch" or "step".
+        firing_rate: Penalty on firing rates.
+        lr_factors: Factors of the learning rate for parameters of a given name.
+
+    Attributes:
+        metric_modes: For each metric whether the smallest or the largest value is best.
+        findings: For each stage what makes the numbers of its last epoch doubtful, such as a layer without a spike.
+
+    Raises:
+        ConfigError: When a run starts, if the network does not fit the data or `lr_factors` names no parameter.
+    """
+
+    metric_modes: ClassVar[dict[str, Mode]]
+    data_outputs: ClassVar[str] = (
+        "num_classes"  # what a data module calls the network's num_classes
+    )
+    counted: ClassVar[str] = "samples"
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: OptimizerCallable,
+        scheduler: Scheduler,
+        scheduler_interval: Interval,
+        firing_rate: FiringRate,
+        lr_factors: dict[str, float] | None,
+    ) -> None:
         super().__init__()
+        objects = ["network", "optimizer", "scheduler", "loss", "firing_rate", "l2"]
+        self.save_hyperparameters(ignore=objects, logger=False)
+        self.network: Any = network
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.scheduler_interval = scheduler_interval
+        self.firing_rate, self.lr_factors = firing_rate, lr_factors or {}
+        self.findings: dict[str, list[str]] = {}
+        self._tallies: dict[str, Any]
         self._resume = Resume()
+        self._states = StateWatch(getattr(network, "module", network))
+
+    def setup(self, stage: str) -> None:
+        data = getattr(self.trainer, "datamodule", None)
+        name = type(data).__name__
+        who = type(getattr(self.network, "module", self.network)).__name__
+        inputs = getattr(data, "num_inputs", None)
+        sizes = getattr(self.network, "sizes", None)
+        if inputs is not None and sizes is not None and inputs != sizes[0]:
+            raise ConfigError(
+                f"{who}: the number of inputs must be {inputs} for {name}, got {sizes[0]}; it is the first of sizes, "
+                "or num_inputs"
+            )
+        outputs = getattr(data, self.data_outputs, None)
+        found = getattr(self.network, "num_classes", None)
+        if outputs is not None and found is not None and outputs != found:
+            raise ConfigError(f"{who}: num_classes must be {outputs} for {name}, got {found}")
+        if isinstance(self.network, AnyNetwork):
+            self.network.num_classes = outputs if found is None else found
+
+    def forward(self, x: Tensor) -> NetworkOutput:
+        """Run the network over (T, batch, input)."""
+        out: NetworkOutput = self.network(x)
+        return out
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return self._step(batch, "train")
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self._step(batch, "val")
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        self._step(batch, "test")
+
+    def _step(self, batch: Any, stage: str) -> Tensor:
+        raise NotImplementedError
+
+    def _results(self, tally: Any, stage: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        raise NotImplementedError
+
+    def _penalised(
+        self, loss: Tensor, spikes: Sequence[Tensor], inside: Tensor | None = None
+    ) -> Tensor:
+        """The loss with the penalty on firing rates."""
+        if not (self.firing_rate.weight and spikes):
+            return loss
+        return loss + self.firing_rate(spikes, inside, layers=list(self.network.layers))
+
+    def _activity(
+        self, spikes: Sequence[Tensor], inside: Tensor | None = None
+    ) -> dict[str, list[Tensor]]:
+        """Rates, activity and finite states of each layer, as a tally counts them.
+
+        Rates are spikes per neuron and sample; with `inside`, (T, batch), they are means of the output over the steps
+        that count.
+        """
+        neurons = getattr(self.network, "neurons", ())
+        known = len(neurons) == len(spikes)
+        graded = [known and is_graded(neurons[k]) for k in range(len(spikes))]
+        layers = [(s.detach(), g) for s, g in zip(spikes, graded, strict=True)]
+        if inside is None:
+            rates = [spike_counts(s, graded=g).mean() for s, g in layers]
+            active = [(s > 0.5 if g else s).float().mean() for s, g in layers]
+        else:
+            rates = [mean_rates(s, inside).mean() for s, _ in layers]
+            active = [
+                mean_rates((s > 0.5).to(rate), inside).mean() if g else rate
+                for (s, g), rate in zip(layers, rates, strict=True)
+            ]
+        return {"rates": rates, "activity": active, "finite": self._states.finite}
+
+    def on_train_epoch_end(self) -> None:
+        self._log("train")
+
+    def on_validation_epoch_end(self) -> None:
+        self._log("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log("test")
+
+    def _log(self, stage: str) -> None:
+        tally = self._tallies[stage]
+        if tally.empty:
+            return
+        tally.reduce(lambda sums: self.trainer.strategy.reduce(sums, reduce_op="sum"))
+        shown, others = self._results(tally, stage)
+        self.log_dict({f"{stage}/{name}": value for name, value in shown.items()}, prog_bar=True)
+        self.log_dict({f"{stage}/{name}": value for name, value in others.items()})
+        number, titles = len(tally.rates), layer_titles(self.network)
+        if len(titles) != number:
+            titles = [f"layer {k + 1}" for k in range(number)]
+        self.findings[stage] = tally.findings(titles, self.counted)
+        tally.reset()
+
+    def configure_optimizers(self) -> Any:
+        return optimisation(
+            self,
+            self.optimizer,
+            self.scheduler,
+            interval=self.scheduler_interval,
+            lr_factors=self.lr_factors,
+        )
 
     def configure_callbacks(self) -> list[pl.Callback]:
         return [self._resume]

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol
 
 import torch
 from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lightning_modules.losses import L2, FiringRate, mean_rates
+from lightning_modules.any_network import AnyNetwork
+from lightning_modules.losses import L2, FiringRate
 from lightning_modules.monitor import Mode
-from lightning_modules.networks import NetworkOutput, is_graded
-from lightning_modules.optimisation import Interval, Scheduler, optimisation
+from lightning_modules.networks import NetworkOutput
+from lightning_modules.optimisation import Interval, Scheduler
 from lightning_modules.tally import Tally, error_rate, share_right
-from lightning_modules.task_base import Task
-from lightning_modules.watch import StateWatch, layer_titles
+from lightning_modules.task_base import STAGES, Task
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.snntorch.functional import IGNORE_INDEX, ce_framewise_loss
 
 __all__ = ["FramePrediction", "FramewiseClassification"]
@@ -68,8 +69,8 @@ class FramewiseClassification(Task):
     neurons' own time (with one step of 1 ms for a frame of 10 ms the speech runs ten times as fast).
 
     Args:
-        network: Takes features (T, batch, feature) and lengths (batch,), and returns `NetworkOutput`: a
-            `FramewiseNetwork` or an `LstmNetwork`.
+        network: A `FramewiseNetwork` or an `LstmNetwork`, or any module that takes features (T, batch, feature) and
+            returns class scores (T, batch, class), or scores and spikes, as `any_network.AnyNetwork` calls it.
         optimizer: Makes the optimiser from the parameters.
         scheduler: Learning-rate schedule, "cosine", "one_cycle" or one made from the optimiser, as in
             `optimisation.optimisation`; None keeps the rate constant.
@@ -105,57 +106,39 @@ class FramewiseClassification(Task):
         average: Literal["frame", "sequence"] = "frame",
         fold_to: Literal[48, 39] = 39,
     ) -> None:
-        super().__init__()
+        own = hasattr(network, "layer_names")  # a network for frames, as those of this package
+        super().__init__(
+            network if own else AnyNetwork(network),
+            optimizer,
+            scheduler,
+            scheduler_interval,
+            firing_rate,
+            lr_factors,
+        )
         if average not in ("frame", "sequence"):
-            raise ValueError(
+            raise ConfigError(
                 f"FramewiseClassification: average must be frame or sequence, got {average!r}"
             )
-        self.save_hyperparameters(
-            ignore=["network", "optimizer", "scheduler", "firing_rate", "l2"], logger=False
-        )
-        self.network: Any = network
-        self.optimizer, self.scheduler = optimizer, scheduler
-        self.scheduler_interval = scheduler_interval
-        self.firing_rate, self.l2 = firing_rate, l2
-        self.lr_factors, self.fold_to = lr_factors or {}, fold_to
+        self.l2, self.fold_to = l2, fold_to
         self.loss = ce_framewise_loss(IGNORE_INDEX) if average == "frame" else by_sequence
         self.confusion: dict[str, Tensor] = {}
-        self._tallies = {
-            stage: Tally(network.num_classes)  # type: ignore[arg-type]
-            for stage in ("train", "val", "test")
-        }
-        self._states = StateWatch(network)
-        self.findings: dict[str, list[str]] = {}
+        self._tallies = {stage: Tally() for stage in STAGES}
         self._groups: dict[str, list[int]] = {}
 
     def setup(self, stage: str) -> None:
+        super().setup(stage)
         data = getattr(self.trainer, "datamodule", None)
-        name, who = type(data).__name__, type(self.network).__name__
-        inputs, classes = (getattr(data, key, None) for key in ("num_inputs", "num_classes"))
-        if inputs is not None and inputs != self.network.sizes[0]:
-            raise ValueError(
-                f"{who}: the number of inputs must be {inputs}, the features of {name}, got {self.network.sizes[0]}; "
-                "it is the first of sizes, or num_inputs"
-            )
-        if classes is not None and classes != self.network.num_classes:
-            raise ValueError(
-                f"{who}: num_classes must be {classes} for {name}, got {self.network.num_classes}"
-            )
         self._groups = _groups(getattr(data, "classes", ()), self.fold_to)
 
-    def forward(self, features: Tensor, lengths: Tensor | None = None) -> NetworkOutput:
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> NetworkOutput:
         """Run the network over features (T, batch, feature) of sequences of the given lengths (batch,)."""
-        out: NetworkOutput = self.network(features, lengths)
+        out: NetworkOutput = self.network(x, lengths)
+        if len(out.outputs) != len(x):
+            raise ConfigError(
+                f"FramewiseClassification: network must return scores for each of {len(x)} frames, got "
+                f"{len(out.outputs)} steps; average the steps of a frame"
+            )
         return out
-
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        return self._step(batch, "train")
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._step(batch, "val")
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._step(batch, "test")
 
     def predict_step(self, batch: Batch, batch_idx: int) -> FramePrediction:
         outputs = self(batch.features, batch.lengths).outputs
@@ -169,66 +152,25 @@ class FramewiseClassification(Task):
 
     def _step(self, batch: Batch, stage: str) -> Tensor:
         labels = batch.labels
-        outputs, spikes = self.network(batch.features, batch.lengths)
+        outputs, spikes = self(batch.features, batch.lengths)
         loss: Tensor = self.loss(outputs, labels)
         inside = labels != IGNORE_INDEX
-        rates = [mean_rates(layer.detach(), inside).mean() for layer in spikes]
-        neurons = getattr(self.network, "neurons", ())
-        self._tallies[stage].update(
-            outputs,
-            labels,
-            loss,
-            rates,
-            activity=[
-                mean_rates((layer.detach() > 0.5).to(rate), inside).mean()
-                if is_graded(neuron)
-                else rate
-                for layer, rate, neuron in zip(spikes, rates, neurons, strict=False)
-            ],
-            finite=self._states.finite,
-        )
-        if self.firing_rate.weight and spikes:
-            loss = loss + self.firing_rate(spikes, inside, layers=self.network.layers)
-        if self.l2.weight:
-            loss = loss + self.l2(self.network)
-        return loss
+        self._tallies[stage].update(outputs, labels, loss, **self._activity(spikes, inside))
+        loss = self._penalised(loss, spikes, inside)
+        return loss + self.l2(self.network) if self.l2.weight else loss
 
-    def on_train_epoch_end(self) -> None:
-        self._log("train")
-
-    def on_validation_epoch_end(self) -> None:
-        self._log("val")
-
-    def on_test_epoch_end(self) -> None:
-        self._log("test")
-
-    def _log(self, stage: str) -> None:
-        tally = self._tallies[stage]
-        if tally.empty:
-            return
-        tally.reduce(lambda sums: self.trainer.strategy.reduce(sums, reduce_op="sum"))
+    def _results(self, tally: Tally, stage: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         confusion = tally.confusion
         error = error_rate(confusion)
         values = {"loss": tally.loss, "error": error, "accuracy": 1 - error}
         for name, groups in self._groups.items():
             values[f"error_{name}"] = error_rate(confusion, groups)
-        for name, neuron, rate in zip(
-            self.network.layer_names, getattr(self.network, "neurons", ()), tally.rates, strict=True
-        ):
+        names = getattr(self.network, "layer_names", None) or range(1, 1 + len(tally.rates))
+        neurons = getattr(self.network, "neurons", None) or [None] * len(tally.rates)
+        for name, neuron, rate in zip(names, neurons, tally.rates, strict=True):
             values[f"rate/{name}"] = rate * 1000 / getattr(neuron, "dt", 1.0)
-        self.log_dict({f"{stage}/{name}": value for name, value in values.items()})
         self.confusion[stage] = confusion.cpu().clone()
-        self.findings[stage] = tally.findings(layer_titles(self.network))
-        tally.reset()
-
-    def configure_optimizers(self) -> Any:
-        return optimisation(
-            self,
-            self.optimizer,
-            self.scheduler,
-            interval=self.scheduler_interval,
-            lr_factors=self.lr_factors,
-        )
+        return {}, values
 
 
 def by_sequence(outputs: Tensor, labels: Tensor) -> Tensor:

@@ -19,7 +19,6 @@ if any(
         "pytorch_lightning, mlxtend, matplotlib or pillow is not installed", allow_module_level=True
     )
 
-from lightning_modules.classification import SpikeClassification
 from lightning_modules.cli import main
 from lightning_modules.completion import script
 from lightning_modules.config_files import available_configs, listing
@@ -188,8 +187,19 @@ def test_a_module_beside_a_configuration_elsewhere_is_not_found(capfd) -> None:
     assert not Path("EXECUTED").exists()
 
 
-def test_classes_are_those_of_the_data_where_the_module_names_none() -> None:
-    model = SpikeClassification(torch.nn.Linear(784, 10))
-    assert model.network.num_classes is None
-    model._count_classes(10)
-    assert set(model._tallies) == {"train", "val", "test"}
+def test_classes_are_those_of_the_data_where_the_module_names_none(capfd) -> None:
+    Path("own_seven.py").write_text(OWN.replace("width: int = 10", "width: int = 7"))
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", "-c", "smoke/msrc", *SHORT, f"{CLASS}=own_seven.made"])
+    assert stop.value.code == 1
+    assert "Sequential: forward must return outputs for 10 classes, got 7" in capfd.readouterr().err
+
+
+def test_any_module_trains_as_network_of_signals() -> None:
+    Path("own_signals.py").write_text(
+        "from torch import nn\n\ndef made() -> nn.Module:\n    return nn.Linear(100, 1)\n"
+    )
+    short = [*SHORT[3:], "--pictures.enabled=false"]
+    main(["fit", "-c", "patterns/lif", *short, f"{CLASS}=own_signals.made"])
+    (run,) = Path("runs").rglob("version_0")
+    assert "test/nmse" in (run / "metrics.csv").read_text()

@@ -26,6 +26,7 @@ from lightning_modules.losses import FiringRate, mean_rates
 from lightning_modules.tally import Tally, error_rate
 from snn_neuromod import ALIF, LeakyReadout, Smoothing
 from snn_neuromod.data.phones.labels import TIMIT_LABELS
+from snn_neuromod.errors import ConfigError
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers",
@@ -79,6 +80,55 @@ def fit(module, max_epochs=2, **options):
     val = DataLoader([batch(10), batch(11, lengths=(9, 24))], batch_size=None)
     trainer.fit(module, train, val)
     return trainer
+
+
+class Own(torch.nn.Module):
+    """A network of one's own, which knows nothing of this package; `answer` says what it returns."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.linear, self.answer = torch.nn.Linear(3 * CLASSES, CLASSES), answer
+
+    def forward(self, x):
+        return self.answer(self.linear(x), x)
+
+
+class OwnWithLengths(Own):
+    def forward(self, x, lengths):
+        assert lengths.shape == x.shape[1:2]
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("make", "answer", "layers"),
+    [
+        (Own, lambda y, x: y, 0),
+        (Own, lambda y, x: (y, (x > 1).float()), 1),
+        (Own, lambda y, x: [y, [(x > 1).float(), (x[..., :5] > 0).float().repeat(3, 1, 1)]], 2),
+        (OwnWithLengths, lambda y, x: y, 0),
+    ],
+)
+def test_any_module_trains_as_network(make, answer, layers):
+    torch.manual_seed(0)
+    found = fit(task(make(answer)), max_epochs=8).callback_metrics
+    assert found["train/error"] < 0.35
+    assert found["val/error"] < 0.35
+    rates = {name for name in found if "/rate/" in name}
+    assert rates == {f"{s}/rate/{k}" for s in ("train", "val") for k in range(1, 1 + layers)}
+    assert all(0 < found[name] < 1000 for name in rates)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda y, x: y[-1], "network must return scores for each of 24 frames, got 1 steps"),
+        (lambda y, x: y[::2], "network must return scores for each of 24 frames, got 12 steps"),
+        (lambda y, x: y.sum(), "Own: forward must return outputs"),
+    ],
+)
+def test_a_module_that_does_not_score_every_frame(answer, message):
+    with pytest.raises(ConfigError, match=message):
+        task(Own(answer)).training_step(batch(), 0)
 
 
 @pytest.mark.parametrize(
