@@ -80,7 +80,7 @@ class SpikeSum(nn.Module):
         tau = math.inf if decay == 1 else -1 / math.log(decay)
         self.filter = LeakyIntegrator(num_classes, tau=tau)
 
-    def forward(self, spikes: Tensor, state: object = None) -> tuple[Tensor, object]:
+    def forward(self, spikes: Tensor, state: Any = None) -> tuple[Tensor, object]:
         """Read a sequence of spikes, (T, batch, in_features); returns sums of the same shape and the state."""
         out: tuple[Tensor, object] = self.filter(spikes, state)
         return out

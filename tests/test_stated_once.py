@@ -10,10 +10,11 @@ import math
 import re
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pytest
 import torch
+from typing_extensions import get_type_hints
 
 import snn_neuromod as nm
 from snn_neuromod import layers, norse, snntorch
@@ -175,9 +176,15 @@ def test_the_snntorch_form(name: str, module: ModuleType) -> None:
         if theirs.default is not inspect.Parameter.empty:
             assert theirs.default == (fields(module.Params)[p.symbol].default)
     recurrent = getattr(snntorch, "R" + form.__name__, None)
-    for key, value in (arguments(recurrent) if recurrent else {}).items():
-        if key in said:
-            assert value.default == said[key].default, key
+    if recurrent is not None:
+        theirs = arguments(recurrent)
+        assert all(
+            value.default == said[key].default for key, value in theirs.items() if key in said
+        )
+        if "options" in theirs:  # handed on, and typed
+            typed = get_args(get_type_hints(recurrent.__init__)["options"])[0]
+            assert {*typed.__annotations__} | {*theirs} >= {*said} - {"meaningless"}
+            assert {*typed.__annotations__} <= {*said}
 
 
 @every_neuron

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, get_args
 
 from snn_neuromod._types import ThresholdFn
 from snn_neuromod.dynamics import stdp_alif
-from snn_neuromod.dynamics.alif import Reset
+from snn_neuromod.dynamics.alif import Reset, State
 from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.base import Layer, spike_function
 from snn_neuromod.layers.delays import Delay
@@ -16,7 +16,7 @@ from snn_neuromod.layers.times import Ms, in_steps
 from snn_neuromod.surrogate import Psi
 
 
-class _ALIFFamily(Layer):
+class _ALIFFamily(Layer[State]):
     """What the two have in common."""
 
     least_refractory: ClassVar[int] = 0

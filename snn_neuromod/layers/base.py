@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import TypeVar
 
 from snn_neuromod import dynamics
 from snn_neuromod.dynamics.parameter import Range
@@ -26,7 +27,11 @@ _HALF = (torch.float16, torch.bfloat16)
 _BPTT, _INSTANT = BPTT(), Paths(0, ())
 
 
-class Layer(Fixed, nn.Module):
+S = TypeVar("S", bound="tuple[Any, ...]", default=Any)
+"""The `State` of a neuron."""
+
+
+class Layer(Fixed, nn.Module, Generic[S]):
     """A population of neurons, each driven by a current of its own.
 
     Subclasses own the parameters; the equations stay in `snn_neuromod.dynamics`. What `step_options` returns is the one
@@ -169,7 +174,11 @@ class Layer(Fixed, nn.Module):
             tensor = self._ranges.get(name, Range()).keep(tensor)
         return tensor if dtype is None else tensor.to(dtype)
 
-    def initial_state(self, current: Tensor) -> Any:
+    if TYPE_CHECKING:
+
+        def __call__(self, current: Tensor, state: S | None = None) -> tuple[Tensor, S]: ...
+
+    def initial_state(self, current: Tensor) -> S:
         """State before the first step.
 
         Args:
@@ -180,13 +189,14 @@ class Layer(Fixed, nn.Module):
             The `State` of the neuron's module in `snn_neuromod.dynamics`.
         """
         single = current.float() if current.dtype in _HALF else current
-        return self.dynamics.initial_state(single)
+        rest: S = self.dynamics.initial_state(single)
+        return rest
 
     def step_options(self) -> dict[str, Any]:
         """Options of the neuron's `step`."""
         return {}
 
-    def step(self, current: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    def step(self, current: Tensor, state: S | None = None) -> tuple[Tensor, S]:
         """Advance by one time step.
 
         Args:
@@ -211,7 +221,7 @@ class Layer(Fixed, nn.Module):
         spikes, state = self.dynamics.step(params, state, single, **self.step_options())
         return spikes.to(current.dtype), state
 
-    def forward(self, current: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    def forward(self, current: Tensor, state: S | None = None) -> tuple[Tensor, S]:
         """Run the neurons over a sequence.
 
         Args:

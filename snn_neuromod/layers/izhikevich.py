@@ -24,7 +24,7 @@ from snn_neuromod.layers.times import in_steps
 from snn_neuromod.surrogate import Psi
 
 
-class Izhikevich(Layer):
+class Izhikevich(Layer[State]):
     r"""Izhikevich neurons; equations in `snn_neuromod.dynamics.izhikevich`.
 
     Args:

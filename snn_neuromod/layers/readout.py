@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from snn_neuromod.dynamics.leaky_integrator import State
 from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.base import Layer
 from snn_neuromod.layers.fixed import Fixed
@@ -18,7 +19,7 @@ from snn_neuromod.learning.eprop.feedback import linear_with_feedback
 Feedback = Literal["symmetric", "random", "adaptive"]
 
 
-class LeakyIntegrator(Layer):
+class LeakyIntegrator(Layer[State]):
     r"""Exponential filter; equations in `snn_neuromod.dynamics.leaky_integrator`.
 
     Args:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import NamedTuple
 
 from snn_neuromod.kernels.products import SPIKE_DTYPES, spike_linear
-from snn_neuromod.layers.base import Layer
+from snn_neuromod.layers.base import Layer, S
 from snn_neuromod.layers.delays import Delay, SynapticDelays, checked_delay
 from snn_neuromod.layers.fixed import Fixed
 from snn_neuromod.layers.parameters import positive_integer
@@ -22,7 +23,7 @@ Mask: TypeAlias = Tensor | Callable[..., Tensor]
 one from its two sizes, such as `snn_neuromod.connectivity.Random`."""
 
 
-class RecurrentState(NamedTuple):
+class RecurrentState(NamedTuple, Generic[S]):
     """State of a recurrent layer.
 
     Attributes:
@@ -32,12 +33,12 @@ class RecurrentState(NamedTuple):
             neuron), oldest first; None where there are no such delays.
     """
 
-    neuron: Any
+    neuron: S
     spikes: Tensor
     earlier: Tensor | None = None
 
 
-class Recurrent(Fixed, nn.Module):
+class Recurrent(Fixed, nn.Module, Generic[S]):
     r"""Input weights and all-to-all recurrent weights around a layer of neurons.
 
     $I_t = W_\text{in} x_t + W_\text{rec} z_{t-d}$, without self-connections; the delay d is one step unless set, and
@@ -93,7 +94,7 @@ class Recurrent(Fixed, nn.Module):
 
     def __init__(
         self,
-        neuron: Layer,
+        neuron: Layer[S],
         in_features: int,
         *,
         learning_rule: LearningRule = "bptt",
@@ -210,11 +211,11 @@ class Recurrent(Fixed, nn.Module):
         """Delay of the recurrent spikes in steps: one number, (N,) by presynaptic neuron, or (N, N) by synapse."""
         return self.delays.given
 
-    def initial_state(self, x: Tensor) -> RecurrentState:
+    def initial_state(self, x: Tensor) -> RecurrentState[S]:
         """State before the first step for the input of one step, (batch, in_features)."""
         return self._at_rest(spike_linear(x, self.w_in, backend=self.neuron.backend))
 
-    def _at_rest(self, current: Tensor) -> RecurrentState:
+    def _at_rest(self, current: Tensor) -> RecurrentState[S]:
         """State before the first step for its weighted input, (batch, N)."""
         neuron = self.neuron.initial_state(current)
         spikes = torch.zeros_like(neuron[0])
@@ -223,13 +224,23 @@ class Recurrent(Fixed, nn.Module):
             neuron, spikes, spikes.repeat(more, *[1] * spikes.ndim) if more else None
         )
 
+    if TYPE_CHECKING:
+
+        def __call__(
+            self,
+            x: Tensor,
+            state: RecurrentState[S] | None = None,
+            *,
+            modulation: Tensor | None = None,
+        ) -> tuple[Tensor, RecurrentState[S]]: ...
+
     def forward(
         self,
         x: Tensor,
-        state: RecurrentState | None = None,
+        state: RecurrentState[S] | None = None,
         *,
         modulation: Tensor | None = None,
-    ) -> tuple[Tensor, RecurrentState]:
+    ) -> tuple[Tensor, RecurrentState[S]]:
         """Run the layer over a sequence.
 
         Args:
@@ -264,14 +275,14 @@ class Recurrent(Fixed, nn.Module):
     def run(
         self,
         current: Tensor,
-        state: RecurrentState,
+        state: RecurrentState[S],
         w_rec: Tensor,
         *,
         rule: Rule,
         below: Tensor | None = None,
         modulation: Tensor | None = None,
         params: Mapping[str, Tensor] | None = None,
-    ) -> tuple[Tensor, RecurrentState]:
+    ) -> tuple[Tensor, RecurrentState[S]]:
         """Run the neurons from an input that is weighted already; `forward` is the call to use.
 
         Args:
@@ -304,7 +315,7 @@ class Recurrent(Fixed, nn.Module):
         )
         return spikes, RecurrentState(neuron_state, spikes[-1], self._earlier(past, spikes))
 
-    def _past(self, state: RecurrentState, current: Tensor) -> Tensor:
+    def _past(self, state: RecurrentState[S], current: Tensor) -> Tensor:
         """Spikes before the first step, (longest delay, batch, neuron), checked."""
         if state.spikes.shape != current.shape[1:]:
             raise ValueError(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from snn_neuromod.dynamics.parameter import Range
 from snn_neuromod.kernels.backends import Backend
-from snn_neuromod.layers.base import Layer, working_dtype
+from snn_neuromod.layers.base import Layer, S, working_dtype
 from snn_neuromod.layers.delays import Delay
 from snn_neuromod.layers.parameters import Value, register
 from snn_neuromod.layers.times import in_steps
@@ -19,7 +19,7 @@ from snn_neuromod.surrogate import straight_through_relu
 _BEHIND_RECURRENCE = {"z_hyp", "z_dep", "z_u"}
 
 
-class SRCFamily(Layer):
+class SRCFamily(Layer[S]):
     """What the three have in common: start of the membrane and gradient options."""
 
     def __init__(
@@ -48,9 +48,10 @@ class SRCFamily(Layer):
             )
         return super()._checked(name, value)
 
-    def initial_state(self, current: Tensor) -> Any:
+    def initial_state(self, current: Tensor) -> S:
         single = current.to(working_dtype(current))
-        return self.dynamics.initial_state(single, h=self.value("start", single.dtype))
+        rest: S = self.dynamics.initial_state(single, h=self.value("start", single.dtype))
+        return rest
 
     def step_options(self) -> dict[str, Any]:
         return {
@@ -59,12 +60,18 @@ class SRCFamily(Layer):
         }
 
 
-class Modulated(SRCFamily):
+class Modulated(SRCFamily[S]):
     """A layer whose modulation may also be given per step."""
 
+    if TYPE_CHECKING:
+
+        def __call__(
+            self, current: Tensor, state: S | None = None, *, modulation: Tensor | None = None
+        ) -> tuple[Tensor, S]: ...
+
     def step(
-        self, current: Tensor, state: Any = None, *, modulation: Tensor | None = None
-    ) -> tuple[Tensor, Any]:
+        self, current: Tensor, state: S | None = None, *, modulation: Tensor | None = None
+    ) -> tuple[Tensor, S]:
         """Advance by one time step.
 
         Args:
@@ -84,8 +91,8 @@ class Modulated(SRCFamily):
         return self._step(current, state, self._override(modulation, current))
 
     def forward(
-        self, current: Tensor, state: Any = None, *, modulation: Tensor | None = None
-    ) -> tuple[Tensor, Any]:
+        self, current: Tensor, state: S | None = None, *, modulation: Tensor | None = None
+    ) -> tuple[Tensor, S]:
         """Run the neurons over a sequence.
 
         Args:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 import torch
 from norse.torch.module.snn import SNN, SNNCell
 from torch import Tensor
+from typing_extensions import Unpack
 
+from snn_neuromod.layers.base import S
 from snn_neuromod.norse.functional import DT, leaf, like, stack, step, to_dense
-from snn_neuromod.norse.recipes import Recipe
+from snn_neuromod.norse.recipes import Options, Recipe
 from snn_neuromod.norse.states import alone
 
 
@@ -53,7 +55,7 @@ class Timed:
         return {"p": layer, "dt": default if dt is None else dt}
 
 
-class Cell(Timed, SNNCell):
+class Cell(Timed, SNNCell, Generic[S]):
     """One step of neurons without recurrence, a `norse.torch.module.snn.SNNCell`.
 
     Args:
@@ -75,12 +77,12 @@ class Cell(Timed, SNNCell):
 
     def __init__(
         self,
-        p: Any = None,
+        p: object = None,
         *,
         num_neurons: int | None = None,
         learn: Collection[str] = (),
         dt: float | None = None,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> None:
         made = self._make(p, num_neurons, learn, dt, options)
         super().__init__(activation=step, state_fallback=self.initial_state, **made)
@@ -89,7 +91,11 @@ class Cell(Timed, SNNCell):
         """State at rest for inputs like `input_tensor`, (batch, ..., neuron); a leaf of the graph, as in Norse."""
         return leaf(alone(self.p, self.p.initial_state(to_dense(input_tensor))))
 
-    def forward(self, input_tensor: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    if TYPE_CHECKING:
+
+        def __call__(self, input_tensor: Tensor, state: S | None = None) -> tuple[Tensor, S]: ...
+
+    def forward(self, input_tensor: Tensor, state: S | None = None) -> tuple[Tensor, S]:
         """Advance by one time step.
 
         Args:
@@ -109,7 +115,7 @@ class Cell(Timed, SNNCell):
         return like(spikes, input_tensor), state
 
 
-class Module(Timed, SNN):
+class Module(Timed, SNN, Generic[S]):
     """Neurons over whole sequences, time first, a `norse.torch.module.snn.SNN`; runs the fast sequence layers.
 
     Args:
@@ -130,13 +136,13 @@ class Module(Timed, SNN):
 
     def __init__(
         self,
-        p: Any = None,
+        p: object = None,
         *,
         num_neurons: int | None = None,
         learn: Collection[str] = (),
         dt: float | None = None,
         record_states: bool = False,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> None:
         made = self._make(p, num_neurons, learn, dt, options)
         super().__init__(
@@ -150,7 +156,11 @@ class Module(Timed, SNN):
         """State at rest for inputs like `input_tensor`, (T, batch, ..., neuron); a leaf of the graph, as in Norse."""
         return leaf(alone(self.p, self.p.initial_state(to_dense(input_tensor)[0])))
 
-    def forward(self, input_tensor: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    if TYPE_CHECKING:
+
+        def __call__(self, input_tensor: Tensor, state: S | None = None) -> tuple[Tensor, S]: ...
+
+    def forward(self, input_tensor: Tensor, state: S | None = None) -> tuple[Tensor, S]:
         """Run over a sequence.
 
         Args:
@@ -179,12 +189,18 @@ class Module(Timed, SNN):
         return like(torch.stack(emitted), input_tensor), stack(states)
 
 
-class ModulatedCell(Cell):
+class ModulatedCell(Cell[S]):
     """A cell whose modulation may be given at each step."""
 
+    if TYPE_CHECKING:
+
+        def __call__(
+            self, input_tensor: Tensor, state: S | None = None, *, modulation: Tensor | None = None
+        ) -> tuple[Tensor, S]: ...
+
     def forward(
-        self, input_tensor: Tensor, state: Any = None, *, modulation: Tensor | None = None
-    ) -> tuple[Tensor, Any]:
+        self, input_tensor: Tensor, state: S | None = None, *, modulation: Tensor | None = None
+    ) -> tuple[Tensor, S]:
         """Advance by one time step.
 
         Args:
@@ -200,12 +216,18 @@ class ModulatedCell(Cell):
         return self._advance(input_tensor, state, **inputs)
 
 
-class ModulatedModule(Module):
+class ModulatedModule(Module[S]):
     """A module whose modulation may be given step by step."""
 
+    if TYPE_CHECKING:
+
+        def __call__(
+            self, input_tensor: Tensor, state: S | None = None, *, modulation: Tensor | None = None
+        ) -> tuple[Tensor, S]: ...
+
     def forward(
-        self, input_tensor: Tensor, state: Any = None, *, modulation: Tensor | None = None
-    ) -> tuple[Tensor, Any]:
+        self, input_tensor: Tensor, state: S | None = None, *, modulation: Tensor | None = None
+    ) -> tuple[Tensor, S]:
         """Run over a sequence.
 
         Args:

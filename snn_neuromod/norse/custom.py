@@ -2,11 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from torch import Tensor
+from typing_extensions import TypedDict, Unpack
+
+from snn_neuromod.dynamics.parameter import Range
+from snn_neuromod.kernels.backends import Backend
+from snn_neuromod.layers.delays import Delay
+from snn_neuromod.layers.recurrent import Mask
+from snn_neuromod.learning.rules import LearningRule
 from snn_neuromod.norse.base import Cell, Module
 from snn_neuromod.norse.recipes import custom
 from snn_neuromod.norse.recurrent import RecurrentCell, RecurrentModule
+from snn_neuromod.norse.states import CustomRecurrentState
+
+
+class CellArguments(TypedDict, total=False):
+    """Arguments of the cell."""
+
+    num_neurons: int | None
+    learn: Collection[str]
+    options: Mapping[str, Any]
+    ranges: Mapping[str, Range]
+    backend: Backend | None
+
+
+class ModuleArguments(CellArguments, total=False):
+    """Arguments of the module."""
+
+    record_states: bool
+
+
+class RecurrentCellArguments(TypedDict, total=False):
+    """Arguments of the recurrent cell."""
+
+    input_weights: Tensor | None
+    recurrent_weights: Tensor | None
+    autapses: bool
+    learning_rule: LearningRule
+    mask_in: Mask | None
+    mask_rec: Mask | None
+    delay: Delay | Callable[[int], Tensor]
+    learn: Collection[str]
+    options: Mapping[str, Any]
+    ranges: Mapping[str, Range]
+    backend: Backend | None
+
+
+class RecurrentArguments(RecurrentCellArguments, total=False):
+    """Arguments of the recurrent module."""
+
+    record_states: bool
 
 
 class CustomCell(Cell):
@@ -23,9 +71,9 @@ class CustomCell(Cell):
         ValueError: If a parameter is outside its range, or `step` is not elementwise.
     """
 
-    def __init__(self, dynamics: Any, p: Any = None, **arguments: Any) -> None:
+    def __init__(self, dynamics: Any, p: object = None, **arguments: Unpack[CellArguments]) -> None:
         self.__dict__["recipe"] = custom(dynamics)
-        super().__init__(p, **arguments)
+        super().__init__(p, **arguments)  # type: ignore[misc]
 
 
 class Custom(Module):
@@ -38,25 +86,32 @@ class Custom(Module):
         torch.Size([50, 8, 3])
     """
 
-    def __init__(self, dynamics: Any, p: Any = None, **arguments: Any) -> None:
+    def __init__(
+        self, dynamics: Any, p: object = None, **arguments: Unpack[ModuleArguments]
+    ) -> None:
         self.__dict__["recipe"] = custom(dynamics)
-        super().__init__(p, **arguments)
+        super().__init__(p, **arguments)  # type: ignore[misc]
 
 
-class CustomRecurrentCell(RecurrentCell):
+class CustomRecurrentCell(RecurrentCell[CustomRecurrentState]):
     """A neuron of your own with recurrent weights, one step; arguments: those of `CustomCell` and `RecurrentCell`.
 
     The state holds the spikes in `z` and the neuron's own in `neuron`.
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, dynamics: Any, p: Any = None, **arguments: Any
+        self,
+        input_size: int,
+        hidden_size: int,
+        dynamics: Any,
+        p: object = None,
+        **arguments: Unpack[RecurrentCellArguments],
     ) -> None:
         self.__dict__["recipe"] = custom(dynamics)
-        super().__init__(input_size, hidden_size, p, **arguments)
+        super().__init__(input_size, hidden_size, p, **arguments)  # type: ignore[misc]
 
 
-class CustomRecurrent(RecurrentModule):
+class CustomRecurrent(RecurrentModule[CustomRecurrentState]):
     """A neuron of your own with recurrent weights over sequences; arguments: see `CustomRecurrentCell`.
 
     Examples:
@@ -68,7 +123,12 @@ class CustomRecurrent(RecurrentModule):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, dynamics: Any, p: Any = None, **arguments: Any
+        self,
+        input_size: int,
+        hidden_size: int,
+        dynamics: Any,
+        p: object = None,
+        **arguments: Unpack[RecurrentArguments],
     ) -> None:
         self.__dict__["recipe"] = custom(dynamics)
-        super().__init__(input_size, hidden_size, p, **arguments)
+        super().__init__(input_size, hidden_size, p, **arguments)  # type: ignore[misc]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from snn_neuromod.norse import recipes
+from snn_neuromod.norse import recipes, states
 from snn_neuromod.norse.base import Cell, ModulatedCell, ModulatedModule, Module
 from snn_neuromod.norse.recurrent import RecurrentCell, RecurrentModule
 
 
-class ALIFCell(Cell):
+class ALIFCell(Cell[states.ALIFState]):
     """Adaptive LIF neuron, one step; equations in `snn_neuromod.dynamics.alif`.
 
     Arguments: `Cell`, with `ALIFParameters`.
@@ -16,13 +16,13 @@ class ALIFCell(Cell):
     recipe = recipes.ALIF
 
 
-class ALIFRecurrentCell(RecurrentCell):
+class ALIFRecurrentCell(RecurrentCell[states.ALIFRecurrentState]):
     """Adaptive LIF neuron with recurrent weights, one step; arguments: `RecurrentCell`, `ALIFParameters`."""
 
     recipe = recipes.ALIF
 
 
-class ALIF(Module):
+class ALIF(Module[states.ALIFState]):
     """Adaptive LIF neuron over sequences; arguments: `Module`, `ALIFParameters`.
 
     Examples:
@@ -35,13 +35,13 @@ class ALIF(Module):
     recipe = recipes.ALIF
 
 
-class ALIFRecurrent(RecurrentModule):
+class ALIFRecurrent(RecurrentModule[states.ALIFRecurrentState]):
     """Adaptive LIF neuron with recurrent weights over sequences; arguments: `RecurrentModule`, `ALIFParameters`."""
 
     recipe = recipes.ALIF
 
 
-class STDPALIFCell(Cell):
+class STDPALIFCell(Cell[states.STDPALIFState]):
     """STDP-ALIF neuron, one step; equations in `snn_neuromod.dynamics.stdp_alif`.
 
     Arguments: `Cell`, with `ALIFParameters`.
@@ -50,13 +50,13 @@ class STDPALIFCell(Cell):
     recipe = recipes.STDPALIF
 
 
-class STDPALIFRecurrentCell(RecurrentCell):
+class STDPALIFRecurrentCell(RecurrentCell[states.STDPALIFRecurrentState]):
     """STDP-ALIF neuron with recurrent weights, one step; arguments: `RecurrentCell`, `ALIFParameters`."""
 
     recipe = recipes.STDPALIF
 
 
-class STDPALIF(Module):
+class STDPALIF(Module[states.STDPALIFState]):
     """STDP-ALIF neuron over sequences; arguments: `Module`, `ALIFParameters`.
 
     Examples:
@@ -69,13 +69,13 @@ class STDPALIF(Module):
     recipe = recipes.STDPALIF
 
 
-class STDPALIFRecurrent(RecurrentModule):
+class STDPALIFRecurrent(RecurrentModule[states.STDPALIFRecurrentState]):
     """STDP-ALIF neuron with recurrent weights over sequences; arguments: `RecurrentModule`, `ALIFParameters`."""
 
     recipe = recipes.STDPALIF
 
 
-class IzhikevichCell(Cell):
+class IzhikevichCell(Cell[states.IzhikevichState]):
     """Izhikevich neuron, one step; equations in `snn_neuromod.dynamics.izhikevich`.
 
     Arguments: `Cell`, with `IzhikevichParameters`.
@@ -84,13 +84,13 @@ class IzhikevichCell(Cell):
     recipe = recipes.IZHIKEVICH
 
 
-class IzhikevichRecurrentCell(RecurrentCell):
+class IzhikevichRecurrentCell(RecurrentCell[states.IzhikevichRecurrentState]):
     """Izhikevich neuron with recurrent weights, one step; arguments: `RecurrentCell`, `IzhikevichParameters`."""
 
     recipe = recipes.IZHIKEVICH
 
 
-class Izhikevich(Module):
+class Izhikevich(Module[states.IzhikevichState]):
     """Izhikevich neuron over sequences; arguments: `Module`, `IzhikevichParameters`.
 
     Examples:
@@ -103,13 +103,13 @@ class Izhikevich(Module):
     recipe = recipes.IZHIKEVICH
 
 
-class IzhikevichRecurrent(RecurrentModule):
+class IzhikevichRecurrent(RecurrentModule[states.IzhikevichRecurrentState]):
     """Izhikevich neuron with recurrent weights over sequences; arguments: `RecurrentModule`, `IzhikevichParameters`."""
 
     recipe = recipes.IZHIKEVICH
 
 
-class SRCCell(Cell):
+class SRCCell(Cell[states.SRCState]):
     """Spiking Recurrent Cell, one step; equations in `snn_neuromod.dynamics.src`.
 
     Arguments: `Cell`, with `SRCParameters`.
@@ -118,13 +118,13 @@ class SRCCell(Cell):
     recipe = recipes.SRC
 
 
-class SRCRecurrentCell(RecurrentCell):
+class SRCRecurrentCell(RecurrentCell[states.SRCRecurrentState]):
     """Spiking Recurrent Cell with recurrent weights, one step; arguments: `RecurrentCell`, `SRCParameters`."""
 
     recipe = recipes.SRC
 
 
-class SRC(Module):
+class SRC(Module[states.SRCState]):
     """Spiking Recurrent Cell over sequences; arguments: `Module`, `SRCParameters`.
 
     Examples:
@@ -137,13 +137,13 @@ class SRC(Module):
     recipe = recipes.SRC
 
 
-class SRCRecurrent(RecurrentModule):
+class SRCRecurrent(RecurrentModule[states.SRCRecurrentState]):
     """Spiking Recurrent Cell with recurrent weights over sequences; arguments: `RecurrentModule`, `SRCParameters`."""
 
     recipe = recipes.SRC
 
 
-class MSRCCell(ModulatedCell):
+class MSRCCell(ModulatedCell[states.MSRCState]):
     """Neuromodulable SRC, one step; equations in `snn_neuromod.dynamics.msrc`.
 
     Arguments: `Cell`, with `MSRCParameters`. The call takes a `modulation` too.
@@ -152,13 +152,13 @@ class MSRCCell(ModulatedCell):
     recipe = recipes.MSRC
 
 
-class MSRCRecurrentCell(RecurrentCell):
+class MSRCRecurrentCell(RecurrentCell[states.MSRCRecurrentState]):
     """Neuromodulable SRC with recurrent weights, one step; arguments: `RecurrentCell`, `MSRCParameters`."""
 
     recipe = recipes.MSRC
 
 
-class MSRC(ModulatedModule):
+class MSRC(ModulatedModule[states.MSRCState]):
     """Neuromodulable SRC over sequences; arguments: `Module`, `MSRCParameters`. The call takes a `modulation` too.
 
     Examples:
@@ -171,13 +171,13 @@ class MSRC(ModulatedModule):
     recipe = recipes.MSRC
 
 
-class MSRCRecurrent(RecurrentModule):
+class MSRCRecurrent(RecurrentModule[states.MSRCRecurrentState]):
     """Neuromodulable SRC with recurrent weights over sequences; arguments: `RecurrentModule`, `MSRCParameters`."""
 
     recipe = recipes.MSRC
 
 
-class BSRCCell(ModulatedCell):
+class BSRCCell(ModulatedCell[states.BSRCState]):
     """Bursting SRC, one step; equations in `snn_neuromod.dynamics.bsrc`.
 
     Arguments: `Cell`, with `BSRCParameters`. The call takes a `modulation` too.
@@ -186,13 +186,13 @@ class BSRCCell(ModulatedCell):
     recipe = recipes.BSRC
 
 
-class BSRCRecurrentCell(RecurrentCell):
+class BSRCRecurrentCell(RecurrentCell[states.BSRCRecurrentState]):
     """Bursting SRC with recurrent weights, one step; arguments: `RecurrentCell`, `BSRCParameters`."""
 
     recipe = recipes.BSRC
 
 
-class BSRC(ModulatedModule):
+class BSRC(ModulatedModule[states.BSRCState]):
     """Bursting SRC over sequences; arguments: `Module`, `BSRCParameters`. The call takes a `modulation` too.
 
     Examples:
@@ -205,7 +205,7 @@ class BSRC(ModulatedModule):
     recipe = recipes.BSRC
 
 
-class BSRCRecurrent(RecurrentModule):
+class BSRCRecurrent(RecurrentModule[states.BSRCRecurrentState]):
     """Bursting SRC with recurrent weights over sequences; arguments: `RecurrentModule`, `BSRCParameters`."""
 
     recipe = recipes.BSRC

@@ -10,11 +10,15 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import TypedDict
 
+from snn_neuromod._types import ThresholdFn
+from snn_neuromod.dynamics.alif import Reset
 from snn_neuromod.dynamics.parameter import Range
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.parameters import Value
+from snn_neuromod.layers.times import Ms
 from snn_neuromod.norse import layers
 from snn_neuromod.norse.layers import Shared
 from snn_neuromod.norse.parameters import (
@@ -26,6 +30,24 @@ from snn_neuromod.norse.parameters import (
     SRCParameters,
     from_norse,
 )
+from snn_neuromod.surrogate import Psi
+
+
+class Options(TypedDict, total=False):
+    """Options of the layers, in one for all neurons: one that a neuron has not is refused by name when it is made."""
+
+    reset: Reset
+    refractory: int | Ms
+    detach_reset: bool
+    psi: Psi | ThresholdFn
+    clip_jacobian: float | None
+    v_init: float
+    u_init: float | None
+    start: Value | None
+    b_max: float | None
+    detach_recurrence: bool
+    straight_through: bool
+    backend: Backend | None
 
 
 @dataclass(frozen=True)

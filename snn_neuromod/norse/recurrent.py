@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic
 
 import torch
 from norse.torch.module.snn import SNNRecurrent, SNNRecurrentCell
 from torch import Tensor, nn
 from torch.nn import functional
+from typing_extensions import Unpack
 
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.layers import Recurrent
+from snn_neuromod.layers.base import S
 from snn_neuromod.layers.delays import Delay, SynapticDelays
 from snn_neuromod.layers.recurrent import Mask
 from snn_neuromod.learning.rules import LearningRule, in_force, resolve
 from snn_neuromod.norse.base import Timed
 from snn_neuromod.norse.functional import later, like, past, recurrent_step, stack, to_dense
+from snn_neuromod.norse.recipes import Options
 from snn_neuromod.norse.states import of_layer, recurrent
 
 
@@ -137,7 +140,7 @@ def _with_diagonal(mask: Tensor | None, given: Mask | None, autapses: bool) -> T
     return mask | (eye & asked)
 
 
-class RecurrentCell(_Weighted, SNNRecurrentCell):
+class RecurrentCell(_Weighted, SNNRecurrentCell, Generic[S]):
     """One step of neurons with input and recurrent weights, a `norse.torch.module.snn.SNNRecurrentCell`.
 
     Args:
@@ -164,7 +167,7 @@ class RecurrentCell(_Weighted, SNNRecurrentCell):
         self,
         input_size: int,
         hidden_size: int,
-        p: Any = None,
+        p: object = None,
         *,
         input_weights: Tensor | None = None,
         recurrent_weights: Tensor | None = None,
@@ -175,7 +178,7 @@ class RecurrentCell(_Weighted, SNNRecurrentCell):
         delay: Delay | Callable[[int], Tensor] = 1,
         learn: Collection[str] = (),
         dt: float | None = None,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> None:
         _check_steps(type(self).__name__, learning_rule)
         made = self._make_recurrent(
@@ -189,7 +192,11 @@ class RecurrentCell(_Weighted, SNNRecurrentCell):
         """State at rest for inputs like `input_tensor`, (batch, ..., input_size)."""
         return self._rest(to_dense(input_tensor))
 
-    def forward(self, input_tensor: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    if TYPE_CHECKING:
+
+        def __call__(self, input_tensor: Tensor, state: S | None = None) -> tuple[Tensor, S]: ...
+
+    def forward(self, input_tensor: Tensor, state: S | None = None) -> tuple[Tensor, S]:
         """Advance by one time step.
 
         Args:
@@ -206,7 +213,7 @@ class RecurrentCell(_Weighted, SNNRecurrentCell):
         return like(spikes, input_tensor), state
 
 
-class RecurrentModule(_Weighted, SNNRecurrent):
+class RecurrentModule(_Weighted, SNNRecurrent, Generic[S]):
     """Recurrent neurons over whole sequences, time first, a `norse.torch.module.snn.SNNRecurrent`.
 
     Args:
@@ -234,7 +241,7 @@ class RecurrentModule(_Weighted, SNNRecurrent):
         self,
         input_size: int,
         hidden_size: int,
-        p: Any = None,
+        p: object = None,
         *,
         input_weights: Tensor | None = None,
         recurrent_weights: Tensor | None = None,
@@ -246,7 +253,7 @@ class RecurrentModule(_Weighted, SNNRecurrent):
         learn: Collection[str] = (),
         dt: float | None = None,
         record_states: bool = False,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> None:
         if record_states:
             _check_steps(type(self).__name__, learning_rule)
@@ -266,7 +273,11 @@ class RecurrentModule(_Weighted, SNNRecurrent):
         """State at rest for inputs like `input_tensor`, (T, batch, ..., input_size)."""
         return self._rest(to_dense(input_tensor)[0])
 
-    def forward(self, input_tensor: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    if TYPE_CHECKING:
+
+        def __call__(self, input_tensor: Tensor, state: S | None = None) -> tuple[Tensor, S]: ...
+
+    def forward(self, input_tensor: Tensor, state: S | None = None) -> tuple[Tensor, S]:
         """Run over a sequence.
 
         Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import snntorch
 import torch
@@ -108,7 +108,20 @@ class Neuron(Stateful, snntorch.SpikingNeuron):
         """Inputs of a step beside its current as parameters, by name."""
         return {}
 
-    def forward(self, input_: Tensor, *states: Tensor | None, **named: Tensor | None) -> Any:
+    if TYPE_CHECKING:
+        # A call without states gives spikes alone with `init_hidden`, else a tuple, which indexing and unpacking take
+        # out of a tensor as well: the type that serves both.
+        @overload
+        def __call__(self, input_: Tensor) -> Tensor: ...
+        @overload
+        def __call__(
+            self, input_: Tensor, *states: Tensor | None, **named: Tensor | None
+        ) -> tuple[Tensor, ...]: ...
+        def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+    def forward(
+        self, input_: Tensor, *states: Tensor | None, **named: Tensor | None
+    ) -> Tensor | tuple[Tensor, ...]:
         """Advance by one time step.
 
         Args:
@@ -135,7 +148,7 @@ class Neuron(Stateful, snntorch.SpikingNeuron):
         states: States,
         named: Mapping[str, Tensor | None],
         **inputs: Any,
-    ) -> Any:
+    ) -> Tensor | tuple[Tensor, ...]:
         self._check(input_)
         given = self._bound(states, named)
         dtype = input_.dtype

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from torch import Tensor
 
@@ -88,7 +88,7 @@ class BSRC(SRCFamily):
         output: bool = False,
         graded_spikes_factor: Param = 1.0,
         learn_graded_spikes_factor: bool = False,
-        **meaningless: Any,
+        **meaningless: NoReturn,
     ) -> None:
         self._refuse(meaningless)
         layer = layers.BSRC(
@@ -107,13 +107,23 @@ class BSRC(SRCFamily):
             learn_graded_spikes_factor,
         )
 
+    if TYPE_CHECKING:
+
+        @overload
+        def __call__(self, input_: Tensor, *, modulation: Tensor | None = None) -> Tensor: ...
+        @overload
+        def __call__(
+            self, input_: Tensor, *states: Tensor | None, **named: Tensor | None
+        ) -> tuple[Tensor, ...]: ...
+        def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
     def forward(
         self,
         input_: Tensor,
         *states: Tensor | None,
         modulation: Tensor | None = None,
         **named: Tensor | None,
-    ) -> Any:
+    ) -> Tensor | tuple[Tensor, ...]:
         """Advance by one time step, as `Neuron.forward`.
 
         Args:

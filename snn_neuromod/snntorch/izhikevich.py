@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from functools import reduce
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NoReturn
 
 import torch
 from torch import Tensor
@@ -108,7 +108,7 @@ class Izhikevich(FixedReset):
         output: bool = False,
         graded_spikes_factor: Param = 1.0,
         learn_graded_spikes_factor: bool = False,
-        **meaningless: Any,
+        **meaningless: NoReturn,
     ) -> None:
         self._refuse(meaningless)
         steps = _steps(type(self).__name__, dt, substeps, min_current)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Collection
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import TypedDict, Unpack
 
 from snn_neuromod._types import Param
+from snn_neuromod.layers.parameters import Value
 from snn_neuromod.learning.rules import LearningRule, resolve
 from snn_neuromod.snntorch.alif import ALIF
 from snn_neuromod.snntorch.alif_family import ADAPT_DECAY
@@ -236,6 +239,46 @@ class RALIF(_Recurrence, ALIF):
         return current * (1 - before.detach()) if self._reset_mechanism == "zero" else current
 
 
+class _Options(TypedDict, total=False):
+    """Arguments of `STDPALIF` and `Izhikevich` as their recurrent forms hand them on."""
+
+    spike_grad: SpikeGrad | None
+    surrogate_disable: bool
+    init_hidden: bool
+    inhibition: bool
+    state_quant: Any
+    output: bool
+    graded_spikes_factor: Param
+    learn_graded_spikes_factor: bool
+
+
+class _STDPALIFOptions(_Options, total=False):
+    threshold: Param
+    learn_beta: bool
+    learn_threshold: bool
+    reset_mechanism: str
+    refractory: int
+    adapt_decay: Param
+    adapt_strength: Param
+    learn_adapt_decay: bool
+    learn_adapt_strength: bool
+
+
+class _IzhikevichOptions(_Options, total=False):
+    a: Value
+    b: Value
+    c: Value
+    d: Value
+    dt: float
+    v_init: float
+    detach_reset: bool
+    clip_jacobian: float | Literal["auto"] | None
+    substeps: int | None
+    min_current: float | None
+    num_neurons: int | None
+    learn: Collection[str]
+
+
 class RSTDPALIF(_Recurrence, STDPALIF):
     r"""Recurrent STDP-ALIF neuron in snnTorch's form; equations in `snn_neuromod.dynamics.stdp_alif`.
 
@@ -274,7 +317,7 @@ class RSTDPALIF(_Recurrence, STDPALIF):
         *,
         learn_recurrent: bool = True,
         learning_rule: LearningRule = "bptt",
-        **options: Any,
+        **options: Unpack[_STDPALIFOptions],
     ) -> None:
         super().__init__(beta, **options)
         self._connect(V, all_to_all, linear_features, conv2d_channels, kernel_size, learn_recurrent)
@@ -317,7 +360,7 @@ class RIzhikevich(_Recurrence, Izhikevich):
         kernel_size: int | tuple[int, int] | None = None,
         learn_recurrent: bool = True,
         learning_rule: LearningRule = "bptt",
-        **options: Any,
+        **options: Unpack[_IzhikevichOptions],
     ) -> None:
         super().__init__(**options)
         self._connect(V, all_to_all, linear_features, conv2d_channels, kernel_size, learn_recurrent)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NoReturn
 
 from snn_neuromod import layers
 from snn_neuromod._types import Param
@@ -78,7 +78,7 @@ class SRC(SRCFamily):
         output: bool = False,
         graded_spikes_factor: Param = 1.0,
         learn_graded_spikes_factor: bool = False,
-        **meaningless: Any,
+        **meaningless: NoReturn,
     ) -> None:
         self._refuse(meaningless)
         layer = layers.SRC(

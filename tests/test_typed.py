@@ -1,0 +1,91 @@
+"""What a user's editor and mypy see of the package, after it was installed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("mypy")
+
+FILE = """\
+import torch
+import snn_neuromod as nm
+from snn_neuromod import snntorch as nms, norse
+
+x = torch.rand(20, 4, 5)
+layer = nm.ALIF(5, tau_adapt=100.0, learn=["beta"])
+spikes, state = layer(x)
+net = nm.Recurrent(nm.MSRC(10), 5, learning_rule="eprop")
+out, last = net(x)
+hidden = nms.ALIF(0.9, init_hidden=True)(x[0])
+spk, adapt, mem = nms.ALIF(0.9)(x[0], None, None)
+z, s = norse.IzhikevichRecurrent(5, 10, learning_rule="eprop", clip_jacobian=1.0)(x)
+z, one = norse.ALIFCell(refractory=2)(x[0])
+"""
+REVEALED = {
+    "spikes": "Tensor",
+    "state": "dynamics.alif.State",
+    "out": "Tensor",
+    "last": "RecurrentState",
+    "last.neuron": "dynamics.src.State",
+    "hidden": "Tensor",
+    "spk": "Tensor",
+    "mem": "Tensor",
+    "z": "Tensor",
+    "s": "IzhikevichRecurrentState",
+    "one": "ALIFState",
+    "layer.step(x[0])[1]": "dynamics.alif.State",
+}
+WRONG = {
+    "nm.ALIF(5, tau_men=20.0)": "tau_men",
+    'nm.Recurrent(nm.SRC(5), 3, learning_rule="epropp")': "learning_rule",
+    "nm.Recurrent(nm.SRC(5), 3, delays=2)": "delays",
+    "nms.Izhikevich(clip_jacobain=1.0)": "clip_jacobain",
+    "nms.RSTDPALIF(0.9, linear_features=3, treshold=2.0)": "treshold",
+    'nms.RALIF(0.9, linear_features=3, learning_rule="rtrl")': "learning_rule",
+    "norse.ALIF(refactory=2)": "refactory",
+    'norse.CustomRecurrent(3, 5, "m", learning_rule="epropp")': "learning_rule",
+    'nm.Custom(5, "m", option={})': "option",
+}
+
+
+def checked(folder: Path, text: str) -> str:
+    """What mypy says, in a folder where only what is installed can be found."""
+    (folder / "mine.py").write_text(text, encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--cache-dir",
+        str(folder / "cache"),
+        "mine.py",
+    ]
+    environment = {k: v for k, v in os.environ.items() if k not in ("MYPYPATH", "PYTHONPATH")}
+    result = subprocess.run(
+        command, capture_output=True, text=True, cwd=folder, check=False, env=environment
+    )
+    return result.stdout + result.stderr
+
+
+def test_a_users_file(tmp_path: Path) -> None:
+    """No error in it but a wrong line's each; spikes are tensors, states have their class."""
+    pytest.importorskip("norse")
+    shown = "".join(f"reveal_type({name})\n" for name in REVEALED)
+    said = checked(tmp_path, FILE + shown + "".join(f"{line}\n" for line in WRONG))
+    first = len((FILE + shown).splitlines()) + 1
+    lines = dict.fromkeys(range(first, first + len(WRONG)), "")
+    for number, message in re.findall(r"^mine.py:(\d+): error: (.*)$", said, re.MULTILINE):
+        assert int(number) in lines, said
+        lines[int(number)] += message
+    for (line, name), message in zip(WRONG.items(), lines.values(), strict=True):
+        assert f'"{name}"' in message, (line, said)
+    types = re.findall(r'Revealed type is "(.*)"', said)
+    for kind, (name, wanted) in zip(types, REVEALED.items(), strict=True):
+        assert wanted in kind, (name, kind)
+        assert "Any" not in kind, (name, kind)
