@@ -393,7 +393,7 @@ def test_wrong_arguments(arguments: Any, error: type[Exception], message: str) -
 
 def test_unknown_learning_rule() -> None:
     with pytest.raises(
-        ValueError, match=r"must be one of bptt, eprop, khop, rflo, or .*, got 'rtrl'"
+        ValueError, match=r"must be one of bptt, eprop, khop, rflo, ostl, ottt, or .*, got 'rtrl'"
     ):
         nm.Recurrent(nm.ALIF(3), 4, learning_rule="rtrl")  # type: ignore[arg-type]
 
