@@ -15,9 +15,14 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 from setuptools.errors import CompileError, LinkError
 
-FOLDER = Path("snn_neuromod/kernels/c")
-SOURCES = sorted(path for path in FOLDER.iterdir() if path.suffix in (".c", ".h"))
+FOLDER = Path("snn_neuromod/kernels")
 # As `snn_neuromod.kernels.backends.c.library.source_hash`, which refuses a library built from other sources.
+SOURCES = sorted(
+    path
+    for folder in ("c", "fusion", "fusion/printed")
+    for path in (FOLDER / folder).iterdir()
+    if path.suffix in (".c", ".h", ".json")
+)
 HASH = zlib.crc32(b"".join(path.read_bytes().replace(b"\r\n", b"\n") for path in SOURCES))
 
 
@@ -44,8 +49,10 @@ class AddConfigurations(build_py):
 class BuildKernels(build_ext):
     """Builds the kernels with what the compiler can: OpenMP and several instruction sets, or without."""
 
+    MSVC: ClassVar = ["/O2", "/std:c11", "/fp:precise"]
     FLAGS: ClassVar = [
         "-O3",
+        "-g0",
         "-std=gnu11",
         "-ffp-contract=off",
         "-fno-math-errno",
@@ -59,8 +66,9 @@ class BuildKernels(build_ext):
     ]
 
     def build_extension(self, ext: Extension) -> None:
-        for variant in self.VARIANTS:
-            ext.extra_compile_args = [*self.FLAGS, *variant]
+        msvc = self.compiler.compiler_type == "msvc"
+        for variant in [["/openmp:experimental"], []] if msvc else self.VARIANTS:
+            ext.extra_compile_args = [*(self.MSVC if msvc else self.FLAGS), *variant]
             ext.extra_link_args = [flag for flag in variant if flag == "-fopenmp"]
             try:
                 return super().build_extension(ext)

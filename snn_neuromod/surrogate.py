@@ -8,8 +8,9 @@ place of the derivative of $H$. The SRC family emits graded spikes, $\max(0, h)$
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -18,6 +19,17 @@ from torch.autograd import forward_ad
 from snn_neuromod._types import Param
 
 Shape = Literal["triangular", "exponential", "boxcar", "fast_sigmoid", "gaussian", "arctan"]
+
+
+PROFILES: dict[str, Callable[[Tensor], Tensor]] = {
+    "triangular": lambda x: torch.clamp(1 - x.abs(), min=0),
+    "exponential": lambda x: torch.exp(torch.clamp(x, max=0)),
+    "boxcar": lambda x: (x.abs() < 0.5).to(x.dtype),
+    "fast_sigmoid": lambda x: 1 / (1 + x.abs()) ** 2,
+    "gaussian": lambda x: torch.exp(-(x**2) / 2),
+    "arctan": lambda x: 1 / (1 + x**2),
+}
+"""Shapes of a pseudo-derivative, over its dampening factor, of the distance in widths."""
 
 
 class _Heaviside(torch.autograd.Function):
@@ -116,6 +128,16 @@ class Psi:
         Eqs. (17), (29).
     """
 
+    OPTIONS: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "shape": get_args(Shape),
+        "gamma": (float,),
+        "width": (float,),
+        "scale": ("threshold", "none"),
+        "refractory": (float,),
+        "at_spike": (None, float),
+    }
+    """What each argument may be: one of some values, or any number of a type."""
+
     shape: Shape = "triangular"
     gamma: float = 0.3
     width: float = 1.0
@@ -156,17 +178,7 @@ class Psi:
         return psi / unit if self.scale == "threshold" else psi
 
     def _profile(self, x: Tensor) -> Tensor:
-        if self.shape == "triangular":
-            return torch.clamp(1 - x.abs(), min=0)
-        if self.shape == "exponential":
-            return torch.exp(torch.clamp(x, max=0))
-        if self.shape == "boxcar":
-            return (x.abs() < 0.5).to(x.dtype)
-        if self.shape == "fast_sigmoid":
-            return 1 / (1 + x.abs()) ** 2
-        if self.shape == "gaussian":
-            return torch.exp(-(x**2) / 2)
-        return 1 / (1 + x**2)
+        return PROFILES[self.shape](x)
 
     def __call__(self, distance: Tensor, unit: Param, held: Tensor | None = None) -> Tensor:
         """Spikes in {0, 1}: 1 where `distance` > 0 and the neuron is not held."""

@@ -70,6 +70,13 @@ PARAMETERS: Parameters = {
     ),
     "v_th": Parameter("v_th", 1.0, "Baseline threshold", "units of the membrane", POSITIVE),
 }
+OPTIONS = {
+    "spike_fn": Psi,
+    "reset": get_args(Reset),
+    "refractory": (0, int),
+    "detach_reset": (False, True),
+}
+"""What each option of `step` may be: one of some values, any number of a type, an object with `OPTIONS` of its own."""
 
 
 class Params(NamedTuple):
@@ -123,7 +130,7 @@ def step(
     *,
     spike_fn: ThresholdFn = Psi(),
     reset: Reset = "subtract",
-    refractory: int = 0,
+    refractory: int | Tensor = 0,
     detach_reset: bool = False,
 ) -> tuple[Tensor, State]:
     """Advance the neurons by one time step.
@@ -157,7 +164,7 @@ def step(
         )
     a = params.rho * state.a + state.z
     held = count_down(state, refractory)
-    z = spike_fn(v - threshold(params, a), params.v_th, held > 0 if refractory else None)
+    z = spike_fn(v - threshold(params, a), params.v_th, held > 0 if _holds(refractory) else None)
     return z, State(v, a, z, held)
 
 
@@ -166,8 +173,13 @@ def threshold(params: Params, a: Tensor) -> Tensor:
     return params.v_th + params.beta * a
 
 
-def count_down(state: State, refractory: int) -> Tensor:
+def count_down(state: State, refractory: int | Tensor) -> Tensor:
     """Refractory steps left, this one included, shared by the ALIF family."""
-    if not refractory:
+    if not _holds(refractory):
         return state.held.detach()
-    return torch.where(state.z.detach() > 0, float(refractory), (state.held - 1).clamp(min=0))
+    steps = refractory if isinstance(refractory, Tensor) else float(refractory)
+    return torch.where(state.z.detach() > 0, steps, (state.held - 1).clamp(min=0))
+
+
+def _holds(refractory: int | Tensor) -> bool:
+    return isinstance(refractory, Tensor) or refractory > 0

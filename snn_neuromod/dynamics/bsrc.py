@@ -50,6 +50,8 @@ PARAMETERS: Parameters = {
         "h_u0", 0.55, "Offset of the ultra-slow feedback", note="an addition to the source"
     ),
 }
+OPTIONS = src.OPTIONS
+"""See `src`."""
 
 
 class Params(NamedTuple):

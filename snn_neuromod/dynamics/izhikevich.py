@@ -53,6 +53,14 @@ PARAMETERS: Parameters = {
     "c": Parameter("c", -65.0, "Membrane after a spike", "mV"),
     "d": Parameter("d", 2.0, "Increase of recovery by a spike", "mV"),
 }
+OPTIONS = {
+    "spike_fn": Psi,
+    "detach_reset": (False, True),
+    "clip_jacobian": (None, float),
+    "linear": (float,),
+    "constant": (float,),
+}
+"""What each option of `step` may be: one of some values, any number of a type, an object with `OPTIONS` of its own."""
 
 
 class Params(NamedTuple):

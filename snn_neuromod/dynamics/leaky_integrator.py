@@ -32,6 +32,8 @@ PARAMETERS: Parameters = {
         "kappa", 20.0, "Time constant", "ms", POSITIVE_OR_INF, "inf is a running sum", decay=True
     ),
 }
+OPTIONS = {"normalise": (False, True)}
+"""What each option of `step` may be: one of some values, any number of a type, an object with `OPTIONS` of its own."""
 
 
 class Params(NamedTuple):

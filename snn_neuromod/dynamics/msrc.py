@@ -51,6 +51,8 @@ PARAMETERS: Parameters = {
     "b": src.PARAMETERS["b"]._replace(default=0.0),
     "modulation": Parameter("h_s0", 0.9, "Modulation, which sets the type of excitability"),
 }
+OPTIONS = src.OPTIONS
+"""See `src`."""
 
 
 class Params(NamedTuple):

@@ -36,6 +36,7 @@ from torch import Tensor
 
 from snn_neuromod._types import GradedFn, Param
 from snn_neuromod.dynamics.parameter import GATE, POSITIVE_OR_INF, Parameter, Parameters, Range
+from snn_neuromod.surrogate import straight_through_relu
 
 SLOPE, MIDPOINT = 10.0, 0.5
 
@@ -58,6 +59,11 @@ PARAMETERS: Parameters = {
     "z_dep": Parameter("z_dep", 0.0, "Gate of the slow variable during a spike", "", GATE),
     "b": Parameter("b", -6.0, "Bias"),
 }
+OPTIONS = {
+    "spike_fn": (torch.relu, straight_through_relu),
+    "detach_recurrence": (False, True),
+}
+"""What each option of `step` may be: one of some values, any number of a type, an object with `OPTIONS` of its own."""
 
 
 class Params(NamedTuple):

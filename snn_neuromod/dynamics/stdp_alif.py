@@ -50,6 +50,8 @@ PSI = Psi(scale="none", refractory=-1.0)
 
 
 MEMBRANE = ("v",)
+OPTIONS = {"spike_fn": Psi, "refractory": (int,), "detach_reset": (False, True)}
+"""What each option of `step` may be: one of some values, any number of a type, an object with `OPTIONS` of its own."""
 
 
 def step(
@@ -58,7 +60,7 @@ def step(
     current: Tensor,
     *,
     spike_fn: ThresholdFn = PSI,
-    refractory: int = 2,
+    refractory: int | Tensor = 2,
     detach_reset: bool = False,
 ) -> tuple[Tensor, State]:
     """Advance the neurons by one time step.

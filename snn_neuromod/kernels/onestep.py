@@ -21,7 +21,6 @@ from snn_neuromod.kernels import backends
 from snn_neuromod.kernels.backends.c import library
 from snn_neuromod.kernels.fusion.jit import CompileError
 from snn_neuromod.kernels.fusion.kernel import DTYPES, Kernels
-from snn_neuromod.kernels.fusion.plan import Variant
 from snn_neuromod.kernels.fusion.trace import NotElementwise
 from snn_neuromod.kernels.neurons import Described
 
@@ -133,7 +132,7 @@ class _Plan:
         params: Sequence[torch.Size],
     ) -> None:
         self.kernels, self.shapes, self.needed = kernels, params, needed
-        kernel, step = kernels.kernel(dtype, Variant(needed)), kernels.step(dtype)
+        kernel, step = kernels.kernel(dtype), kernels.step(dtype)
         self.function, self.kept = kernel.address, kernel.kept
         self.call: Any = _call()
         self.without = [grad.number == 0 for grad in step.grad_before]
@@ -190,10 +189,12 @@ class _Plan:
         new = [x.data_ptr() for x in (*grad_state, *sums)]
         seeds = [0 if g is None else g.data_ptr() for g in after[1:]] + [0] * len(sums)
         copies = [x for pair in zip(new, seeds, strict=True) for x in pair]
+        learned = dict(zip(self.needed, new[len(grad_state) :], strict=True))
         self.call(
             self.function, self.places[1], self.bytes, len(new), *copies,
             current.data_ptr(), 0, spikes.data_ptr(), grad_current.data_ptr(),
-            *[p.data_ptr() for p in params], *old, *[old[k] for k in self.kept], *new,
+            *[p.data_ptr() for p in params], *old, *[old[k] for k in self.kept],
+            *new[: len(grad_state)], *[learned.get(k, 0) for k in range(len(params))],
         )  # fmt: skip
         found: list[Tensor | None] = [
             None if zero else g for zero, g in zip(self.without, grad_state, strict=True)

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from snn_neuromod.kernels.fusion import jit
 from snn_neuromod.kernels.fusion.kernel import Kernels
-from snn_neuromod.kernels.fusion.plan import Variant
 from tests.kernels.fused import (
     Neuron,
     Problem,
@@ -60,13 +59,11 @@ def kernels(neuron: Neuron) -> Kernels:
 def by_kernel(
     neuron: Neuron,
     problem: Problem,
-    per_step: tuple[int, ...] = (),
     seeded: bool = True,
     made: Kernels | None = None,
 ) -> Solution:
     """The printed kernels, with NaN in all memory that they get."""
-    variant = Variant(tuple(range(len(problem.params))), per_step, seeded)
-    kernel = (made or kernels(neuron)).kernel(problem.current.dtype, variant)
+    kernel = (made or kernels(neuron)).kernel(problem.current.dtype)
     torch.use_deterministic_algorithms(True)  # torch.empty gives NaN
     try:
         result = kernel.forward(problem.current, problem.params, problem.state, keep=True)
@@ -77,6 +74,7 @@ def by_kernel(
             result.kept,
             problem.grads[0],
             problem.grads[1:] if seeded else [None] * len(problem.state),
+            [True] * len(problem.params),
         )
     finally:
         torch.use_deterministic_algorithms(False)
@@ -176,7 +174,7 @@ def test_parameters_per_step(name: str) -> None:
     last = len(problem.params) - 1
     change = 1 + 0.05 * torch.rand(steps, *shape, dtype=F64)
     problem.params[last] = problem.params[last] * change
-    found = by_kernel(neuron, problem, per_step=(last,))
+    found = by_kernel(neuron, problem)
 
     leaf = problem.params[last].clone().requires_grad_()
     current = problem.current.clone().requires_grad_()
@@ -219,7 +217,7 @@ def test_functions_over_their_whole_range(dtype: torch.dtype) -> None:
         values = (torch.exp(current), torch.tanh(current), torch.sigmoid(current))
         return params.alpha * current, type(state)(*values)
 
-    made = Kernels(step, Quadratic.Params, Three).kernel(dtype, Variant())
+    made = Kernels(step, Quadratic.Params, Three).kernel(dtype)
     info = torch.finfo(dtype)
     top = float(torch.tensor(info.max, dtype=F64).log()) * 1.02
     x = torch.cat(
@@ -242,7 +240,7 @@ def test_functions_over_their_whole_range(dtype: torch.dtype) -> None:
 
 
 def test_results_are_refused_in_another_type() -> None:
-    kernel = kernels(NEURONS["quadratic"]).kernel(F64, Variant())
+    kernel = kernels(NEURONS["quadratic"]).kernel(F64)
     problem = NEURONS["quadratic"].problem(2, (3,), F32)
     with pytest.raises(TypeError, match="float64"):
         kernel.forward(problem.current, problem.params, problem.state, keep=False)

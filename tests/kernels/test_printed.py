@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,13 @@ import torch
 from torch import Tensor
 
 import snn_neuromod as nm
-from snn_neuromod.kernels.backends import c
+from snn_neuromod.kernels.backends.c import library
 from snn_neuromod.kernels.fusion import jit
+from snn_neuromod.kernels.fusion.printed.writing import files
 from tests.kernels.fused import Quadratic
 
+ROOT = Path(__file__).parents[2]
+PINNED = re.findall(r"^torch==(\S+)", (ROOT / "constraints.txt").read_text(), flags=re.M)[0]
 STEPS, BATCH, NEURONS, INPUTS = 40, 3, 7, 5
 
 needs_compiler = pytest.mark.skipif(jit.unable() is not None, reason=f"{jit.unable()}")
@@ -211,11 +215,34 @@ def test_a_layer_compiles_to_one_graph() -> None:
     torch.testing.assert_close(found, layer.alpha.grad)
 
 
-@needs_compiler
-def test_hand_written_kernels_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(call: Any) -> None:
-        raise AssertionError("printed")
+def test_neurons_of_the_package_come_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every option, and without a compiler."""
+    if library.load()[0] is None:
+        pytest.skip(f"C kernels: {library.load()[1]}")
+    monkeypatch.setenv("SNN_NEUROMOD_JIT", "0")
+    x = torch.rand(20, 2, NEURONS)
+    with nm.kernels.use("c"):
+        for shape in nm.surrogate.Shape.__args__:
+            psi = nm.Psi(shape, gamma=0.4, width=0.7, scale="none", refractory=-0.5, at_spike=0.2)
+            nm.ALIF(NEURONS, psi=psi, reset="zero", refractory=3)(x)
+        nm.MSRC(NEURONS, detach_recurrence=False)(x)
+        nm.Izhikevich(NEURONS, clip_jacobian=2.0)(x)
 
-    monkeypatch.setattr(c, "_PRINTED", c._PRINTED._replace(forward=never))
-    nm.ALIF(NEURONS)(torch.rand(4, 2, NEURONS))
-    nm.SRC(NEURONS)(torch.rand(4, 2, NEURONS))
+
+def test_a_missing_library_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "load", lambda: (None, "not built: no compiler"))
+    library.say_missing.cache_clear()
+    with pytest.warns(UserWarning, match="not in use: not built: no compiler"):
+        library.say_missing()
+    library.say_missing()  # a second warning would be an error here
+
+
+@pytest.mark.skipif(
+    torch.__version__.partition("+")[0] != PINNED, reason=f"printed with PyTorch {PINNED}"
+)
+def test_files_are_what_the_generator_prints() -> None:
+    folder = library.FOLDER / "fusion" / "printed"
+    there = {
+        path.name: path.read_text() for path in folder.iterdir() if path.suffix in (".h", ".json")
+    }
+    assert there == files(), "run python -m snn_neuromod.kernels.fusion.printed"

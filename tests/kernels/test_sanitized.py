@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
 
-from snn_neuromod.kernels.backends.c.library import SOURCES
+from snn_neuromod.dynamics import NEURONS
+from snn_neuromod.kernels.backends.c import printed
+from snn_neuromod.kernels.backends.c.library import FOLDER
+from snn_neuromod.kernels.fusion import jit
 from snn_neuromod.kernels.fusion.c import source
 from snn_neuromod.kernels.fusion.kernel import Kernels
-from snn_neuromod.kernels.fusion.plan import Variant
-from tests.kernels.fused import Quadratic
+from snn_neuromod.kernels.fusion.trace import trace
+from tests.kernels.fused import Neuron, Quadratic, random_neurons
 
 DRIVER = Path(__file__).with_name("sanitized") / "driver.c"
 FLAGS = ["-O0", "-g1", "-std=gnu11", "-fno-math-errno", "-DSNN_SOURCE=0u", "-lm"]
@@ -43,30 +47,85 @@ def compiler(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     pytest.skip("no C compiler with AddressSanitizer")
 
 
-def build(compiler: list[str], sources: Path, program: Path) -> None:
-    made = run(*compiler, "-I", sources, DRIVER, "-o", program, *FLAGS)
+def cases() -> str:
+    """Every printed kernel of the library, as `driver.c` takes them."""
+    lines = []
+    for neuron, known in printed.index().items():
+        module = NEURONS.get(neuron)
+        for name, kernel in known["kernels"].items() if module else ():
+            counts = [len(module.Params._fields), len(known["numbers"]), len(module.State._fields)]
+            numbers = ", ".join(map(str, [*counts, len(kernel["kept"])]))
+            lines.append(f"CASE(snn_{name}, {numbers})\n")
+    return "".join(lines)
+
+
+def build(compiler: list[str], folder: Path, program: Path) -> None:
+    (program.parent / "cases.h").write_text(cases())
+    include = ["-I", folder / "c", "-I", program.parent]
+    made = run(*compiler, *include, DRIVER, "-o", program, *FLAGS)
     assert made.returncode == 0, made.stderr
 
 
 def test_no_kernel_leaves_its_memory(compiler: list[str], tmp_path: Path) -> None:
-    build(compiler, SOURCES, tmp_path / "kernels")
+    build(compiler, FOLDER, tmp_path / "kernels")
     done = run(tmp_path / "kernels")
     assert (done.returncode, done.stdout) == (0, "finished\n"), done.stderr[-4000:]
 
 
-def test_an_overflow_is_found(compiler: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "right", "wrong", "where"),
+    [
+        ("c/alif.h", "n < part.col1", "n <= part.col1", "alif_forward"),
+        ("fusion/call.h", "memcpy(to, row, wide *", "memcpy(to, row, (wide + 1) *", "_left"),
+    ],
+)
+def test_an_overflow_is_found(
+    file: str, right: str, wrong: str, where: str, compiler: list[str], tmp_path: Path
+) -> None:
     """One neuron too many, at the end of an array."""
-    shutil.copytree(SOURCES, tmp_path / "c")
-    source = tmp_path / "c" / "leaky_integrator.h"
-    text = source.read_text()
-    loop = "for (int64_t n = part.col0; n < part.col1; n++)\n                output[n]"
-    assert loop in text
-    source.write_text(text.replace(loop, loop.replace("n < part.col1", "n <= part.col1")))
-    build(compiler, tmp_path / "c", tmp_path / "kernels")
+    for folder in ("c", "fusion"):
+        shutil.copytree(FOLDER / folder, tmp_path / folder)
+    text = (tmp_path / file).read_text()
+    assert right in text
+    (tmp_path / file).write_text(text.replace(right, wrong))
+    build(compiler, tmp_path, tmp_path / "kernels")
     done = run(tmp_path / "kernels")
     assert done.returncode != 0
     assert "heap-buffer-overflow" in done.stderr
-    assert "leaky_forward" in done.stderr
+    assert where in done.stderr
+
+
+@pytest.mark.skipif(jit.unable() is not None, reason=f"{jit.unable()}")
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(random_neurons())
+def test_kernels_of_random_steps(
+    compiler: list[str], tmp_path_factory: pytest.TempPathFactory, neuron: Neuron
+) -> None:
+    folder = tmp_path_factory.mktemp("random")
+    states = neuron.state_type
+    traced = trace(neuron.step, type(neuron.params), states, neuron.options, dtype=torch.float64)
+    made = source(traced, torch.float64)
+    counts = [len(neuron.params), 0, len(states._fields), len(made.kept)]
+    driver = DRIVER.read_text().partition("/* Printed kernels")[2].replace("run_all_printed();", "")
+    main = (
+        "static double number(void) { return 0.5; }\n#include <stdio.h>\n"
+        "static void *between_double(int64_t count, double low, double high) {\n"
+        "    double *const out = malloc(count * sizeof(double));\n"
+        "    for (int64_t i = 0; i < count; i++) out[i] = low + (high - low) * number();\n"
+        "    return out;\n}\n#define between_float between_double\n/* Printed kernels"
+    )
+    driver = driver.replace(
+        "#define CASE(name, ...) {name##_float, 4, __VA_ARGS__}, ", "#define CASE(name, ...) "
+    )
+    driver = driver.replace("{name##_double, 8", "{name, 8").partition("int main")[0]
+    numbers = ", ".join(map(str, counts))
+    (folder / "cases.h").write_text(f"CASE(snn_kernel, {numbers})\n")
+    end = "int main(void) { run_all_printed(); return 0; }\n"
+    (folder / "all.c").write_text(made.text + main + driver + end)
+    built = run(*compiler, "-I", folder, folder / "all.c", "-o", folder / "all", *FLAGS)
+    assert built.returncode == 0, built.stderr
+    done = run(folder / "all")
+    assert done.returncode == 0, done.stderr[-4000:]
 
 
 RECURRENT = """
@@ -115,7 +174,7 @@ int main(void) {
 def recurrent_program(dtype: torch.dtype, change: tuple[str, str] = ("", "")) -> str:
     """A program that runs the printed kernels of a neuron with one state and two parameters, both learned."""
     kernels = Kernels(Quadratic.step, Quadratic.Params, Quadratic.State)
-    text = source(kernels.step(dtype), Variant((0, 1), (), True), dtype).text
+    text = source(kernels.step(dtype), dtype).text
     assert change[0] in text
     return text.replace(*change, 1) + RECURRENT if change[0] else text + RECURRENT
 

@@ -31,6 +31,12 @@
 #define FUSED_BLOCK
 #endif
 
+#if defined(_WIN32)
+#define EXPORT __declspec(dllexport)
+#else
+#define EXPORT __attribute__((visibility("default")))
+#endif
+
 /* Part of the neurons: rows row0 to row1, of each the neurons col0 to col1. */
 typedef struct {
     int64_t row0, row1, col0, col1;

@@ -2,6 +2,7 @@
 
 - a product is one coefficient that does not change with time, made once, times what does change;
 - a division by what does not change is a product with its inverse;
+- where c, q x, else p x, is x times one of q and p, chosen once, where c does not change;
 - a x + (1 - a) y = y + a (x - y), where a changes.
 
 Only what needs no exact forward pass is rewritten, see `plan`.
@@ -80,6 +81,12 @@ class _Rewriter:
         args = [self.made[a] for a in node.args]
         if self._is_product(node) and not all(map(self.invariant, args)):
             return self._joined(self._factors(node, top=True))
+        if node.op == "where" and self.invariant(args[0]) and not self.invariant(args[1]):
+            first, second = map(self._factors, node.args[1:])
+            if Counter(first.varying) == Counter(second.varying):
+                shares = [self._joined(x._replace(varying=())) for x in (first, second)]
+                share = graph.make("where", args[0], *shares)
+                return self._all(Counter(first.varying), share)
         return (_blend(graph, *args) if node.op == "add" else None) or graph.make(node.op, *args)
 
     def _is_product(self, node: Node) -> bool:

@@ -51,7 +51,8 @@ INLINE double power_double(int64_t n) {
 #define FUNCTIONS(REAL, INT, suffix, least, normal, most)                                   \
     INLINE REAL exp_##suffix(REAL x) {                                                      \
         INT n;                                                                              \
-        x = x > most ? most : x < least ? least : x;                                        \
+        x = x > most ? most : x;                                                            \
+        x = x < least ? least : x;                                                          \
         const REAL p = reduced_##suffix(x, &n);                                             \
         const INT half = (n - OFFSET_##suffix) >> 1;                                        \
         const REAL power = power_##suffix(half);                                            \
@@ -59,7 +60,7 @@ INLINE double power_double(int64_t n) {
     }                                                                                       \
     INLINE REAL sigmoid_##suffix(REAL x) {                                                  \
         INT n;                                                                              \
-        const REAL bounded = x > 40 ? 40 : x < normal ? normal : x;                         \
+        const REAL below = x > 40 ? 40 : x, bounded = below < normal ? normal : below;      \
         const REAL p = reduced_##suffix(bounded, &n), power = power_##suffix(n);            \
         const REAL e = power * p + power;                                                   \
         return e / (e + 1);                                                                 \

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from snn_neuromod.kernels.fusion import jit
-from snn_neuromod.kernels.fusion.c import Source, source
-from snn_neuromod.kernels.fusion.plan import EVERY, Variant
+from snn_neuromod.kernels.fusion.c import source
+from snn_neuromod.kernels.fusion.plan import EVERY
 from snn_neuromod.kernels.fusion.trace import Step, apart, trace
 
 _T = TypeVar("_T")
@@ -30,11 +30,11 @@ class Result(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """Of input, first state and needed parameters; those of parameters have the shape of a step's input."""
+    """Of input, first state and needed parameters; of parameters in the shape of the input, or of a step of it."""
 
     current: Tensor
     state: list[Tensor]
-    params: list[Tensor]
+    params: list[Tensor | None]
 
 
 class Wiring(NamedTuple):
@@ -78,7 +78,7 @@ class Kernels:
         self.name = name
         self._tracing, self._printing = threading.Lock(), threading.Lock()
         self._steps: dict[torch.dtype, Step | Exception] = {}
-        self._kernels: dict[tuple[torch.dtype, Variant], Kernel | Exception] = {}
+        self._kernels: dict[torch.dtype, Kernel | Exception] = {}
 
     def step(self, dtype: torch.dtype) -> Step:
         """The traced step.
@@ -107,7 +107,7 @@ class Kernels:
         spikes, after = step(params_type(*params), state_type(*state), current, **options)
         return [spikes, *after]
 
-    def kernel(self, dtype: torch.dtype, variant: Variant) -> Kernel:
+    def kernel(self, dtype: torch.dtype) -> Kernel:
         """Compiled kernels.
 
         Raises:
@@ -115,15 +115,15 @@ class Kernels:
             CompileError: If it cannot be compiled.
         """
         with self._printing:
-            if (dtype, variant) not in self._kernels:
-                self._kernels[dtype, variant] = apart(
-                    lambda: _kept(lambda: self._compiled(dtype, variant))
-                )
-            return _found(self._kernels[dtype, variant], Kernel)
+            if dtype not in self._kernels:
+                self._kernels[dtype] = apart(lambda: _kept(lambda: self._compiled(dtype)))
+            return _found(self._kernels[dtype], Kernel)
 
-    def _compiled(self, dtype: torch.dtype, variant: Variant) -> Kernel:
-        printed = source(self.step(dtype), variant, dtype)
-        return Kernel(jit.load(printed.text, self.name), printed, dtype)
+    def _compiled(self, dtype: torch.dtype) -> Kernel:
+        made = source(self.step(dtype), dtype)
+        library = jit.load(made.text, self.name)
+        functions = library.snn_kernel, library.snn_recurrent
+        return Kernel(*functions, dtype, made.kept, made.zero, made.reads)
 
 
 def _kept(make: Callable[[], Any]) -> Any:
@@ -144,19 +144,33 @@ class Kernel:
     """A compiled kernel.
 
     Args:
-        library: Its C functions.
-        printed: Its source.
+        function: Its C function.
+        recurrent: That of a layer with weights among its neurons.
         dtype: Its type.
+        kept: Numbers of the states that the forward pass keeps.
+        zero: Numbers of the states whose gradient is 0 if it is 0 at the end.
+        reads: Whether the reverse pass reads the input where no parameter needs a gradient.
+        numbers: Numbers of the options, one row; None: it has none.
     """
 
-    def __init__(self, library: Any, printed: Source, dtype: torch.dtype) -> None:
-        self._library, self.dtype = library, dtype
-        self.kept, self.variant = printed.kept, printed.variant
+    def __init__(
+        self,
+        function: Any,
+        recurrent: Any,
+        dtype: torch.dtype,
+        kept: Sequence[int],
+        zero: Sequence[int],
+        reads: bool,
+        numbers: Tensor | None = None,
+    ) -> None:
+        self._function, self._recurrent, self.dtype = function, recurrent, dtype
+        self.kept, self.zero, self.reads = kept, zero, reads
+        self._numbers = [] if numbers is None else [*numbers.unbind(0)]
 
     @property
     def address(self) -> int:
         """Of the C function."""
-        return ctypes.cast(self._library.snn_kernel, ctypes.c_void_p).value or 0
+        return ctypes.cast(self._function, ctypes.c_void_p).value or 0
 
     def forward(
         self,
@@ -171,7 +185,7 @@ class Kernel:
 
         Args:
             current: Input, (T, ..., neuron), T >= 1.
-            params: Parameters, each broadcastable to a step of the input; those of `variant.per_step` to the whole.
+            params: Parameters, each broadcastable to a step of the input, or with as many axes as that to the whole.
             state: State before the first step, each as a step of the input.
             keep: Whether there will be a reverse pass.
             spikes: Where spikes are written; None: made here.
@@ -225,9 +239,10 @@ class Kernel:
         current: Tensor,
         params: Sequence[Tensor],
         state: Sequence[Tensor],
-        kept: Sequence[Tensor],
+        kept: Sequence[Tensor | None],
         grad_spikes: Tensor,
         grad_last: Sequence[Tensor | None],
+        needed: Sequence[bool],
         wiring: Wiring | None = None,
     ) -> Gradients:
         """Gradients of a sequence.
@@ -236,13 +251,14 @@ class Kernel:
             current: As given to `forward`; the whole input of a layer with weights among its neurons.
             params: As given to `forward`.
             state: As given to `forward`.
-            kept: From `forward`.
+            kept: From `forward`; nothing where it reads none.
             grad_spikes: Gradient of the spikes.
             grad_last: Gradients of the last state; None is 0.
+            needed: Which parameters need a gradient.
             wiring: Weights that the gradient goes back through, (neuron to, sources); None: none.
 
         Returns:
-            Gradients of the input, of the first state, and of the parameters `variant.needed`.
+            Gradients of the input, of the first state, and of the parameters that need one.
         """
         current, grad_spikes = current.contiguous(), grad_spikes.contiguous()
         first = [_copy(s, current) for s in state]
@@ -251,14 +267,15 @@ class Kernel:
             for s, g in zip(first, grad_last, strict=True)
         ]
         grads = [
-            torch.zeros_like(current if k in self.variant.per_step else current[0])
-            for k in self.variant.needed
+            torch.zeros_like(current if _is_per_step(p, current) else current[0]) if need else None
+            for p, need in zip(params, needed, strict=True)
         ]
         grad_current = torch.empty_like(current)
         signal = grad_spikes
         if wiring is not None:
             signal, wiring = torch.empty_like(current[0]), wiring._replace(given=grad_spikes)
-        rows = [*first, *kept, *adjoints, *grads]
+        kept = kept or [None] * len(self.kept)
+        rows = [*first, *kept, *self._seeded(adjoints, grad_last), *grads]
         self._run(current, params, [current, None, signal, grad_current], rows, True, True, wiring)
         return Gradients(grad_current, adjoints, grads)
 
@@ -267,20 +284,20 @@ class Kernel:
         like: Tensor,
         params: Sequence[Tensor],
         sequences: Sequence[Tensor | None],
-        rows: Sequence[Tensor],
+        rows: Sequence[Tensor | None],
         keep: bool,
         reverse: bool,
         wiring: Wiring | None,
     ) -> None:
         """Call the C function; arguments in the order of `driver.h` and `recurrent.h`."""
-        given = [self._param(k, p, like) for k, p in enumerate(params)]
+        given = [_spread(p, like) for p in params]
         sizes = [len(like), like[0].numel(), like.shape[-1]]
         sizes += [torch.get_num_threads(), int(keep), int(reverse)]
-        sizes += [stride for p in given for stride in p.stride()]
-        arguments = [_numbers(sizes), self._pointers([*sequences, *given, *rows])]
-        function = self._library.snn_kernel
+        sizes += [x for p in given for x in (p.stride(0) if len(p) > 1 else 0, *p.stride()[1:])]
+        tensors = [*sequences, *given, *self._numbers, *rows]
+        arguments, function = [_numbers(sizes), self._pointers(tensors)], self._function
         if wiring is not None:
-            function = self._library.snn_recurrent
+            function = self._recurrent
             tensors = [wiring.past, wiring.weights, None, wiring.given]
             arguments += [_numbers(wiring.groups), self._pointers(tensors)]
             if wiring.sources is not None:
@@ -288,11 +305,13 @@ class Kernel:
         if function(*arguments):
             raise MemoryError("kernel: no memory for a tile")
 
-    def _param(self, number: int, param: Tensor, current: Tensor) -> Tensor:
-        """A parameter as (steps or 1, rows, neurons), not copied where that can be."""
-        shape, per_step = current.shape, number in self.variant.per_step
-        wide = param.expand(shape) if per_step else param.expand(shape[1:])[None]
-        return wide if wide.ndim == 3 else wide.reshape(len(wide), -1, shape[-1])
+    def _seeded(
+        self, adjoints: Sequence[Tensor], given: Sequence[Tensor | None]
+    ) -> list[Tensor | None]:
+        """Gradients of states as the C function takes them: none where they are 0 and stay so."""
+        if any(given[k] is not None for k in self.zero):
+            return [*adjoints]
+        return [None if k in self.zero else a for k, a in enumerate(adjoints)]
 
     def _pointers(self, tensors: Sequence[Tensor | None]) -> Any:
         for tensor in tensors:
@@ -307,6 +326,22 @@ class Kernel:
 
 def _numbers(numbers: Sequence[int]) -> Any:
     return (ctypes.c_int64 * len(numbers))(*numbers)
+
+
+def _is_per_step(param: Tensor, current: Tensor) -> bool:
+    """Whether a parameter changes with time."""
+    return param.ndim == current.ndim and len(param) > 1
+
+
+def _spread(param: Tensor, current: Tensor) -> Tensor:
+    """A parameter as (steps or 1, rows, neurons), not copied where that can be."""
+    shape = current.shape
+    if not _is_per_step(param, current):
+        wide = (param[0] if param.ndim == current.ndim else param).expand(shape[1:])[None]
+    else:
+        wide = param.expand(shape)
+        wide = wide if wide.stride(0) else wide.contiguous()  # 0 tells what does not change
+    return wide if wide.ndim == 3 else wide.reshape(len(wide), -1, shape[-1])
 
 
 def _copy(tensor: Tensor, current: Tensor) -> Tensor:

@@ -1,13 +1,15 @@
-"""Expressions as C loops over a tile of neurons: one loop per costly function, cheap operations inside it.
+"""Expressions as C loops over a tile of neurons: one loop per costly function, cheap operations inside.
 
 A loop with two costly functions runs out of registers; loops of cheap operations alone wait for memory. So each costly
 function has a loop of its own, in which what it reads is found again, unless that is long: then it is kept in a row.
-What does not change with time is computed once for a tile, into rows of its own.
+What does not change with time is computed once for a tile, into rows of its own; what is the same for all neurons too,
+a number. Where such a number chooses between values that are costly, each of them has a loop, of which one runs.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,12 +40,16 @@ class Sink(NamedTuple):
         node: The value.
         add: Whether it is added to what is there.
         early: Whether it may be written, and read again, before all values are computed.
+        guard: Condition under which it is wanted; all of one condition have a loop of their own, after the others.
+        then: What follows that loop.
     """
 
     target: str
     node: Node
     add: bool = False
     early: bool = False
+    guard: str = ""
+    then: str = ""
 
 
 @dataclass
@@ -52,18 +58,38 @@ class Work:
 
     Attributes:
         invariant: Whether a node does not change with time.
+        num_params: How many parameters of the neuron there are; behind them stand numbers.
         rows: Names of rows, and how many there are of each.
         fixed: Names of rows that do not change with time.
-        once: Statements of a loop over the tile.
+        once: Statements of loops over the tile, and the parameters that they depend on.
         params: Numbers of the parameters that are read.
+        numbers: Statements for numbers that are the same for the whole tile, by name.
     """
 
     invariant: Callable[[Node], bool]
+    num_params: int
     rows: dict[str, str] = field(default_factory=dict)
     fixed: list[str] = field(default_factory=list)
-    once: list[str] = field(default_factory=list)
+    once: list[tuple[frozenset[int], str]] = field(default_factory=list)
     params: set[int] = field(default_factory=set)
+    numbers: dict[str, str] = field(default_factory=dict)
     _hoisted: dict[Node, str] = field(default_factory=dict)
+    _numbers: dict[Node, str] = field(default_factory=dict)
+    _reads: dict[Node, frozenset[int]] = field(default_factory=dict)
+
+    def is_number(self, node: Node) -> bool:
+        """Whether a node is the same for all neurons and steps."""
+        return self.invariant(node) and not self.reads(node)
+
+    def reads(self, node: Node) -> frozenset[int]:
+        """The parameters of the neuron that a node depends on, one that does not change with time."""
+        if node not in self._reads:
+            if node.op == "input":
+                number = int(str(node.value)[1:])
+                self._reads[node] = frozenset([number] if number < self.num_params else [])
+            else:
+                self._reads[node] = frozenset[int]().union(*map(self.reads, node.args))
+        return self._reads[node]
 
     def row(self, name: str, many: str = "") -> str:
         """An element of a row of this name."""
@@ -71,23 +97,53 @@ class Work:
         return f"w->{name}[n]"
 
     def hoisted(self, node: Node) -> str:
-        """An element of the row of a value that does not change with time."""
+        """An element of the row of a value that does not change with time, or the name of a number.
+
+        What a number decides is a row too: compilers do not vectorise loops in which one condition is the same for all.
+        """
         if node.number is not None:
             return literal(node.number)
+        if self.is_number(node) and not node.is_bool:
+            return self.number(node)
         if node not in self._hoisted:
-            if node.op == "input":
-                self.params.add(int(str(node.value)[1:]))
-                self._hoisted[node] = self._fixed(str(node.value))
-            else:
-                text = expression(node, [self.hoisted(a) for a in node.args])
-                self._hoisted[node] = self._fixed(f"q{len(self.once)}")
-                self.once.append(f"{self._hoisted[node]} = {text};")
-        name = self._hoisted[node]
-        return f"({name} != 0)" if node.is_bool else name
+            self._hoisted[node] = self._made(node)
+        return f"({self._hoisted[node]} != 0)" if node.is_bool else self._hoisted[node]
+
+    def _made(self, node: Node) -> str:
+        if node.op == "input":
+            self.params.add(int(str(node.value)[1:]))
+            return self._fixed(str(node.value))
+        text = self.number(node) if self.is_number(node) else self._text(node, self.hoisted)
+        row = self._fixed(f"q{len(self.once)}")
+        self.once.append((self.reads(node), f"{row} = {text};"))
+        return row
 
     def _fixed(self, name: str) -> str:
         self.fixed.append(name)
         return f"w->fixed->{name}[n]"
+
+    def number(self, node: Node) -> str:
+        """The name of a value that is the same for all neurons and steps."""
+        if node.number is not None:
+            return literal(node.number)
+        if node not in self._numbers:
+            place = f"*call->p[{str(node.value)[1:]}]"
+            text = place if node.op == "input" else self._text(node, self.number)
+            name = self._numbers[node] = f"o{len(self.numbers)}"
+            self.numbers[name] = f"const {'int' if node.is_bool else 'REAL'} {name} = {text};"
+        return self._numbers[node]
+
+    def _text(self, node: Node, read: Callable[[Node], str]) -> str:
+        return expression(node, [read(a) for a in node.args])
+
+    def declared(self, lines: Sequence[str]) -> list[str]:
+        """What declares the numbers that some lines read."""
+        found, todo = set[str](), list(lines)
+        while todo:
+            new = set(re.findall(r"\bo\d+\b", todo.pop())) & self.numbers.keys() - found
+            found |= new
+            todo += [self.numbers[name] for name in new]
+        return [text for name, text in self.numbers.items() if name in found]
 
 
 def literal(value: float) -> str:
@@ -141,10 +197,22 @@ def body(
 
 
 class _Stage(NamedTuple):
-    """A loop: what it needs, and where its results go."""
+    """A loop: what it needs, and where its results go.
+
+    Attributes:
+        roots: What it computes.
+        sinks: Where that goes.
+        choice: A node whose value is chosen by numbers: a loop for each case.
+    """
 
     roots: list[Node]
     sinks: list[Sink]
+    choice: Node | None = None
+
+    @property
+    def always(self) -> bool:
+        """Whether all of it is computed whatever the numbers are."""
+        return self.choice is None and not any(sink.guard for sink in self.sinks)
 
 
 class _Body:
@@ -155,29 +223,45 @@ class _Body:
         work: Work,
         costly_names: Mapping[Node, str],
     ) -> None:
-        self.work, self.lines = work, list[str]()
+        self.work, loops = work, list[str]()
         self.names, self._rows = dict(names), 0
         roots = [sink.node for sink in sinks] + list(costly_names)
         nodes = [node for node in live(roots, stop=names) if node not in self.names]
         fixed = [node for node in nodes if work.invariant(node)]
         self.names |= dict.fromkeys(fixed, "")  # hoisted where they are read
         nodes = [node for node in nodes if node not in self.names]
-        stages = self._stages(sinks, [n for n in nodes if n.op in COSTLY], costly_names)
+        self.choices = _choices(nodes, self.names, work)
+        stages = self._stages(sinks, self._costly(nodes, roots), costly_names)
         kept = self._kept(nodes, stages)
+        self.saved = self._saved(stages, kept)
         have: set[Node] = set()
         for stage in stages:
+            if stage.choice is not None:
+                loops += self._cases(stage.choice, stage.sinks[0], kept, have)
+                continue
             cone = self._cone(stage.roots, have)
-            self._loop(cone, stage.sinks, kept, have)
-            have |= kept.keys() & set(cone)
+            loops += self._loop(cone, stage.sinks, kept if stage.always else {}, kept, have)
+            have |= kept.keys() & set(cone) if stage.always else set()
+        self.lines = [*work.declared(loops), *loops]
+
+    def _costly(self, nodes: Sequence[Node], roots: Sequence[Node]) -> list[Node]:
+        """Costly functions and choices, without those inside of choices."""
+        outside = set(live(roots, stop=self.names.keys() | self.choices))
+        return [n for n in nodes if n in outside and (n.op in COSTLY or n in self.choices)]
 
     def _stages(
         self, sinks: Sequence[Sink], costly: list[Node], names: Mapping[Node, str]
     ) -> list[_Stage]:
         """A loop for each costly function and one for the results; short ones share that of the last function."""
+        by_guard: dict[str, list[Sink]] = {}
+        for sink in sinks:
+            by_guard.setdefault(sink.guard, []).append(sink)
+        guarded = [_Stage([s.node for s in part], part) for g, part in by_guard.items() if g]
+        sinks = by_guard.get("", [])
         targets = {node: names[node] for node in costly if node in names}
         last = [*sinks, *(Sink(targets[node], node) for node in costly[-1:] if node in targets)]
         results = _Stage([sink.node for sink in last], last)
-        merged = bool(costly and sinks)
+        merged = bool(costly and sinks and costly[-1] not in self.choices)
         if merged:
             named = self.names.keys() | set(costly)
             merged = (
@@ -186,24 +270,45 @@ class _Body:
         stages = []
         for node in costly[:-1] if merged else costly:
             self.names[node] = targets.get(node) or self._row()
-            stages.append(_Stage([*node.args], [Sink(self.names[node], node)]))
+            choice = node if node in self.choices else None
+            roots = [node] if choice else [*node.args]
+            stages.append(_Stage(roots, [Sink(self.names[node], node)], choice))
         if not merged:
             results = _Stage([sink.node for sink in sinks], list(sinks))
-        return [*stages, results] if results.sinks else stages
+        return [*stages, *([results] if results.sinks else []), *guarded]
 
     def _kept(self, nodes: Sequence[Node], stages: Sequence[_Stage]) -> dict[Node, str]:
-        """Rows for long expressions that two loops read."""
-        count = Counter(node for stage in stages for node in self._cone(stage.roots, ()))
+        """Rows for long expressions that two loops read, of which one always runs."""
+        cones = [self._cone(stage.roots, ()) for stage in stages]
+        count = Counter(node for cone in cones for node in cone)
+        always = {
+            n for cone, stage in zip(cones, stages, strict=True) if stage.always for n in cone
+        }
         kept: dict[Node, str] = {}
         places = {sink.node: sink.target for stage in stages for sink in stage.sinks if sink.early}
         for node in nodes:
-            if count[node] > 1 and node in places:
+            if count[node] < 2 or node not in always:
+                continue
+            if node in places:
                 kept[node] = places[node]
-            elif (
-                count[node] > 1 and not node.is_bool and len(self._cone([node], kept)) >= KEEP_FROM
-            ):
+            elif not node.is_bool and len(self._cone([node], kept)) >= KEEP_FROM:
                 kept[node] = self._row()
         return kept
+
+    def _saved(self, stages: Sequence[_Stage], kept: Mapping[Node, str]) -> dict[Node, str]:
+        """Rows for what is written over by the results' loop and read by those after it."""
+        targets = {sink.target for stage in stages if stage.always for sink in stage.sinks}
+        over = {node for node, name in self.names.items() if name in targets}
+        saved: dict[Node, str] = {}
+        for stage in stages:
+            if stage.sinks[0].guard:
+                cone = self._cone(stage.roots, kept)
+                read = {*stage.roots, *(a for node in cone for a in node.args)} & over
+                saved |= {node: self._row() for node in read - saved.keys() if node.op == "input"}
+        results = next((s for s in stages[::-1] if s.always), None)
+        if results is not None:
+            results.sinks.extend(Sink(row, node) for node, row in saved.items())
+        return saved
 
     def _row(self) -> str:
         self._rows += 1
@@ -214,10 +319,28 @@ class _Body:
         ends = self.names.keys() | set(stop)
         return [node for node in live(roots, stop=ends) if node not in ends]
 
+    def _cases(
+        self, node: Node, sink: Sink, kept: Mapping[Node, str], have: set[Node]
+    ) -> list[str]:
+        """A loop for each case of a choice."""
+        condition, *values = node.args
+        first, second = (
+            self._cases(x, sink, kept, have)
+            if x in self.choices and x not in self.names
+            else self._loop(self._cone([x], have), [sink._replace(node=x)], {}, kept, have)
+            for x in values
+        )
+        return [f"if ({self.work.number(condition)}) {{", *first, "} else {", *second, "}"]
+
     def _loop(
-        self, cone: Sequence[Node], sinks: Sequence[Sink], kept: Mapping[Node, str], have: set[Node]
-    ) -> None:
-        local: dict[Node, str] = {}
+        self,
+        cone: Sequence[Node],
+        sinks: Sequence[Sink],
+        keeps: Mapping[Node, str],
+        kept: Mapping[Node, str],
+        have: set[Node],
+    ) -> list[str]:
+        local: dict[Node, str] = dict(self.saved) if sinks[0].guard else {}
 
         def read(node: Node) -> str:
             if node in local:
@@ -226,17 +349,17 @@ class _Body:
                 return kept[node]
             return self.names[node] or self.work.hoisted(node)
 
-        lines = []
+        lines: list[str] = []
         for node in cone:
             kind = "int" if node.is_bool else "REAL"
             text = expression(node, [read(a) for a in node.args])
-            local[node] = f"v{len(local)}"
+            local[node] = f"v{len(lines)}"
             lines.append(f"const {kind} {local[node]} = {text};")
-            if node in kept:
+            if node in keeps:
                 lines.append(f"{kept[node]} = {local[node]};")
         values = []
         for k, sink in enumerate(sinks):
-            if kept.get(sink.node) == sink.target:
+            if kept.get(sink.node) == sink.target and (sink.node in keeps or sink.node in have):
                 continue  # written above, or by a loop before
             own = self.names.get(sink.node) == sink.target and sink.node.op in COSTLY
             text = (
@@ -244,5 +367,24 @@ class _Body:
             )
             lines.append(f"const REAL r{k} = {text};")
             values.append(f"{sink.target} {'+=' if sink.add else '='} r{k};")
-        self.lines += ["SIMD for (int64_t n = 0; n < wide; n++) {"]
-        self.lines += [f"    {line}" for line in [*lines, *values]] + ["}"]
+        loop = ["SIMD for (int64_t n = 0; n < full; n++) {"]
+        loop += [f"    {line}" for line in [*lines, *values]] + ["}"]
+        guard = sinks[0].guard
+        if not guard:
+            return loop
+        return [f"if ({guard}) {{", *loop, *filter(None, [sinks[0].then]), "}"]
+
+
+def _choices(nodes: Sequence[Node], names: Mapping[Node, str], work: Work) -> set[Node]:
+    """Values chosen by a number, of which one is costly; one that only another reads belongs to that."""
+    users = Counter(a for node in nodes for a in node.args)
+    found: set[Node] = set()
+    for node in nodes:
+        if node.op != "where" or not work.is_number(node.args[0]):
+            continue
+        inner = {a for a in node.args[1:] if a in found and users[a] == 1}
+        stop = names.keys() | found
+        within = [n for n in live(node.args[1:], stop=stop) if n not in stop]
+        if inner or any(n.op in COSTLY or n.op == "div" for n in within):
+            found.add(node)
+    return found

@@ -11,7 +11,7 @@ All else may be rewritten, see `algebra`.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from snn_neuromod.kernels.fusion.algebra import rewrite
@@ -60,11 +60,13 @@ class Plan:
         exact: Whether the forward pass computes what the step does, operation by operation.
         moving: Numbers of the states that change.
         kept: Those that the reverse pass reads, or that are needed to find what it reads.
+        reads: Whether the reverse pass reads states or results of costly functions where no parameter needs a gradient.
         spikes: Spikes of a step.
         after: The moving states after it.
         costly: Nodes of the forward pass whose results the reverse pass reads.
         last: The first step that the reverse pass takes.
         other: All others, in which gradients of some states may be constant.
+        bare: The same without gradients of parameters.
         zero: Numbers of the states whose gradient is always 0.
     """
 
@@ -72,11 +74,13 @@ class Plan:
     exact: bool
     moving: tuple[int, ...]
     kept: tuple[int, ...]
+    reads: bool
     spikes: Node
     after: Mapping[int, Node]
     costly: tuple[Node, ...]
     last: Reverse
     other: Reverse
+    bare: Reverse
     zero: frozenset[int]
 
 
@@ -117,18 +121,22 @@ class _Planner:
         rows = {
             step.after[k]: self.graph.input(f"n{k}") for k in self.moving if step.after[k].args
         } | {node: self.graph.input(f"c{j}") for j, node in enumerate(costly)}
-        reverses = [self._rewritten(reverse, rows) for reverse in (first, other)]
+        bare = replace(other, params={})
+        reverses = [self._rewritten(reverse, rows) for reverse in (first, other, bare)]
+        alone = self._rewritten(replace(first, params={}), rows), reverses[2]
         read = {name for reverse in widest for name in self._names(self._rewritten(reverse, rows))}
         return Plan(
             self.graph,
             exact,
             tuple(self.moving),
             self._kept(read, costly),
+            any(name[0] in "nxc" or self._moves(name) for r in alone for name in self._names(r)),
             made[0],
             dict(zip(self.moving, made[1:num], strict=True)),
             tuple(made[num:]),
             reverses[0],
             reverses[1],
+            reverses[2],
             zero,
         )
 
@@ -227,6 +235,9 @@ class _Planner:
                 kept.add(int(name[1:]))
                 todo |= inputs([self.step.after[int(name[1:])]])
         return tuple(sorted(kept))
+
+    def _moves(self, name: str) -> bool:
+        return name[0] == "s" and int(name[1:]) in self.moving
 
     def _jumps(self) -> bool:
         """Whether results of the step jump with its input or state."""

@@ -3,6 +3,11 @@
  * Some rows go through all steps together and share a pass over the weights. What a row's neurons get is computed in the
  * same order whatever the number of threads: tiles begin anew at every row, of narrow layers at every BLOCK rows.
  */
+#define divided OWN(divided)
+#define rows_in_tiles OWN(rows_in_tiles)
+#define forward_together OWN(forward_together)
+#define backward_together OWN(backward_together)
+
 typedef struct {
     Work *w;
     int64_t first, wide; /* neurons of all rows */
@@ -49,7 +54,7 @@ static void forward_together(const Call *call, const Task *task) {
         for EACH_TILE(task) {
             for (int j = 0; j < NUM_KEPT && call->keep && t % EVERY == 0; j++)
                 store(call->m[j] + t / EVERY * E, i->w->s[KEPT[j]][0], i->first, i->wide);
-            step(call, i->w, t, 0, i->first, i->wide);
+            forth(call, i->w, i->first, i->wide, t, t + 1);
         }
     }
     for EACH_TILE(task)
@@ -59,33 +64,24 @@ static void forward_together(const Call *call, const Task *task) {
 static void backward_together(const Call *call, const Task *task) {
     const int64_t E = call->E, T = call->T, num = call->num;
     for EACH_TILE(task) {
-        for (int k = 0; k < NUM_STATES; k++) {
-            load(i->w->s[k][0], call->s[k], i->first, i->wide);
-            load(i->w->a[k], call->a[k], i->first, i->wide);
-        }
-        for (int j = 0; j < NUM_SUMS; j++) load(i->w->g[j], call->g[SUMS[j]], i->first, i->wide);
+        for (int k = 0; k < NUM_STATES; k++) load(i->w->s[k][0], call->s[k], i->first, i->wide);
+        load_gradients(call, i->w, i->first, i->wide);
     }
     for (int64_t start = (T - 1) / EVERY * EVERY; start >= 0; start -= EVERY) {
         const int64_t stop = smaller(start + EVERY, T);
         for EACH_TILE(task) {
             for (int j = 0; j < NUM_KEPT; j++)
                 load(i->w->s[KEPT[j]][0], call->m[j] + start / EVERY * E, i->first, i->wide);
-            for (int64_t t = start; AGAIN && t < stop; t++) again(call, i->w, t, t - start, i->first, i->wide);
+            if (AGAIN && (READS || call->learns)) found(call, i->w, i->first, i->wide, start, stop);
         }
         for (int64_t t = stop - 1; t >= start; t--) {
             REAL *const signal = task->arriving + t * call->gz_step;
             NAME(add_transposed)(
                 signal, task->given + t * E, &task->synapses, call->gx, t, T, task->part, E / num, num);
-            for EACH_TILE(task) {
-                if (t == T - 1) last_step(call, i->w, t, t - start, i->first, i->wide);
-                else other_step(call, i->w, t, t - start, i->first, i->wide);
-            }
+            for EACH_TILE(task) back(call, i->w, i->first, i->wide, start, t, t + 1);
         }
     }
-    for EACH_TILE(task) {
-        for (int k = 0; k < NUM_STATES; k++) store(call->a[k], i->w->a[k], i->first, i->wide);
-        for (int j = 0; j < NUM_SUMS; j++) store(call->g[SUMS[j]], i->w->g[j], i->first, i->wide);
-    }
+    for EACH_TILE(task) store_gradients(call, i->w, i->first, i->wide);
 }
 
 /* sizes, data: as of KERNEL. The input is written, as a whole where it is kept, else step by step in the place of one;

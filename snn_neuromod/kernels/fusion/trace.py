@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -70,6 +70,7 @@ class Step:
             "a0", "a1", ...
         grad_before: Gradient of each state before the step.
         grad_current: Gradient of the input.
+        num_numbers: How many of the last parameters are numbers, the same for all neurons and steps.
     """
 
     graph: Graph
@@ -80,6 +81,32 @@ class Step:
     grad_params: tuple[Node, ...]
     grad_before: tuple[Node, ...]
     grad_current: Node
+    num_numbers: int = 0
+
+    @property
+    def roots(self) -> list[Node]:
+        """All results."""
+        return [
+            self.spikes,
+            *self.after,
+            *self.grad_params,
+            *self.grad_before,
+            self.grad_current,
+        ]
+
+    def of(self, graph: Graph, roots: Sequence[Node]) -> Step:
+        """The same with other results, in the order of `roots`."""
+        states, params = len(self.states), len(self.params)
+        spikes, *rest = roots
+        return replace(
+            self,
+            graph=graph,
+            spikes=spikes,
+            after=tuple(rest[:states]),
+            grad_params=tuple(rest[states : states + params]),
+            grad_before=tuple(rest[states + params : -1]),
+            grad_current=rest[-1],
+        )
 
     def inputs(self, prefix: str) -> list[Node]:
         """The inputs of this letter: "p" parameters, "s" states before the step, "a" gradients of those after it."""

@@ -73,39 +73,6 @@ static void NAME(run_izhikevich)(int64_t steps, int64_t rows, int64_t num, int g
     NAME(count)(p.spikes, all);
 }
 
-static void NAME(run_leaky)(int64_t steps, int64_t rows, int64_t num) {
-    const int64_t one = rows * num, all = steps * one;
-    const NAME(LEAKY) p = {
-        .num_steps = steps, .rows = rows, .num = num, .threads = 2, .normalise = 1, .kappa = NAME(between)(num, 0, 1),
-        .share = NAME(between)(num, 0, 1), .current = NAME(numbers)(all), .first = NAME(zeros)(one),
-        .output = NAME(zeros)(all), .grad_output = NAME(numbers)(all), .grad_current = NAME(zeros)(all),
-        .grad_y = NAME(zeros)(one), .grad_kappa = NAME(zeros)(one)};
-    NAME(leaky_forward)(&p);
-    NAME(leaky_backward)(&p);
-}
-
-static void NAME(run_src)(int64_t steps, int64_t rows, int64_t num, int kind, int detached) {
-    const int64_t one = rows * num, all = steps * one;
-    NAME(SRC) p = {
-        .num_steps = steps, .rows = rows, .num = num, .threads = 2, .kind = kind, .straight_through = 1,
-        .detach_recurrence = detached, .current = NAME(between)(all, 0, 5), .spikes = NAME(zeros)(all),
-        .grad_spikes = NAME(numbers)(all), .grad_current = NAME(zeros)(all)};
-    for (int k = 0; k < (kind == BSRC ? SRC_STATES : H_U); k++) {
-        p.state[k] = NAME(numbers)(one), p.grad_state[k] = NAME(zeros)(one);
-        p.marks[k] = NAME(zeros)((steps / MARK + 1) * one);
-    }
-    for (int k = 0; k < (kind == BSRC ? SRC_PARAMS : kind == MSRC ? R_U : H_S0); k++) {
-        const int step = k == H_S0 && !detached; /* by step, by row and neuron, by neuron, one for all */
-        const int64_t count = step ? all : k % 3 == 0 ? one : k % 3 == 1 ? num : 1;
-        p.params[k] = NAME(between)(count, 0.1, 0.9);
-        p.strides[k][0] = step || k % 3 == 0 ? num : 0, p.strides[k][1] = count > 1;
-        if (step) p.per_step = one, p.strides[k][1] = 1;
-        p.grad_params[k] = NAME(zeros)(step ? all : one);
-    }
-    NAME(src_forward)(&p);
-    NAME(src_backward)(&p);
-}
-
 static void NAME(run_spikes)(int64_t rows, int64_t inputs, int64_t outputs, const uint8_t *x) {
     const int64_t padded = PADDED(outputs), strip = 256 / sizeof(REAL), strips = (outputs + strip - 1) / strip;
     uint8_t *const bytes = malloc(rows * inputs);
@@ -144,9 +111,6 @@ static void NAME(run_all)(const uint8_t *x) {
                 for (int form = 0; form < 4; form++) NAME(run_alif)(steps, rows, num, groups, form);
                 NAME(run_izhikevich)(steps, rows, num, groups);
             }
-            NAME(run_leaky)(steps, rows, num);
-            for (int kind = SRC; kind <= BSRC; kind++)
-                for (int detached = 0; detached < 2; detached++) NAME(run_src)(steps, rows, num, kind, detached);
         }
         for (int count = 1; count <= CARRIED; count++) NAME(run_eligibility)(1 + 17 * s, 2, sizes[s], sizes[2 - s], count);
         NAME(run_spikes)(3, sizes[s], 9 + 60 * s, x);

@@ -17,14 +17,12 @@ __all__ = ["SERVES", "status"]
 
 
 def _of(call: Call) -> Served:
-    """What runs a sequence: kernels written by hand where they serve, else those printed from the step."""
-    return _PRINTED if neurons.unable(call) else _WRITTEN
+    """What runs a sequence: kernels printed from the step, or for some recurrent layers such as are written by hand."""
+    return _WRITTEN if call.recurrent and neurons.unable(call) is None else _PRINTED
 
 
 def _unable(call: Call) -> str | None:
-    written = neurons.unable(call)
-    reason = printed.unable(call) if written else None
-    return f"{written}; {reason}" if written and reason else None
+    return _of(call).unable(call)
 
 
 _PRINTED = Served(printed.unable, printed.forward, printed.backward, printed.kept, printed.reads)

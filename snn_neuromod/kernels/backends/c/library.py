@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.machinery
 import re
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -16,7 +17,7 @@ from torch import Tensor
 FOLDER = Path(__file__).parents[2]
 SOURCES = FOLDER / "c"
 
-STRUCTURES = ("ALIF", "IZHIKEVICH", "LEAKY", "SRC", "ELIGIBILITY", "SPIKES")
+STRUCTURES = ("ALIF", "IZHIKEVICH", "ELIGIBILITY", "SPIKES")
 """The arguments of the kernels, as the sources name them."""
 
 _TYPES = {"int64_t": ctypes.c_int64, "double": ctypes.c_double}
@@ -68,9 +69,14 @@ def _fields(text: str, name: str, constants: Mapping[str, int]) -> Iterator[tupl
             yield from ((known, ctypes.c_void_p if stars else _TYPES[kind]) for known in names)
 
 
-def source_hash(folder: Path = SOURCES) -> int:
+def source_hash(folder: Path = FOLDER) -> int:
     """Number that changes with the C sources; setup.py computes the same."""
-    paths = sorted(path for path in folder.iterdir() if path.suffix in (".c", ".h"))
+    paths = sorted(
+        path
+        for part in ("c", "fusion", "fusion/printed")
+        for path in (folder / part).iterdir()
+        if path.suffix in (".c", ".h", ".json")
+    )
     return zlib.crc32(b"".join(path.read_bytes().replace(b"\r\n", b"\n") for path in paths))
 
 
@@ -98,6 +104,17 @@ def load() -> tuple[ctypes.CDLL | None, str]:
         "OpenMP" if library.snn_openmp() else "one thread",
     ]
     return library, f"available ({', '.join(parts)})"
+
+
+@cache
+def say_missing() -> None:
+    """Say once that the library is not in use: everything works without it, at another speed."""
+    library, reason = load()
+    if library is None:
+        warnings.warn(
+            f"the compiled kernels of snn_neuromod are not in use: {reason}; neurons run more slowly",
+            stacklevel=2,
+        )
 
 
 def unable(*tensors: Tensor) -> str | None:

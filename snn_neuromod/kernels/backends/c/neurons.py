@@ -13,12 +13,6 @@ from snn_neuromod.kernels.neurons import Neuron
 MARK = 16
 """As in the C sources: steps between two kept states where the others are found again from the spikes."""
 
-SRC_PARAMS = (
-    "alpha", "rho", "r", "r_s", "z", "z_hyp", "z_dep", "b", "h_s0", "r_u", "z_u", "h_u0",
-)  # fmt: skip
-SRC_STATES = ("i", "h", "h_s", "h_u")
-"""Parameters and states of the SRC family in the order of the C sources."""
-
 _PSI = {"shape", "gamma", "width", "scale", "refractory", "at_spike"}
 
 
@@ -33,7 +27,6 @@ class Kernel(NamedTuple):
         recurrent: Whether they know recurrent weights.
         every: The states that the forward pass keeps for the backward pass, and every how many steps.
         membrane: Place of the one state whose past they can follow alone; None: they follow that of all.
-        per_step: The parameters that may be given per step.
     """
 
     name: str
@@ -43,24 +36,11 @@ class Kernel(NamedTuple):
     recurrent: bool
     every: dict[str, int]
     membrane: int | None = None
-    per_step: frozenset[str] = frozenset()
 
     def kept(self, neuron: Neuron) -> dict[str, int]:
         """States kept for the backward pass, and every how many steps."""
         unread = set() if neuron.options.get("refractory") else {"held"}
         return {name: steps for name, steps in self.every.items() if name not in unread}
-
-
-def _src(states: str) -> Kernel:
-    return Kernel(
-        "src",
-        "SRC",
-        {"straight_through", "detach_recurrence"},
-        set(SRC_PARAMS),
-        False,
-        dict.fromkeys(states.split(), MARK),
-        per_step=frozenset({"h_s0"}),
-    )
 
 
 _ALIF_OPTIONS = {"psi", "refractory", "detach_reset"}
@@ -75,9 +55,6 @@ _ALIF = Kernel(
 )
 
 KERNELS = {
-    "src": _src("i h h_s"),
-    "msrc": _src("i h h_s"),
-    "bsrc": _src("i h h_s h_u"),
     "alif": _ALIF,
     "stdp_alif": _ALIF._replace(options=_ALIF_OPTIONS),
     "izhikevich": Kernel(
@@ -89,7 +66,6 @@ KERNELS = {
         {"v": 1, "u": MARK},
         membrane=0,
     ),
-    "leaky_integrator": Kernel("leaky", "LEAKY", {"normalise"}, {"kappa"}, False, {}),
 }
 
 
@@ -112,7 +88,7 @@ def unable(call: Call) -> str | None:
     if call.paths.states is not None and call.paths.states != (kernel.membrane,):
         return f"the kernel of {neuron.name} cannot follow the past of these states alone"
     for name, p, need in zip(neuron.module.Params._fields, call.params, call.needed, strict=True):
-        if p.ndim >= current.ndim and name not in kernel.per_step:
+        if p.ndim >= current.ndim:
             return f"the kernel of {neuron.name} does not know {name} per step"
         if p.ndim > 1 and call.recurrent:
             return "the kernels with recurrent weights do not know parameters per sample"

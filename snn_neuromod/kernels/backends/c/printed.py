@@ -1,20 +1,28 @@
-"""Sequences run by C that is printed from the neuron's step and compiled at first use."""
+"""Sequences run by C that is printed from the neuron's step.
+
+That of the neurons of the package, with all their options, is compiled when the package is installed; that of others,
+and of what those do not serve, at first use.
+"""
 
 from __future__ import annotations
 
+import inspect
+import json
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from snn_neuromod.kernels.backends.c import recurrence
+from snn_neuromod.kernels.backends.c import library, recurrence
 from snn_neuromod.kernels.call import Call
 from snn_neuromod.kernels.fusion import jit
 from snn_neuromod.kernels.fusion.kernel import DTYPES, Kernel, Kernels
-from snn_neuromod.kernels.fusion.plan import EVERY, Variant
+from snn_neuromod.kernels.fusion.plan import EVERY
+from snn_neuromod.kernels.fusion.switches import Switches
 from snn_neuromod.kernels.fusion.trace import NotElementwise
+from snn_neuromod.kernels.neurons import Neuron
 
 
 def unable(call: Call) -> str | None:
@@ -22,11 +30,14 @@ def unable(call: Call) -> str | None:
     current = call.current
     if current.device.type != "cpu" or current.dtype not in DTYPES:
         return f"the input must be float32 or float64 on the CPU, got {current.dtype} on {current.device}"
+    if _installed(call) is not None:
+        return None
+    library.say_missing()
     reason = jit.unable()
     if reason is not None:
-        return reason
+        return reason if library.load()[0] else f"its library is {library.load()[1]}; {reason}"
     try:
-        _kernel(call, seeded=False)
+        _kernel(call)
     except (NotElementwise, jit.CompileError) as error:
         return f"no kernel can be printed from the step: {error}"
     return None
@@ -37,33 +48,38 @@ def kept(call: Call) -> dict[str, Tensor]:
 
     States before every stretch, and of a recurrent layer the whole input of every step.
     """
-    if not call.keep:
+    if not _keeps(call):
         return {}
     current, names = call.current, call.neuron.module.State._fields
     stretches = -(-len(current) // EVERY)
     states = {
-        names[k]: current.new_empty(stretches, *current.shape[1:])
-        for k in _kernel(call, seeded=False).kept
+        names[k]: current.new_empty(stretches, *current.shape[1:]) for k in _kernel(call).kept
     }
     return {"input": torch.empty_like(current), **states} if call.recurrent else states
 
 
 def reads(call: Call) -> bool:
     """Whether `backward` reads the input: a recurrent layer keeps a whole one."""
-    return not call.recurrent
+    return not call.recurrent and (any(call.needed) or _kernel(call).reads)
 
 
 def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Run a sequence; results as of `sequence.forward`."""
-    kernel, params = _kernel(call, seeded=False), _params(call)
+    kernel, params = _kernel(call), call.params
     if call.recurrent:
         wiring = recurrence.wiring(call, back=False)
         result, total = kernel.recurrent_forward(
             call.current, params, call.state, wiring, keep=call.keep
         )
         return result.spikes, result.last, [total, *result.kept] if call.keep else []
-    result = kernel.forward(call.current, params, call.state, keep=call.keep)
-    return result.spikes, result.last, result.kept
+    keep = _keeps(call)
+    result = kernel.forward(call.current, params, call.state, keep=keep)
+    return result.spikes, result.last, result.kept if keep else []
+
+
+def _keeps(call: Call) -> bool:
+    """Whether states are kept: some neurons need them for gradients of parameters alone."""
+    return call.keep and bool(call.recurrent or any(call.needed) or _kernel(call).reads)
 
 
 def backward(
@@ -74,34 +90,66 @@ def backward(
     tracks: Sequence[Tensor],
 ) -> tuple[Tensor, list[Tensor | None], list[Tensor]]:
     """Gradients of a sequence; arguments and results as of `sequence.backward`."""
-    kernel = _kernel(call, seeded=any(g is not None for g in grad_state))
+    kernel = _kernel(call)
     current, states = (tracks[0], tracks[1:]) if call.recurrent else (call.current, tracks)
     through = call.recurrent and call.paths.hops is None
     wiring = recurrence.wiring(call, back=True) if through else None
     found = kernel.backward(
-        current, _params(call), call.state, states, grad_spikes, grad_state, wiring
+        current, call.params, call.state, states, grad_spikes, grad_state, call.needed, wiring
     )
-    grads: list[Tensor | None] = [None] * len(call.params)
-    for k, grad in zip(kernel.variant.needed, found.params, strict=True):
-        shape = call.params[k].shape
-        grads[k] = (grad if grad.ndim >= len(shape) else grad[None]).sum_to_size(shape)
+    grads = [
+        None if g is None else (g if g.ndim >= p.ndim else g[None]).sum_to_size(p.shape)
+        for g, p in zip(found.params, call.params, strict=True)
+    ]
     return found.current, grads, found.state
 
 
-def _kernel(call: Call, seeded: bool) -> Kernel:
-    needed = tuple(k for k, need in enumerate(call.needed) if need)
-    per_step = tuple(k for k, p in enumerate(call.params) if _is_per_step(p, call))
-    variant = Variant(needed, per_step, seeded)
-    return _kernels(call).kernel(call.current.dtype, variant)
+def _kernel(call: Call) -> Kernel:
+    return _installed(call) or _kernels(call).kernel(call.current.dtype)
 
 
-def _is_per_step(param: Tensor, call: Call) -> bool:
-    return param.ndim == call.current.ndim and param.shape[0] > 1
+def _installed(call: Call) -> Kernel | None:
+    """The kernel of a neuron of the package with these options, None if it was not compiled with it."""
+    neuron, dtype = call.neuron, call.current.dtype
+    if neuron.described is not None or call.paths.states is not None:
+        return None
+    if dtype not in neuron.kernels:
+        neuron.kernels[dtype] = _linked(neuron, dtype)
+    found: Kernel | None = neuron.kernels[dtype]
+    return found
 
 
-def _params(call: Call) -> list[Tensor]:
-    """Parameters with an axis of steps only where they change."""
-    return [p[0] if p.ndim == call.current.ndim and p.shape[0] == 1 else p for p in call.params]
+def _linked(neuron: Neuron, dtype: torch.dtype) -> Kernel | None:
+    built, known = library.load()[0], index().get(neuron.name)
+    if built is None or known is None:
+        return None
+    switches = Switches(neuron.module.OPTIONS)
+    arguments = inspect.signature(neuron.module.step).parameters.items()
+    options = {name: a.default for name, a in arguments if a.default is not a.empty}
+    options |= neuron.step_options()
+    try:
+        numbers = switches.numbers(options)
+        choice = switches.choice(options, known["apart"])
+    except ValueError:  # none of the values that were printed
+        return None
+    name = "_".join([neuron.name, *map(str, choice)])
+    function, recurrent = (
+        getattr(built, f"snn_{name}{form}_{_SUFFIX[dtype]}") for form in ("", "_recurrent")
+    )
+    row = torch.tensor(numbers, dtype=dtype) if numbers else None
+    kept, zero, reads = (known["kernels"][name][key] for key in ("kept", "zero", "reads"))
+    return Kernel(function, recurrent, dtype, kept, zero, reads, row)
+
+
+_SUFFIX = {torch.float32: "float", torch.float64: "double"}
+
+
+@cache
+def index() -> dict[str, Any]:
+    """What was printed: of each neuron the options with kernels of their own, and what there is to know of each."""
+    text = (library.FOLDER / "fusion" / "printed" / "index.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def _kernels(call: Call) -> Kernels:

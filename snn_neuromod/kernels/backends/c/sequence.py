@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from snn_neuromod.kernels.backends.c import src
 from snn_neuromod.kernels.backends.c.library import call as call_kernel
 from snn_neuromod.kernels.backends.c.neurons import KERNELS
 from snn_neuromod.kernels.backends.c.recurrence import wiring
@@ -41,13 +40,7 @@ def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         kept(call),
         torch.empty_like(call.current, memory_format=torch.contiguous_format),
     )
-    kernel = KERNELS[call.neuron.name]
-    if kernel.name == "src":
-        return spikes, src.forward(call, spikes, tracks), [*tracks.values()]
     current = call.current.contiguous()
-    if kernel.name == "leaky":
-        _run("forward", call, {"current": current, "output": spikes})
-        return spikes, [spikes[-1].clone()], []
     fields = call.neuron.module.State._fields
     last = {
         name: s.clone(memory_format=torch.contiguous_format)
@@ -92,9 +85,6 @@ def backward(
         else grad.expand_as(s).clone(memory_format=torch.contiguous_format)
         for s, grad in zip(call.state, grad_state, strict=True)
     ]
-    if kernel.name == "src":
-        grad_current, grads = src.backward(call, grad_spikes, carry, tracks)
-        return grad_current, _by_parameter(call, grads), carry
     grad_current = torch.empty_like(spikes)
     grads = [torch.zeros_like(spikes[0]) if need else None for need in call.needed]
     given: dict[str, Tensor | None] = {
@@ -102,14 +92,10 @@ def backward(
         **{f"grad_{name}": grad for name, grad in zip(fields, carry, strict=True)},
         **{f"grad_{name}": grad for name, grad in zip(call.params_by_name(), grads, strict=True)},
     }
-    if kernel.name == "leaky":
-        given |= {"grad_output": grad_spikes.contiguous(), "output": spikes}
-        given["current"] = call.current.contiguous()
-    else:
-        given |= {"grad_spikes": grad_spikes.contiguous(), "spikes": spikes}
-        given |= dict(zip(kernel.kept(call.neuron), tracks, strict=True))
-        if call.recurrent and call.paths.hops is None:
-            given |= _synapses(call, "w", back=True)
+    given |= {"grad_spikes": grad_spikes.contiguous(), "spikes": spikes}
+    given |= dict(zip(kernel.kept(call.neuron), tracks, strict=True))
+    if call.recurrent and call.paths.hops is None:
+        given |= _synapses(call, "w", back=True)
     if "held" in fields:
         place = fields.index("held")
         given.pop("grad_held")
@@ -154,15 +140,10 @@ def _run(direction: str, call: Call, tensors: Mapping[str, Tensor | None]) -> No
     if kernel.name == "alif":
         numbers |= _reset(call) | {"while_held": psi.refractory}
         given |= _scaled(psi, given["v_th"])
-    elif kernel.name == "izhikevich":
+    else:
         clip = options.get("clip_jacobian")
         numbers["clip"] = math.inf if clip is None else clip
         given |= _scaled(psi, torch.full_like(given["dt"], neuron.module.PEAK))
-    else:
-        kappa = given["kappa"]
-        numbers["normalise"] = options["normalise"]
-        given["share"] = 1 - kappa if options["normalise"] else torch.ones_like(kappa)
-        given["first"] = call.state[0].contiguous()
     function = f"{kernel.name}_{direction}"
     call_kernel(function, kernel.structure, call.current.dtype, {**given, **tensors}, numbers)
 
