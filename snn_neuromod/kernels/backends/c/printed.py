@@ -21,7 +21,7 @@ from snn_neuromod.kernels.fusion import jit
 from snn_neuromod.kernels.fusion.kernel import DTYPES, Kernel, Kernels
 from snn_neuromod.kernels.fusion.plan import EVERY
 from snn_neuromod.kernels.fusion.switches import Switches
-from snn_neuromod.kernels.fusion.trace import NotElementwise
+from snn_neuromod.kernels.fusion.trace import NotElementwise, apart
 from snn_neuromod.kernels.neurons import Neuron
 
 
@@ -114,7 +114,8 @@ def _installed(call: Call) -> Kernel | None:
     if neuron.described is not None or call.paths.states is not None:
         return None
     if dtype not in neuron.kernels:
-        neuron.kernels[dtype] = _linked(neuron, dtype)
+        # its tensors have to be real ones, also where this is asked while a graph is traced
+        neuron.kernels[dtype] = apart(lambda: _linked(neuron, dtype))
     found: Kernel | None = neuron.kernels[dtype]
     return found
 
