@@ -132,7 +132,7 @@ def test_a_layer_that_asks_for_what_cannot_serve(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("SNN_NEUROMOD_JIT", "0")  # or a kernel is printed
     step = torch.rand(5, 2, 3)
     psi = nm.ALIF(3, backend="c", psi=lambda distance, unit, held: (distance > 0).float())
-    with pytest.raises(RuntimeError, match="'c' was asked for by name and cannot.*_JIT=0"):
+    with pytest.raises(RuntimeError, match=r"'c' was asked for by name and cannot.*_JIT=0"):
         psi(step)
     with nm.kernels.use("c"):
         nm.Recurrent(nm.SRC(3, backend="auto"), 2)(torch.rand(5, 2, 2))
