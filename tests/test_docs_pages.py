@@ -22,7 +22,11 @@ from tests.data.phones.recordings import write_utterance
 
 DOCS = Path(__file__).parents[1] / "docs"
 CONFIGS = DOCS.parent / "configs"
-PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
+PAGES = {
+    path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf-8")
+    for path in sorted(DOCS.rglob("*.md"))
+    if "_build" not in path.parts
+}
 OWN_TESTS = {"swap.md", "modulation.md"}
 Names = dict[str, Any]
 
@@ -146,5 +150,5 @@ def test_commands_name_what_there_is(capsys: pytest.CaptureFixture[str]) -> None
 def test_configurations_and_pages_that_are_named_exist(page: str) -> None:
     for name in re.findall(r"`((?:phones|mnist|nmnist|evidence|patterns)/\w+)`", PAGES[page]):
         assert (CONFIGS / f"{name}.yaml").is_file(), name
-    for target in re.findall(r"\]\(([\w/]+\.(?:md|png|csv|json))(?:#[\w-]+)?\)", PAGES[page]):
-        assert (DOCS / target).is_file(), target
+    for target in re.findall(r"\]\(([\w./]+\.(?:md|png|csv|json))(?:#[\w-]+)?\)", PAGES[page]):
+        assert (DOCS / page).parent.joinpath(target).is_file(), target
