@@ -39,6 +39,7 @@ class Neuron(NamedTuple):
 def neuron(
     source: Any,
     *,
+    index: int | None = None,
     params: Any = None,
     options: Mapping[str, Any] | None = None,
     **parameters: Any,
@@ -47,13 +48,16 @@ def neuron(
 
     A neuron of the SRC family given by its module is driven directly (alpha = 0, rho = inf: the current is x itself)
     and starts at h = h_s = -1. A spike of that family is an upward crossing of h through 0.5. A layer comes with its
-    own parameters, synapse and start; of a layer with different neurons the first is taken. Membrane and slow variable
+    own parameters, synapse and start; where its neurons differ, a parameter is one number a neuron, which gives a curve
+    or a kind for each. What looks at one neuron alone asks for `neuron(layer, index=k)`. Membrane and slow variable
     of a neuron of your own are the first two fields of its state and an output above 0 is a spike, unless it says
     otherwise (`snn_neuromod.dynamics.traits`) or `neuron(mine)._replace(membrane="h", slow=None, threshold=0.5)` does.
 
     Args:
-        source: A module of `snn_neuromod.dynamics`, a sequence layer, an object with `Params`, `initial_state` and
-            `step` (see `snn_neuromod.Custom`), or a `Neuron`.
+        source: A module of `snn_neuromod.dynamics`, a sequence layer, alone, in a `Recurrent` or in a form of snnTorch
+            or Norse around it, an object with `Params`, `initial_state` and `step` (see `snn_neuromod.Custom`), or a
+            `Neuron`.
+        index: Which neuron of a layer; None: all, where they differ.
         params: Parameters in the place of the source's; taken as they are.
         options: Keyword arguments of the source's `step`, such as `refractory` of an ALIF neuron.
         **parameters: Single parameters to replace: numbers, or arrays that broadcast against the current.
@@ -63,6 +67,7 @@ def neuron(
 
     Raises:
         TypeError: If `source` is no neuron, or a parameter is not made of numbers.
+        IndexError: If a layer has no neuron of that index.
         ValueError: If a name or option is unknown, a parameter has no value, or one is NaN.
 
     Examples:
@@ -73,15 +78,30 @@ def neuron(
         ('h', 0.5)
     """
     parameters = {name: _number(name, value) for name, value in parameters.items()}
+    source = _unwrapped(source)
     if isinstance(source, Neuron):
         found = _with_options(source, options)
     elif _is_layer(source):
-        found = _of_layer(source, options)
+        found = _of_layer(source, options, index)
     else:
         found = _of_dynamics(source, params, options, parameters)
     if params is not None:
         found = found._replace(params=params)
     return _replaced(found, parameters)
+
+
+def _unwrapped(source: Any) -> Any:
+    """The layer inside a `Recurrent` (neuron), or a form of snnTorch (layer) or Norse (p).
+
+    Raises:
+        TypeError: If it is a class.
+    """
+    if isinstance(source, type) and _is_layer(source):
+        raise TypeError(
+            f"neuron: source must be an instance of {source.__name__}, got the class; write {source.__name__}(1)"
+        )
+    inner = (getattr(source, name, None) for name in ("layer", "p", "neuron"))
+    return source if _is_layer(source) else next(filter(_is_layer, inner), source)
 
 
 def _is_layer(source: Any) -> bool:
@@ -118,27 +138,35 @@ def _of_dynamics(
     return _with_options(bare, options)
 
 
-def _of_layer(layer: Any, options: Mapping[str, Any] | None) -> Neuron:
+def _of_layer(layer: Any, options: Mapping[str, Any] | None, index: int | None) -> Neuron:
     equations = layer.dynamics
     kept = {
         name: value for name, value in layer.step_options().items() if name not in _GRADIENT_ONLY
     }
+    number = getattr(layer, "num_neurons", None) or 1
+    if index is not None and not 0 <= index < number:
+        raise IndexError(f"neuron: index must lie in 0 ... {number - 1}, got {index}")
     with torch.no_grad():
         params = layer.params(torch.float64)
-        params = type(params)(*(_first(value) for value in params))
-        number = getattr(layer, "num_neurons", None) or 1
+        params = type(params)(*(_of(value, index) for value in params))
         start = layer.initial_state(torch.zeros(1, number, dtype=torch.float64))
-        first = {name: _first(getattr(start, name)) for name in start._fields}
+        first = {name: _of(getattr(start, name), index) for name in start._fields}
 
     def rest(current: Tensor) -> Any:
-        return type(start)(*(torch.full_like(current, first[name]) for name in start._fields))
+        return type(start)(*(torch.zeros_like(current) + first[name] for name in start._fields))
 
     bare = Neuron(equations.step, params, rest, *_names(equations, rest))
     return _with_options(bare, {**kept, **(options or {})})
 
 
-def _first(value: Any) -> float:
-    return float(value.flatten()[0]) if isinstance(value, Tensor) else float(value)
+def _of(value: Any, index: int | None) -> Any:
+    """A number, or one for each neuron where these differ and none is asked for."""
+    if not isinstance(value, Tensor):
+        return float(value)
+    flat = value.detach().flatten()
+    if len(flat) == 1 or index is not None:
+        return float(flat[index if index is not None and len(flat) > 1 else 0])
+    return float(flat[0]) if (flat == flat[0]).all() else flat
 
 
 def _names(source: Any, rest: Callable[[Tensor], Any]) -> tuple[str, str | None, float | None]:

@@ -115,7 +115,10 @@ def single(params: Any, caller: str) -> Any:
     values = {name: np.asarray(x, dtype=np.float64) for name, x in params._asdict().items()}
     for name, value in values.items():
         if value.size != 1:
-            raise ValueError(f"{caller}: {name} must be one number, got {value.size}")
+            raise ValueError(
+                f"{caller}: {name} must be one number, got {value.size}; of a layer of different neurons take one, "
+                "nm.analysis.neuron(layer, index=k)"
+            )
     return type(params)(**{name: value.item() for name, value in values.items()})
 
 

@@ -93,9 +93,9 @@ def test_layers_come_with_their_own_parameters(name: str) -> None:
     assert reference.any()
 
 
-def test_the_first_neuron_of_a_layer_and_its_options() -> None:
+def test_a_neuron_of_a_layer_and_its_options() -> None:
     layer = nm.ALIF(2, tau_mem=[10.0, 20.0], refractory=4, reset="zero")
-    found = neuron(layer)
+    found = neuron(layer, index=0)
     assert found.params.alpha == pytest.approx(math.exp(-1 / 10), rel=1e-12)
     current = torch.full((1,), 5.0, dtype=torch.float64)
     state, fired = found.initial_state(current), []
