@@ -149,6 +149,8 @@ def _of_layer(layer: Any, options: Mapping[str, Any] | None, index: int | None) 
     with torch.no_grad():
         params = layer.params(torch.float64)
         params = type(params)(*(_of(value, index) for value in params))
+        if not any(isinstance(value, Tensor) for value in params):
+            index = index or 0  # all alike, wherever they start
         start = layer.initial_state(torch.zeros(1, number, dtype=torch.float64))
         first = {name: _of(getattr(start, name), index) for name in start._fields}
 

@@ -1,4 +1,4 @@
-"""Layers of different neurons, alone and inside other modules: one result for each neuron, or an error; never the first."""
+"""Layers of different neurons, alone and inside other modules: a result for each, or an error; never the first."""
 
 from __future__ import annotations
 
