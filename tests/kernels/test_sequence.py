@@ -256,21 +256,40 @@ def test_encode_is_stable() -> None:
     assert neurons.encode("alif", psi=surrogate.Psi()) != neurons.encode("alif", psi=psi)
 
 
-@pytest.mark.parametrize("backend", ["eager", "auto"])
-@pytest.mark.parametrize(
+LAYERS = pytest.mark.parametrize(
     "layer",
     [nm.ALIF(3), nm.STDPALIF(3), nm.Izhikevich(3), nm.SRC(3)],
     ids=lambda layer: type(layer).__name__,
 )
-def test_an_input_that_is_not_read_again_is_freed(layer: torch.nn.Module, backend: str) -> None:
-    """The graph must not hold it: an input is as large as all that the backward pass needs."""
+
+
+@LAYERS
+def test_an_input_that_is_not_read_again_is_freed(layer: torch.nn.Module) -> None:
+    """The graph of plain PyTorch must not hold it: an input is as large as all that the backward pass needs."""
     weight = torch.ones(3, requires_grad=True)
     current = torch.rand(5, 2, 3) * weight
     held = weakref.ref(current)
-    with nm.kernels.use(backend):
+    with nm.kernels.use("eager"):
         spikes, _ = layer(current)
     del current
-    kernels_read_it = isinstance(layer, nm.SRC) and backend == "auto"
-    assert (held() is None) != kernels_read_it
+    assert held() is None
     spikes.sum().backward()
     assert weight.grad.isfinite().all()
+
+
+@LAYERS
+def test_kernels_keep_the_input_and_the_spikes_alone(layer: torch.nn.Module) -> None:
+    """Of states they keep every sixteenth."""
+    if nm.kernels.info()["c"].split()[0] != "available":
+        pytest.skip(f"C kernels: {nm.kernels.info()['c']}")
+    steps, kept = 64, list[int]()
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor.shape[0] if tensor.ndim == 3 else 0)
+        return tensor
+
+    current = torch.rand(steps, 2, 3, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        layer(current)
+    assert kept.count(steps) == 2
+    assert max(size for size in kept if size != steps) <= 4

@@ -50,11 +50,12 @@ def loss(y: Tensor, spikes: Tensor, start: int = 0) -> Tensor:
 
 
 def readouts(
-    neurons: int, feedback: Any, options: Mapping[str, Any]
+    neurons: int, feedback: Any, options: Mapping[str, Any], dt: float = 1.0
 ) -> tuple[nm.LeakyReadout, papers.Readout]:
-    """The package's readout and the oracle's, with the same numbers."""
+    """The package's readout and the oracle's, with the same numbers; time constants in `options` are in steps."""
     torch.manual_seed(3)
-    readout = nm.LeakyReadout(neurons, OUTPUTS, feedback=feedback, **options).double()
+    in_ms = {**options, "tau_out": (dt * np.array(options["tau_out"])).tolist(), "dt": dt}
+    readout = nm.LeakyReadout(neurons, OUTPUTS, feedback=feedback, **in_ms).double()
     with torch.no_grad():
         readout.bias.copy_(torch.tensor([0.1, -0.2, 0.3]))  # type: ignore[union-attr]
     w_out, bias = (w.detach().numpy().copy() for w in (readout.w_out, readout.bias))  # type: ignore[union-attr]
@@ -105,7 +106,8 @@ def check(
 @pytest.mark.parametrize("problem", PROBLEMS, ids=str)
 def test_every_neuron(problem: Problem) -> None:
     run, layer, x = problem.run(), problem.make("eprop"), torch.as_tensor(problem.input())
-    readout, same = readouts(NEURONS, "random", READOUTS[0])
+    dt = float(getattr(layer.neuron, "dt", 1.0))
+    readout, same = readouts(NEURONS, "random", READOUTS[0], dt)
     expected = papers.eprop([run], same, target(), rates(NEURONS))
     for form, found in forms(layer, readout, x).items():
         check([layer], found, expected, form)
