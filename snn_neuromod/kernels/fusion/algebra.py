@@ -87,7 +87,8 @@ class _Rewriter:
                 shares = [self._joined(x._replace(varying=())) for x in (first, second)]
                 share = graph.make("where", args[0], *shares)
                 return self._all(Counter(first.varying), share)
-        return (_blend(graph, *args) if node.op == "add" else None) or graph.make(node.op, *args)
+        blended = _blend(graph, self.invariant, *args) if node.op == "add" else None
+        return blended or graph.make(node.op, *args)
 
     def _is_product(self, node: Node) -> bool:
         if node.op == "div":
@@ -122,8 +123,8 @@ class _Rewriter:
         return start
 
 
-def _blend(graph: Graph, *terms: Node) -> Node | None:
-    """Y + a (x - y) for a x + (1 - a) y, else None."""
+def _blend(graph: Graph, invariant: Callable[[Node], bool], *terms: Node) -> Node | None:
+    """Y + a (x - y) for a x + (1 - a) y where a changes, else None: with 1 - a at hand it would only round more."""
     if any(term.op != "mul" for term in terms):
         return None
     for first, second in (terms, terms[::-1]):
@@ -131,7 +132,7 @@ def _blend(graph: Graph, *terms: Node) -> Node | None:
             if share.op != "sub" or share.args[0].number != 1:
                 continue
             a = share.args[1]
-            if a in first.args:
+            if a in first.args and not invariant(a):
                 x = first.args[1 - first.args.index(a)]
                 return graph.make("add", y, graph.make("mul", a, graph.make("sub", x, y)))
     return None

@@ -31,8 +31,8 @@ typedef struct {
     REAL p6[TILE];
     REAL q6[TILE];
     REAL p5[TILE];
-    REAL p8[TILE];
     REAL q7[TILE];
+    REAL p8[TILE];
     REAL q8[TILE];
     REAL q9[TILE];
     REAL q10[TILE];
@@ -87,7 +87,7 @@ static void refresh(
     const int c11 = all || call->strides[33];
     if (c11) spread(w->fixed->p11, call, 11, t, first, wide);
     if (all) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q9[n] = o1;
+        w->fixed->q10[n] = o1;
     }
     if (c1) for (int64_t n = 0; n < wide; n++) {
         w->fixed->q0[n] = MATH(fabs)(w->fixed->p1[n]);
@@ -103,14 +103,14 @@ static void refresh(
         w->fixed->q11[n] = (w->fixed->p3[n] * (REAL)2.0);
     }
     if (c5) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q10[n] = ((REAL)1.0 - w->fixed->p5[n]);
+        w->fixed->q7[n] = ((REAL)1.0 - w->fixed->p5[n]);
     }
     if (c8) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q7[n] = ((REAL)1.0 - w->fixed->p8[n]);
+        w->fixed->q8[n] = ((REAL)1.0 - w->fixed->p8[n]);
     }
     if (c6 || c7) for (int64_t n = 0; n < wide; n++) {
         w->fixed->q6[n] = (w->fixed->p7[n] - w->fixed->p6[n]);
-        w->fixed->q8[n] = (w->fixed->q6[n] * (REAL)10.0);
+        w->fixed->q9[n] = (w->fixed->q6[n] * (REAL)10.0);
     }
 }
 INLINE void step(
@@ -153,16 +153,16 @@ INLINE void step(
         const REAL v14 = (w->fixed->q6[n] * w->u2[n]);
         const REAL v15 = (w->fixed->p6[n] + v14);
         const REAL v16 = NAME(tanh)(v13);
-        const REAL v17 = (s1[n] - v16);
-        const REAL v18 = (w->fixed->p5[n] * v17);
-        const REAL v19 = (v16 + v18);
+        const REAL v17 = (w->fixed->p5[n] * s1[n]);
+        const REAL v18 = (v16 * w->fixed->q7[n]);
+        const REAL v19 = (v17 + v18);
         const REAL v20 = (s2[n] - s1[n]);
         const REAL v21 = (v15 * v20);
         const REAL v22 = (s1[n] + v21);
         const REAL v23 = (v19 < (REAL)0.0 ? (REAL)0.0 : v19);
-        const REAL v24 = (s3[n] - s1[n]);
-        const REAL v25 = (w->fixed->p8[n] * v24);
-        const REAL v26 = (s1[n] + v25);
+        const REAL v24 = (w->fixed->p8[n] * s3[n]);
+        const REAL v25 = (s1[n] * w->fixed->q8[n]);
+        const REAL v26 = (v24 + v25);
         const REAL r0 = v23;
         const REAL r1 = v4;
         const REAL r2 = v19;
@@ -221,15 +221,15 @@ INLINE void again(
         const REAL v12 = (w->fixed->q6[n] * c1[n]);
         const REAL v13 = (w->fixed->p6[n] + v12);
         const REAL v14 = NAME(tanh)(v11);
-        const REAL v15 = (s1[n] - v14);
-        const REAL v16 = (w->fixed->p5[n] * v15);
-        const REAL v17 = (v14 + v16);
+        const REAL v15 = (w->fixed->p5[n] * s1[n]);
+        const REAL v16 = (v14 * w->fixed->q7[n]);
+        const REAL v17 = (v15 + v16);
         const REAL v18 = (s2[n] - s1[n]);
         const REAL v19 = (v13 * v18);
         const REAL v20 = (s1[n] + v19);
-        const REAL v21 = (s3[n] - s1[n]);
-        const REAL v22 = (w->fixed->p8[n] * v21);
-        const REAL v23 = (s1[n] + v22);
+        const REAL v21 = (w->fixed->p8[n] * s3[n]);
+        const REAL v22 = (s1[n] * w->fixed->q8[n]);
+        const REAL v23 = (v21 + v22);
         const REAL r1 = v17;
         const REAL r2 = v20;
         const REAL r3 = v23;
@@ -264,7 +264,7 @@ INLINE void learning_step(
         const REAL v2 = (w->fixed->p6[n] + v1);
         const REAL v3 = ((REAL)1.0 - v2);
         const REAL v4 = (n1[n] < (REAL)0.0 ? (REAL)0.0 : n1[n]);
-        const REAL v5 = (w->fixed->q7[n] * a3[n]);
+        const REAL v5 = (w->fixed->q8[n] * a3[n]);
         const REAL v6 = (w->fixed->p8[n] * a3[n]);
         const REAL v7 = (v3 * a2[n]);
         const REAL v8 = (s1[n] * a2[n]);
@@ -274,7 +274,7 @@ INLINE void learning_step(
         const REAL v12 = (v11 - v8);
         w->u1[n] = v12;
         const REAL v14 = ((REAL)1.0 - c1[n]);
-        const REAL v15 = (c1[n] * w->fixed->q8[n]);
+        const REAL v15 = (c1[n] * w->fixed->q9[n]);
         const REAL v16 = (v12 * v15);
         const REAL v17 = (v14 * v16);
         const int v18 = (v4 <= (REAL)0.0);
@@ -284,9 +284,9 @@ INLINE void learning_step(
         const REAL v22 = ((REAL)1.0 - v21);
         const REAL v23 = (c0[n] * c0[n]);
         const REAL v24 = ((REAL)1.0 - v23);
-        const REAL v25 = ((w->fixed->q9[n] != 0) ? v19 : gz[n]);
+        const REAL v25 = ((w->fixed->q10[n] != 0) ? v19 : gz[n]);
         const REAL v26 = (a1[n] + v25);
-        const REAL v27 = (w->fixed->q10[n] * v22);
+        const REAL v27 = (w->fixed->q7[n] * v22);
         w->u3[n] = v27;
         const REAL v29 = (v26 * v27);
         w->u4[n] = v29;
@@ -378,7 +378,7 @@ INLINE void learning_step(
     }
     if (call->g[5]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q9[n] != 0) ? w->u2[n] : gz[n]);
+        const REAL v0 = ((w->fixed->q10[n] != 0) ? w->u2[n] : gz[n]);
         const REAL v1 = (w->u9[n] + v0);
         const REAL v2 = (s1[n] * v1);
         const REAL v3 = (c2[n] * v1);
@@ -460,7 +460,7 @@ INLINE void other_step(
         const REAL v2 = (w->fixed->p6[n] + v1);
         const REAL v3 = ((REAL)1.0 - v2);
         const REAL v4 = (n1[n] < (REAL)0.0 ? (REAL)0.0 : n1[n]);
-        const REAL v5 = (w->fixed->q7[n] * a3[n]);
+        const REAL v5 = (w->fixed->q8[n] * a3[n]);
         const REAL v6 = (w->fixed->p8[n] * a3[n]);
         const REAL v7 = (v3 * a2[n]);
         const REAL v8 = (s1[n] * a2[n]);
@@ -469,7 +469,7 @@ INLINE void other_step(
         const REAL v11 = (s2[n] * a2[n]);
         const REAL v12 = (v11 - v8);
         const REAL v13 = ((REAL)1.0 - c1[n]);
-        const REAL v14 = (c1[n] * w->fixed->q8[n]);
+        const REAL v14 = (c1[n] * w->fixed->q9[n]);
         const REAL v15 = (v12 * v14);
         const REAL v16 = (v13 * v15);
         const int v17 = (v4 <= (REAL)0.0);
@@ -478,9 +478,9 @@ INLINE void other_step(
         const REAL v20 = ((REAL)1.0 - v19);
         const REAL v21 = (c0[n] * c0[n]);
         const REAL v22 = ((REAL)1.0 - v21);
-        const REAL v23 = ((w->fixed->q9[n] != 0) ? v18 : gz[n]);
+        const REAL v23 = ((w->fixed->q10[n] != 0) ? v18 : gz[n]);
         const REAL v24 = (a1[n] + v23);
-        const REAL v25 = (w->fixed->q10[n] * v20);
+        const REAL v25 = (w->fixed->q7[n] * v20);
         const REAL v26 = (v24 * v25);
         const REAL v27 = ((w->fixed->q3[n] != 0) ? (REAL)0.0 : v26);
         const REAL v28 = (a0[n] + v27);

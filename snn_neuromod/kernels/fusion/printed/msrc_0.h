@@ -76,7 +76,7 @@ static void refresh(
     const int c8 = all || call->strides[24];
     if (c8) spread(w->fixed->p8, call, 8, t, first, wide);
     if (all) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q8[n] = o1;
+        w->fixed->q9[n] = o1;
     }
     if (c1) for (int64_t n = 0; n < wide; n++) {
         w->fixed->q0[n] = MATH(fabs)(w->fixed->p1[n]);
@@ -92,11 +92,11 @@ static void refresh(
         w->fixed->q10[n] = (w->fixed->p3[n] * (REAL)2.0);
     }
     if (c4) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q9[n] = ((REAL)1.0 - w->fixed->p4[n]);
+        w->fixed->q7[n] = ((REAL)1.0 - w->fixed->p4[n]);
     }
     if (c5 || c6) for (int64_t n = 0; n < wide; n++) {
         w->fixed->q6[n] = (w->fixed->p6[n] - w->fixed->p5[n]);
-        w->fixed->q7[n] = (w->fixed->q6[n] * (REAL)10.0);
+        w->fixed->q8[n] = (w->fixed->q6[n] * (REAL)10.0);
     }
 }
 INLINE void step(
@@ -135,9 +135,9 @@ INLINE void step(
         const REAL v11 = (w->fixed->q6[n] * w->u2[n]);
         const REAL v12 = (w->fixed->p5[n] + v11);
         const REAL v13 = NAME(tanh)(v10);
-        const REAL v14 = (s1[n] - v13);
-        const REAL v15 = (w->fixed->p4[n] * v14);
-        const REAL v16 = (v13 + v15);
+        const REAL v14 = (w->fixed->p4[n] * s1[n]);
+        const REAL v15 = (v13 * w->fixed->q7[n]);
+        const REAL v16 = (v14 + v15);
         const REAL v17 = (s2[n] - s1[n]);
         const REAL v18 = (v12 * v17);
         const REAL v19 = (s1[n] + v18);
@@ -193,9 +193,9 @@ INLINE void again(
         const REAL v9 = (w->fixed->q6[n] * c1[n]);
         const REAL v10 = (w->fixed->p5[n] + v9);
         const REAL v11 = NAME(tanh)(v8);
-        const REAL v12 = (s1[n] - v11);
-        const REAL v13 = (w->fixed->p4[n] * v12);
-        const REAL v14 = (v11 + v13);
+        const REAL v12 = (w->fixed->p4[n] * s1[n]);
+        const REAL v13 = (v11 * w->fixed->q7[n]);
+        const REAL v14 = (v12 + v13);
         const REAL v15 = (s2[n] - s1[n]);
         const REAL v16 = (v10 * v15);
         const REAL v17 = (s1[n] + v16);
@@ -236,7 +236,7 @@ INLINE void learning_step(
         const REAL v9 = (v8 - v6);
         w->u1[n] = v9;
         const REAL v11 = ((REAL)1.0 - c1[n]);
-        const REAL v12 = (c1[n] * w->fixed->q7[n]);
+        const REAL v12 = (c1[n] * w->fixed->q8[n]);
         const REAL v13 = (v9 * v12);
         const REAL v14 = (v11 * v13);
         const int v15 = (v4 <= (REAL)0.0);
@@ -246,9 +246,9 @@ INLINE void learning_step(
         const REAL v19 = ((REAL)1.0 - v18);
         const REAL v20 = (c0[n] * c0[n]);
         const REAL v21 = ((REAL)1.0 - v20);
-        const REAL v22 = ((w->fixed->q8[n] != 0) ? v16 : gz[n]);
+        const REAL v22 = ((w->fixed->q9[n] != 0) ? v16 : gz[n]);
         const REAL v23 = (a1[n] + v22);
-        const REAL v24 = (w->fixed->q9[n] * v19);
+        const REAL v24 = (w->fixed->q7[n] * v19);
         w->u3[n] = v24;
         const REAL v26 = (v23 * v24);
         w->u4[n] = v26;
@@ -325,7 +325,7 @@ INLINE void learning_step(
     }
     if (call->g[4]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q8[n] != 0) ? w->u2[n] : gz[n]);
+        const REAL v0 = ((w->fixed->q9[n] != 0) ? w->u2[n] : gz[n]);
         const REAL v1 = (w->u9[n] + v0);
         const REAL v2 = (s1[n] * v1);
         const REAL v3 = (c2[n] * v1);
@@ -394,7 +394,7 @@ INLINE void other_step(
         const REAL v8 = (s2[n] * a2[n]);
         const REAL v9 = (v8 - v6);
         const REAL v10 = ((REAL)1.0 - c1[n]);
-        const REAL v11 = (c1[n] * w->fixed->q7[n]);
+        const REAL v11 = (c1[n] * w->fixed->q8[n]);
         const REAL v12 = (v9 * v11);
         const REAL v13 = (v10 * v12);
         const int v14 = (v4 <= (REAL)0.0);
@@ -403,9 +403,9 @@ INLINE void other_step(
         const REAL v17 = ((REAL)1.0 - v16);
         const REAL v18 = (c0[n] * c0[n]);
         const REAL v19 = ((REAL)1.0 - v18);
-        const REAL v20 = ((w->fixed->q8[n] != 0) ? v15 : gz[n]);
+        const REAL v20 = ((w->fixed->q9[n] != 0) ? v15 : gz[n]);
         const REAL v21 = (a1[n] + v20);
-        const REAL v22 = (w->fixed->q9[n] * v17);
+        const REAL v22 = (w->fixed->q7[n] * v17);
         const REAL v23 = (v21 * v22);
         const REAL v24 = ((w->fixed->q3[n] != 0) ? (REAL)0.0 : v23);
         const REAL v25 = (a0[n] + v24);

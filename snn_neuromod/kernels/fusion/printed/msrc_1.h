@@ -72,7 +72,7 @@ static void refresh(
     const int c8 = all || call->strides[24];
     if (c8) spread(w->fixed->p8, call, 8, t, first, wide);
     if (all) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q7[n] = o1;
+        w->fixed->q8[n] = o1;
     }
     if (c1) for (int64_t n = 0; n < wide; n++) {
         w->fixed->q0[n] = MATH(fabs)(w->fixed->p1[n]);
@@ -88,7 +88,7 @@ static void refresh(
         w->fixed->q11[n] = (w->fixed->p3[n] * (REAL)2.0);
     }
     if (c4) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q8[n] = ((REAL)1.0 - w->fixed->p4[n]);
+        w->fixed->q7[n] = ((REAL)1.0 - w->fixed->p4[n]);
     }
     if (c5 || c6) for (int64_t n = 0; n < wide; n++) {
         w->fixed->q6[n] = (w->fixed->p6[n] - w->fixed->p5[n]);
@@ -130,9 +130,9 @@ INLINE void step(
         const REAL v11 = (w->fixed->q6[n] * w->u2[n]);
         const REAL v12 = (w->fixed->p5[n] + v11);
         const REAL v13 = NAME(tanh)(v10);
-        const REAL v14 = (s1[n] - v13);
-        const REAL v15 = (w->fixed->p4[n] * v14);
-        const REAL v16 = (v13 + v15);
+        const REAL v14 = (w->fixed->p4[n] * s1[n]);
+        const REAL v15 = (v13 * w->fixed->q7[n]);
+        const REAL v16 = (v14 + v15);
         const REAL v17 = (s2[n] - s1[n]);
         const REAL v18 = (v12 * v17);
         const REAL v19 = (s1[n] + v18);
@@ -188,9 +188,9 @@ INLINE void again(
         const REAL v9 = (w->fixed->q6[n] * c1[n]);
         const REAL v10 = (w->fixed->p5[n] + v9);
         const REAL v11 = NAME(tanh)(v8);
-        const REAL v12 = (s1[n] - v11);
-        const REAL v13 = (w->fixed->p4[n] * v12);
-        const REAL v14 = (v11 + v13);
+        const REAL v12 = (w->fixed->p4[n] * s1[n]);
+        const REAL v13 = (v11 * w->fixed->q7[n]);
+        const REAL v14 = (v12 + v13);
         const REAL v15 = (s2[n] - s1[n]);
         const REAL v16 = (v10 * v15);
         const REAL v17 = (s1[n] + v16);
@@ -227,9 +227,9 @@ INLINE void last_step(
         const REAL v5 = ((REAL)1.0 - v4);
         const REAL v6 = (c0[n] * c0[n]);
         const REAL v7 = ((REAL)1.0 - v6);
-        const REAL v8 = ((w->fixed->q7[n] != 0) ? v2 : gz[n]);
+        const REAL v8 = ((w->fixed->q8[n] != 0) ? v2 : gz[n]);
         const REAL v9 = (a1[n] + v8);
-        const REAL v10 = (w->fixed->q8[n] * v5);
+        const REAL v10 = (w->fixed->q7[n] * v5);
         w->u2[n] = v10;
         const REAL v12 = (v9 * v10);
         w->u3[n] = v12;
@@ -291,7 +291,7 @@ INLINE void last_step(
     }
     if (call->g[4]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q7[n] != 0) ? w->u1[n] : gz[n]);
+        const REAL v0 = ((w->fixed->q8[n] != 0) ? w->u1[n] : gz[n]);
         const REAL v1 = (a1[n] + v0);
         const REAL v2 = (s1[n] * v1);
         const REAL v3 = (c2[n] * v1);
@@ -373,8 +373,8 @@ INLINE void learning_step(
         const REAL v5 = ((REAL)1.0 - v4);
         const REAL v6 = (c0[n] * c0[n]);
         const REAL v7 = ((REAL)1.0 - v6);
-        const REAL v8 = ((w->fixed->q7[n] != 0) ? v2 : gz[n]);
-        const REAL v9 = (w->fixed->q8[n] * v5);
+        const REAL v8 = ((w->fixed->q8[n] != 0) ? v2 : gz[n]);
+        const REAL v9 = (w->fixed->q7[n] * v5);
         w->u2[n] = v9;
         const REAL v11 = (w->fixed->q4[n] * v7);
         w->u3[n] = v11;
@@ -417,7 +417,7 @@ INLINE void learning_step(
     }
     if (call->g[2]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q7[n] != 0) ? w->u1[n] : gz[n]);
+        const REAL v0 = ((w->fixed->q8[n] != 0) ? w->u1[n] : gz[n]);
         const REAL v1 = (v0 * w->u2[n]);
         const REAL v2 = (s1[n] * v1);
         const REAL r0 = v2;
@@ -429,7 +429,7 @@ INLINE void learning_step(
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p8[n] + s2[n]);
         const REAL v1 = (v0 * v0);
-        const REAL v2 = ((w->fixed->q7[n] != 0) ? w->u1[n] : gz[n]);
+        const REAL v2 = ((w->fixed->q8[n] != 0) ? w->u1[n] : gz[n]);
         const REAL v3 = (v2 * w->u2[n]);
         const REAL v4 = (v1 * v3);
         const REAL r0 = v4;
@@ -439,7 +439,7 @@ INLINE void learning_step(
     }
     if (call->g[4]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q7[n] != 0) ? w->u1[n] : gz[n]);
+        const REAL v0 = ((w->fixed->q8[n] != 0) ? w->u1[n] : gz[n]);
         const REAL v1 = (s1[n] * v0);
         const REAL v2 = (c2[n] * v0);
         const REAL v3 = (v1 - v2);
@@ -450,7 +450,7 @@ INLINE void learning_step(
     }
     if (call->g[7]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q7[n] != 0) ? w->u1[n] : gz[n]);
+        const REAL v0 = ((w->fixed->q8[n] != 0) ? w->u1[n] : gz[n]);
         const REAL v1 = (v0 * w->u2[n]);
         const REAL r0 = v1;
         w->g[7][n] += r0;
@@ -460,7 +460,7 @@ INLINE void learning_step(
     if (call->g[8]) {
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p8[n] + s2[n]);
-        const REAL v1 = ((w->fixed->q7[n] != 0) ? w->u1[n] : gz[n]);
+        const REAL v1 = ((w->fixed->q8[n] != 0) ? w->u1[n] : gz[n]);
         const REAL v2 = (v0 * w->fixed->q11[n]);
         const REAL v3 = (v1 * w->u2[n]);
         const REAL v4 = (v2 * v3);
@@ -488,8 +488,8 @@ INLINE void other_step(
         const REAL v4 = ((REAL)1.0 - v3);
         const REAL v5 = (c0[n] * c0[n]);
         const REAL v6 = ((REAL)1.0 - v5);
-        const REAL v7 = ((w->fixed->q7[n] != 0) ? v2 : gz[n]);
-        const REAL v8 = (w->fixed->q8[n] * v4);
+        const REAL v7 = ((w->fixed->q8[n] != 0) ? v2 : gz[n]);
+        const REAL v8 = (w->fixed->q7[n] * v4);
         const REAL v9 = (v7 * v8);
         const REAL v10 = ((w->fixed->q3[n] != 0) ? (REAL)0.0 : v9);
         const REAL v11 = (a0[n] + v10);

@@ -71,7 +71,7 @@ static void refresh(
     const int c7 = all || call->strides[21];
     if (c7) spread(w->fixed->p7, call, 7, t, first, wide);
     if (all) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q8[n] = o1;
+        w->fixed->q9[n] = o1;
     }
     if (c1) for (int64_t n = 0; n < wide; n++) {
         w->fixed->q0[n] = MATH(fabs)(w->fixed->p1[n]);
@@ -84,11 +84,11 @@ static void refresh(
         w->fixed->q11[n] = ((-(REAL)1.0) / w->fixed->q10[n]);
     }
     if (c4) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q9[n] = ((REAL)1.0 - w->fixed->p4[n]);
+        w->fixed->q7[n] = ((REAL)1.0 - w->fixed->p4[n]);
     }
     if (c5 || c6) for (int64_t n = 0; n < wide; n++) {
         w->fixed->q6[n] = (w->fixed->p6[n] - w->fixed->p5[n]);
-        w->fixed->q7[n] = (w->fixed->q6[n] * (REAL)10.0);
+        w->fixed->q8[n] = (w->fixed->q6[n] * (REAL)10.0);
     }
 }
 INLINE void step(
@@ -125,9 +125,9 @@ INLINE void step(
         const REAL v9 = (w->fixed->q6[n] * w->u2[n]);
         const REAL v10 = (w->fixed->p5[n] + v9);
         const REAL v11 = NAME(tanh)(v8);
-        const REAL v12 = (s1[n] - v11);
-        const REAL v13 = (w->fixed->p4[n] * v12);
-        const REAL v14 = (v11 + v13);
+        const REAL v12 = (w->fixed->p4[n] * s1[n]);
+        const REAL v13 = (v11 * w->fixed->q7[n]);
+        const REAL v14 = (v12 + v13);
         const REAL v15 = (s2[n] - s1[n]);
         const REAL v16 = (v10 * v15);
         const REAL v17 = (s1[n] + v16);
@@ -181,9 +181,9 @@ INLINE void again(
         const REAL v7 = (w->fixed->q6[n] * c1[n]);
         const REAL v8 = (w->fixed->p5[n] + v7);
         const REAL v9 = NAME(tanh)(v6);
-        const REAL v10 = (s1[n] - v9);
-        const REAL v11 = (w->fixed->p4[n] * v10);
-        const REAL v12 = (v9 + v11);
+        const REAL v10 = (w->fixed->p4[n] * s1[n]);
+        const REAL v11 = (v9 * w->fixed->q7[n]);
+        const REAL v12 = (v10 + v11);
         const REAL v13 = (s2[n] - s1[n]);
         const REAL v14 = (v8 * v13);
         const REAL v15 = (s1[n] + v14);
@@ -223,7 +223,7 @@ INLINE void learning_step(
         const REAL v8 = (v7 - v5);
         w->u1[n] = v8;
         const REAL v10 = ((REAL)1.0 - c1[n]);
-        const REAL v11 = (c1[n] * w->fixed->q7[n]);
+        const REAL v11 = (c1[n] * w->fixed->q8[n]);
         const REAL v12 = (v8 * v11);
         const REAL v13 = (v10 * v12);
         const int v14 = (v3 <= (REAL)0.0);
@@ -233,9 +233,9 @@ INLINE void learning_step(
         const REAL v18 = ((REAL)1.0 - v17);
         const REAL v19 = (c0[n] * c0[n]);
         const REAL v20 = ((REAL)1.0 - v19);
-        const REAL v21 = ((w->fixed->q8[n] != 0) ? v15 : gz[n]);
+        const REAL v21 = ((w->fixed->q9[n] != 0) ? v15 : gz[n]);
         const REAL v22 = (a1[n] + v21);
-        const REAL v23 = (w->fixed->q9[n] * v18);
+        const REAL v23 = (w->fixed->q7[n] * v18);
         w->u3[n] = v23;
         const REAL v25 = (v22 * v23);
         w->u4[n] = v25;
@@ -308,7 +308,7 @@ INLINE void learning_step(
     }
     if (call->g[4]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q8[n] != 0) ? w->u2[n] : gz[n]);
+        const REAL v0 = ((w->fixed->q9[n] != 0) ? w->u2[n] : gz[n]);
         const REAL v1 = (w->u8[n] + v0);
         const REAL v2 = (s1[n] * v1);
         const REAL v3 = (c2[n] * v1);
@@ -369,7 +369,7 @@ INLINE void other_step(
         const REAL v7 = (s2[n] * a2[n]);
         const REAL v8 = (v7 - v5);
         const REAL v9 = ((REAL)1.0 - c1[n]);
-        const REAL v10 = (c1[n] * w->fixed->q7[n]);
+        const REAL v10 = (c1[n] * w->fixed->q8[n]);
         const REAL v11 = (v8 * v10);
         const REAL v12 = (v9 * v11);
         const int v13 = (v3 <= (REAL)0.0);
@@ -378,9 +378,9 @@ INLINE void other_step(
         const REAL v16 = ((REAL)1.0 - v15);
         const REAL v17 = (c0[n] * c0[n]);
         const REAL v18 = ((REAL)1.0 - v17);
-        const REAL v19 = ((w->fixed->q8[n] != 0) ? v14 : gz[n]);
+        const REAL v19 = ((w->fixed->q9[n] != 0) ? v14 : gz[n]);
         const REAL v20 = (a1[n] + v19);
-        const REAL v21 = (w->fixed->q9[n] * v16);
+        const REAL v21 = (w->fixed->q7[n] * v16);
         const REAL v22 = (v20 * v21);
         const REAL v23 = ((w->fixed->q3[n] != 0) ? (REAL)0.0 : v22);
         const REAL v24 = (a0[n] + v23);
