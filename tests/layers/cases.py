@@ -40,9 +40,9 @@ class LayerCase:
 
     @property
     def exact(self) -> bool:
-        """Whether the forward pass is the scan bit by bit; graded spikes come from functions of the kernels' own."""
-        graded = self.layer in (nm.SRC, nm.MSRC, nm.BSRC)
-        return not graded and ("psi", nm.surrogate.smooth) not in self.arguments
+        """Whether the forward pass is the scan bit by bit: kernels may round otherwise where no output jumps."""
+        smooth = self.layer in (nm.SRC, nm.MSRC, nm.BSRC, nm.LeakyIntegrator)
+        return not smooth and ("psi", nm.surrogate.smooth) not in self.arguments
 
 
 def scanned(layer: Any, current: Tensor, state: Any = None, **options: Any) -> tuple[Tensor, Any]:
