@@ -253,19 +253,19 @@ def test_autapses(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["MSRC", "BSRC"])
 def test_modulation_per_step(name: str) -> None:
-    x, m = drive(name, T, B, N), torch.rand(T, B, 1).requires_grad_()
-    module, cell = unsized(name, ""), unsized(name, "Cell")
-    recorder = getattr(ours, name)(record_states=True)
+    x, m = drive(name, T, B, N).double(), torch.rand(T, B, 1, dtype=torch.float64).requires_grad_()
+    module, cell = unsized(name, "").double(), unsized(name, "Cell").double()
+    recorder = getattr(ours, name)(record_states=True).double()
     spikes, _ = module(x, modulation=m)
-    reference, _ = getattr(nm, name)(None)(x, modulation=m)
+    reference, _ = getattr(nm, name)(None).double()(x, modulation=m)
     assert torch.equal(spikes, reference)
     assert not torch.equal(spikes, module(x)[0])
     state, stepped = None, []
     for step, value in zip(x.unbind(0), m.unbind(0), strict=True):
         z, state = cell(step, state, modulation=value)
         stepped.append(z)
-    torch.testing.assert_close(torch.stack(stepped), spikes, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(recorder(x, modulation=m)[0], spikes, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(torch.stack(stepped), spikes, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(recorder(x, modulation=m)[0], spikes, rtol=1e-8, atol=1e-8)
     spikes.sum().backward()
     assert m.grad.any()
 
