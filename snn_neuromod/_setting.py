@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def constant_in_graphs(function: F) -> F:
+    """As `torch.compiler.assume_constant_result`, which imports the whole compiler, a second, to set this attribute."""
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
 
 
 class Setting(Generic[T]):
@@ -31,7 +38,7 @@ class Setting(Generic[T]):
             return traced
         return self._variable.get()
 
-    @torch.compiler.assume_constant_result
+    @constant_in_graphs
     def _traced(self, last: T) -> T:
         return self._variable.get()
 

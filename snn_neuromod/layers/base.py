@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from typing_extensions import TypeVar
 
 from snn_neuromod import dynamics
+from snn_neuromod._setting import constant_in_graphs
 from snn_neuromod.dynamics.parameter import Range
 from snn_neuromod.dynamics.parameter import ranges as stated_ranges
 from snn_neuromod.kernels import operator
@@ -131,7 +132,7 @@ class Layer(Fixed, nn.Module, Generic[S]):
             known = self._known = self._described()
         return known if isinstance(known, str) else known.key
 
-    @torch.compiler.assume_constant_result
+    @constant_in_graphs
     def _traced_key(self) -> str:
         known = self.__dict__["_traced"] = self._described()  # a graph holds no more than the key
         return known if isinstance(known, str) else known.key
