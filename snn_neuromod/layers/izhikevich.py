@@ -122,7 +122,7 @@ class Izhikevich(Layer[State]):
         return cls(num_neurons, **{**PRESETS[name].values, **changes})
 
     def _described(self) -> str | Described:
-        """By name with the usual constants, for which derivatives are known in closed form."""
+        """By name with the usual constants, else by its step."""
         options = self.step_options()
         return Described(self.dynamics, options) if "linear" in options else super()._described()
 

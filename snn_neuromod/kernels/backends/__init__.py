@@ -1,4 +1,4 @@
-r"""Which implementation runs a call: "reference", "eager" or "c"; one registry for all that there is to run.
+r"""Which implementation runs a call: "reference", "eager", "c" or "triton"; one registry for all that there is to run.
 
 | backend | what runs | where |
 |---|---|---|

@@ -69,7 +69,7 @@ def backward(
     """Gradients of a sequence, those of its synapses left out.
 
     Args:
-        call: The sequence; its input is read by neurons that read it, `Neuron.reads_input`, and by the SRC family.
+        call: The sequence; its input is read by neurons that read it, `Neuron.reads_input`.
         grad_spikes: (T, batch, ..., neuron).
         grad_state: Gradient of the last state, None where it is zero.
         spikes: What `forward` returned.
