@@ -10,6 +10,7 @@ import snntorch
 import torch
 from torch import Tensor, nn
 
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.layers.parameters import positive_integer
 
 __all__ = ["LeakyNetwork", "Perceptron"]
@@ -62,7 +63,7 @@ class LeakyNetwork(nn.Module):
     def __init__(self, sizes: Sequence[int], *, beta: float = 0.95, gain: float = 1.0) -> None:
         super().__init__()
         if not 0 <= beta <= 1:
-            raise ValueError(f"LeakyNetwork: beta must lie in [0, 1], got {beta}")
+            raise ConfigError(f"LeakyNetwork: beta must lie in [0, 1], got {beta}")
         self.linear = _weights("LeakyNetwork", sizes, gain)
         self.cells = nn.ModuleList([snntorch.Leaky(beta=beta) for _ in self.linear])
 
@@ -89,7 +90,7 @@ def _weights(who: str, sizes: Sequence[int], gain: float) -> nn.ModuleList:
     """Linear layers with biases of zero."""
     sizes = [positive_integer(who, "sizes", size) for size in sizes]
     if len(sizes) < 2:
-        raise ValueError(
+        raise ConfigError(
             f"{who}: sizes must be the number of inputs and of units in each layer, got {sizes}"
         )
     layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]

@@ -309,7 +309,7 @@ class CLI(LightningCLI):
     def _evaluate(self, what: str, stage: str, run: Any, kwargs: dict[str, Any]) -> None:
         results = run(**{**kwargs, "verbose": False})
         if not results:
-            raise ValueError(
+            raise ConfigError(
                 f"{self.subcommand}: data must have samples for it; raise val_fraction"
             )
         if self.trainer.is_global_zero:
@@ -329,7 +329,7 @@ class CLI(LightningCLI):
     def predict(self, **kwargs: Any) -> None:
         """Write the classes of the test data to a CSV file, or those of frames to label files in a folder."""
         if self.trainer.world_size > 1:
-            raise ValueError("predict: trainer.devices must be 1, got more; run it in one process")
+            raise ConfigError("predict: trainer.devices must be 1, got more; run it in one process")
         output, given = (self._get(self.config_init, key) for key in ("output", "input"))
         if given is not None:
             if not hasattr(self.datamodule, "predict_folder"):

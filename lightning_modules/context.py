@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lightning_modules.networks import FeedForward, SpikingLinear
+from snn_neuromod.errors import ConfigError
 
 __all__ = ["ContextNetwork", "Contextual", "Path"]
 
@@ -44,7 +45,7 @@ class Contextual(nn.Module):
     ) -> None:
         super().__init__()
         if path == "modulation" and not hasattr(layer.neuron, "modulation"):
-            raise ValueError(
+            raise ConfigError(
                 f"Contextual: neuron must have a modulation, got {type(layer.neuron).__name__}; "
                 "take snn_neuromod.MSRC or BSRC, or let the context enter as current"
             )
@@ -120,13 +121,13 @@ class ContextNetwork(FeedForward):
     ) -> None:
         sizes = list(sizes)
         if not num_contexts >= 1:
-            raise ValueError(f"ContextNetwork: num_contexts must be >= 1, got {num_contexts}")
+            raise ConfigError(f"ContextNetwork: num_contexts must be >= 1, got {num_contexts}")
         if not sizes or not sizes[0] > num_contexts:
-            raise ValueError(
+            raise ConfigError(
                 f"ContextNetwork: sizes must start with more inputs than the {num_contexts} of the context, got {sizes}"
             )
         if len(context) != len(sizes) - 1 or not set(context) <= set(get_args(Path)):
-            raise ValueError(
+            raise ConfigError(
                 f"ContextNetwork: context must be one of {', '.join(get_args(Path))} for each of the "
                 f"{len(sizes) - 1} layers, got {list(context)}"
             )
@@ -137,7 +138,7 @@ class ContextNetwork(FeedForward):
             if path == "none":
                 continue
             if not isinstance(layer, SpikingLinear):
-                raise ValueError(
+                raise ConfigError(
                     f"ContextNetwork: recurrent must be false for layers that context reaches, got layer {k + 1}"
                 )
             self.layers[k] = Contextual(layer, num_contexts, path, weight=context_weight)

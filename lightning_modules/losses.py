@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lightning_modules.regularisation import L2, FiringRate, mean_rates
+from snn_neuromod.errors import ConfigError
 
 __all__ = [
     "L2",
@@ -56,13 +57,13 @@ class CrossEntropy:
 
     def __post_init__(self) -> None:
         if self.decision not in get_args(Decision):
-            raise ValueError(
+            raise ConfigError(
                 f"CrossEntropy: decision must be one of {', '.join(get_args(Decision))}, got {self.decision!r}"
             )
         if not self.scale > 0:
-            raise ValueError(f"CrossEntropy: scale must be > 0, got {self.scale}")
+            raise ConfigError(f"CrossEntropy: scale must be > 0, got {self.scale}")
         if not 0 <= self.label_smoothing < 1:
-            raise ValueError(
+            raise ConfigError(
                 f"CrossEntropy: label_smoothing must lie in [0, 1), got {self.label_smoothing}"
             )
 
@@ -130,7 +131,7 @@ class SquaredError:
 
     def __post_init__(self) -> None:
         if self.over not in ("sum", "mean"):
-            raise ValueError(f"SquaredError: over must be sum or mean, got {self.over!r}")
+            raise ConfigError(f"SquaredError: over must be sum or mean, got {self.over!r}")
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Loss of a batch.
@@ -146,7 +147,7 @@ class SquaredError:
             ValueError: If the shapes differ.
         """
         if outputs.shape != targets.shape:
-            raise ValueError(
+            raise ConfigError(
                 f"SquaredError: targets must have shape {tuple(outputs.shape)}, got {tuple(targets.shape)}"
             )
         outside = targets.isnan()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lightning_modules.precision import at_least_float32, read_exactly
 from snn_neuromod import LeakyIntegrator, Recurrent
 from snn_neuromod.dynamics.traits import traits
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels.products import SPIKE_DTYPES, spike_linear
 from snn_neuromod.layers import Layer
 from snn_neuromod.learning.eprop.network import warn_of_time_steps
@@ -70,12 +71,12 @@ class SpikeSum(nn.Module):
     def __init__(self, in_features: int, num_classes: int, *, decay: float = 1.0) -> None:
         super().__init__()
         if in_features != num_classes:
-            raise ValueError(
+            raise ConfigError(
                 f"SpikeSum: in_features must equal num_classes={num_classes}, got {in_features}; "
                 "let the last layer have one neuron per class, or choose another readout"
             )
         if not 0 < decay <= 1:
-            raise ValueError(f"SpikeSum: decay must lie in (0, 1], got {decay}")
+            raise ConfigError(f"SpikeSum: decay must lie in (0, 1], got {decay}")
         self.decay = decay
         tau = math.inf if decay == 1 else -1 / math.log(decay)
         self.filter = LeakyIntegrator(num_classes, tau=tau)
@@ -178,24 +179,24 @@ class FeedForward(nn.Module):
         super().__init__()
         sizes = list(sizes)
         if len(sizes) < 2 or not all(size >= 1 for size in sizes):
-            raise ValueError(
+            raise ConfigError(
                 f"FeedForward: sizes must be the number of inputs and of neurons in each layer, all >= 1, got {sizes}"
             )
         if init not in get_args(Init):
-            raise ValueError(
+            raise ConfigError(
                 f"FeedForward: init must be one of {', '.join(get_args(Init))}, got {init!r}"
             )
         for name, value in (("gain", gain), ("input_gain", input_gain)):
             if not value > 0:
-                raise ValueError(f"FeedForward: {name} must be > 0, got {value}")
+                raise ConfigError(f"FeedForward: {name} must be > 0, got {value}")
         num_layers = len(sizes) - 1
         loops = [recurrent] * num_layers if isinstance(recurrent, bool) else list(recurrent)
         if len(loops) != num_layers:
-            raise ValueError(
+            raise ConfigError(
                 f"FeedForward: recurrent must be one value or one for each of the {num_layers} layers, got {loops}"
             )
         if bias and any(loops):
-            raise ValueError(
+            raise ConfigError(
                 "FeedForward: bias must be false with recurrent layers; learn the neurons' own b instead"
             )
         makers = [neuron] * (num_layers - 1) + [output_neuron or neuron]
@@ -234,7 +235,7 @@ class FeedForward(nn.Module):
             ValueError: If `x` has another shape.
         """
         if x.ndim != 3 or x.shape[-1] != self.sizes[0]:
-            raise ValueError(
+            raise ConfigError(
                 f"FeedForward: x must have shape (T, batch, {self.sizes[0]}), got {tuple(x.shape)}; "
                 "let sizes start with the number of inputs of the data"
             )

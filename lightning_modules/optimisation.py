@@ -118,7 +118,7 @@ def _groups(module: pl.LightningModule, lr_factors: Mapping[str, float]) -> Any:
         parts[last if last in lr_factors else ""].append(parameter)
     missing = [name for name in lr_factors if not parts[name]]
     if missing:
-        raise ValueError(
+        raise ConfigError(
             f"{type(module).__name__}: lr_factors must name learned parameters, got {', '.join(missing)}; "
             "list them in the neuron's learn"
         )

@@ -16,6 +16,7 @@ from lightning_modules.losses import final_labels, spike_counts
 from lightning_modules.networks import FeedForward, is_graded, membrane_of, modulations
 from lightning_modules.precision import at_least_float32
 from snn_neuromod._storage import write_atomically
+from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.layers import Layer
 
 __all__ = ["Pictures"]
@@ -50,11 +51,11 @@ class Pictures(pl.Callback):
         num_traces: int = 3,
     ) -> None:
         if not every_n_epochs >= 0:
-            raise ValueError(f"Pictures: every_n_epochs must be >= 0, got {every_n_epochs}")
+            raise ConfigError(f"Pictures: every_n_epochs must be >= 0, got {every_n_epochs}")
         if not sample >= 0:
-            raise ValueError(f"Pictures: sample must be >= 0, got {sample}")
+            raise ConfigError(f"Pictures: sample must be >= 0, got {sample}")
         if not 1 <= num_traces <= len(_COLOURS):
-            raise ValueError(
+            raise ConfigError(
                 f"Pictures: num_traces must lie in [1, {len(_COLOURS)}], got {num_traces}"
             )
         self.enabled, self.every_n_epochs = enabled, every_n_epochs
@@ -75,7 +76,7 @@ class Pictures(pl.Callback):
         if isinstance(network, FeedForward):
             self._before = modulations(network)
         elif not isinstance(network, AnyNetwork) and not hasattr(pl_module, "confusion"):
-            raise TypeError(
+            raise KindError(
                 f"Pictures: network must be a FeedForward, got {type(network).__name__}; set --pictures.enabled false"
             )
 

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_neuromod import Recurrent
+from snn_neuromod.errors import ConfigError, KindError
 
 __all__ = ["L2", "FiringRate", "mean_rates"]
 
@@ -58,11 +59,11 @@ class FiringRate:
         targets = self.target if isinstance(self.target, list) else [self.target]
         for name, values in (("weight", [self.weight]), ("target", targets)):
             if not all(value >= 0 for value in values):
-                raise ValueError(f"FiringRate: {name} must be >= 0, got {getattr(self, name)}")
+                raise ConfigError(f"FiringRate: {name} must be >= 0, got {getattr(self, name)}")
         if not self.dt > 0:
-            raise ValueError(f"FiringRate: dt must be > 0, got {self.dt}")
+            raise ConfigError(f"FiringRate: dt must be > 0, got {self.dt}")
         if self.over not in ("mean", "sum"):
-            raise ValueError(f"FiringRate: over must be mean or sum, got {self.over!r}")
+            raise ConfigError(f"FiringRate: over must be mean or sum, got {self.over!r}")
 
     def __call__(
         self,
@@ -87,7 +88,7 @@ class FiringRate:
         """
         targets = self.target if isinstance(self.target, list) else [self.target] * len(spikes)
         if len(targets) != len(spikes):
-            raise ValueError(
+            raise ConfigError(
                 f"FiringRate: target must be one rate or one for each of {len(spikes)} layers, got {self.target}"
             )
         rates = [mean_rates(layer, inside) / self.dt for layer in spikes]
@@ -122,7 +123,7 @@ class L2:
 
     def __post_init__(self) -> None:
         if not self.weight >= 0:
-            raise ValueError(f"L2: weight must be >= 0, got {self.weight}")
+            raise ConfigError(f"L2: weight must be >= 0, got {self.weight}")
 
     def __call__(self, network: nn.Module) -> Tensor:
         """Penalty of a network's learned weights of these names.
@@ -136,7 +137,7 @@ class L2:
             if name.rpartition(".")[2] in self.names and parameter.requires_grad
         ]
         if not found:
-            raise ValueError(
+            raise ConfigError(
                 f"L2: names must hold names of learned parameters, got {', '.join(self.names)}"
             )
         return 0.5 * self.weight * torch.stack(found).sum()
@@ -167,14 +168,14 @@ def mean_rates(spikes: Tensor, inside: Tensor | None = None) -> Tensor:
 def _total_weights(layers: Sequence[nn.Module] | None, number: int) -> list[Tensor]:
     """Sum of each neuron's weights, (neuron,), of each layer."""
     if layers is None or len(layers) != number:
-        raise ValueError(
+        raise ConfigError(
             f"FiringRate: layers must be the {number} layers with eligibility=False, got "
             f"{'none' if layers is None else len(layers)}"
         )
     totals = []
     for layer in layers:
         if not isinstance(layer, Recurrent):
-            raise TypeError(
+            raise KindError(
                 f"FiringRate: layers must be Recurrent with eligibility=False, got {type(layer).__name__}"
             )
         w_in, w_rec = layer.weights()

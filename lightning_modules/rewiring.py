@@ -6,6 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.rewiring import DeepRewiring
 
 __all__ = ["Rewiring"]
@@ -35,7 +36,7 @@ class Rewiring(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if len(trainer.optimizers) != 1:
-            raise ValueError(
+            raise ConfigError(
                 f"Rewiring: the task must have one optimizer, got {len(trainer.optimizers)}"
             )
         self.rewiring = DeepRewiring(

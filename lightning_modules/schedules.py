@@ -9,6 +9,8 @@ from typing import Literal, get_args
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from snn_neuromod.errors import ConfigError
+
 __all__ = ["Decay", "WarmUp"]
 
 Decay = Literal["none", "linear", "cosine"]
@@ -45,17 +47,17 @@ class WarmUp:
     def __post_init__(self) -> None:
         for name in ("steps", "epochs"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"WarmUp: {name} must be >= 0, got {getattr(self, name)}")
+                raise ConfigError(f"WarmUp: {name} must be >= 0, got {getattr(self, name)}")
         if self.steps and self.epochs:
-            raise ValueError(
+            raise ConfigError(
                 f"WarmUp: steps or epochs must be 0, got steps={self.steps} and epochs={self.epochs}"
             )
         if self.decay not in get_args(Decay):
-            raise ValueError(
+            raise ConfigError(
                 f"WarmUp: decay must be one of {', '.join(get_args(Decay))}, got {self.decay!r}"
             )
         if not 0 <= self.final <= 1:
-            raise ValueError(f"WarmUp: final must lie in [0, 1], got {self.final}")
+            raise ConfigError(f"WarmUp: final must lie in [0, 1], got {self.final}")
 
     def factor(self, step: int, *, warm: int, total: float) -> float:
         """Factor of the learning rate.
@@ -85,9 +87,9 @@ class WarmUp:
             ValueError: If a length is needed that is not known.
         """
         if self.epochs and not per_epoch < math.inf:
-            raise ValueError("WarmUp: epochs must be 0 with data of unknown length; use steps")
+            raise ConfigError("WarmUp: epochs must be 0 with data of unknown length; use steps")
         if self.decay != "none" and not total < math.inf:
-            raise ValueError(
+            raise ConfigError(
                 f"WarmUp: decay must be none in a run without an end, got {self.decay!r}; set max_epochs or max_steps"
             )
         warm = round(self.epochs * per_epoch) if self.epochs else self.steps

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from pytorch_lightning.profilers import Profiler
 
+from snn_neuromod.errors import ConfigError
+
 __all__ = ["StepTimes"]
 
 _PARTS = ("data", "forward", "backward", "optimiser")
@@ -31,13 +33,13 @@ class StepTimes(Profiler):
     def __init__(self, warm_up: int = 10, clock: Literal["wall", "cpu"] = "wall") -> None:
         super().__init__()
         if not warm_up >= 1:
-            raise ValueError(f"StepTimes: warm_up must be at least 1, got {warm_up}")
+            raise ConfigError(f"StepTimes: warm_up must be at least 1, got {warm_up}")
         clocks: dict[str, Callable[[], float]] = {
             "wall": time.perf_counter,
             "cpu": time.process_time,
         }
         if clock not in clocks:
-            raise ValueError(f'StepTimes: clock must be "wall" or "cpu", got {clock!r}')
+            raise ConfigError(f'StepTimes: clock must be "wall" or "cpu", got {clock!r}')
         self.warm_up, self.clock = warm_up, clock
         self._now = clocks[clock]
         self._running: dict[str, float] = {}

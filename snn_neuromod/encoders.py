@@ -38,6 +38,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels.jobs import mix
 from snn_neuromod.kernels.rate_code import LIMIT, key_of, rate_code
 
@@ -87,7 +88,7 @@ def rate(
     """
     _check("rate", x, num_steps, blank_steps, generator, seeds)
     if not 0 <= p_max <= 1:
-        raise ValueError(f"rate: p_max must be a probability in [0, 1], got {p_max}")
+        raise ConfigError(f"rate: p_max must be a probability in [0, 1], got {p_max}")
     p = p_max * _at_least_float32(x)
     keys = key_of(_seeds(x, generator, seeds))
     limit = (p * LIMIT).round().to(torch.int32).view(len(keys), -1 if p.numel() else 0)
@@ -147,17 +148,17 @@ def latency(
     """
     _check("latency", x, num_steps, blank_steps, generator, seeds)
     if mapping not in ("log", "linear"):
-        raise ValueError(f'latency: mapping must be "log" or "linear", got {mapping!r}')
+        raise ConfigError(f'latency: mapping must be "log" or "linear", got {mapping!r}')
     if not 0 <= threshold < 1 or (mapping == "log" and threshold == 0):
         allowed = "(0, 1)" if mapping == "log" else "[0, 1)"
-        raise ValueError(
+        raise ConfigError(
             f"latency: threshold must lie in {allowed} for {mapping!r}, got {threshold}"
         )
     tau = num_steps / 5 if tau is None else tau
     if not tau > 0:
-        raise ValueError(f"latency: tau must be positive, got {tau}")
+        raise ConfigError(f"latency: tau must be positive, got {tau}")
     if not jitter >= 0:
-        raise ValueError(f"latency: jitter must be >= 0, got {jitter}")
+        raise ConfigError(f"latency: jitter must be >= 0, got {jitter}")
     intensity = _at_least_float32(x).flatten()
     active = intensity > threshold
     i = torch.where(active, intensity, 1.0)
@@ -205,7 +206,7 @@ def constant(
     _check("constant", x, num_steps, blank_steps, None, seeds)
     dtype = dtype or x.dtype
     if not dtype.is_floating_point:
-        raise ValueError(f"constant: dtype must be floating point, got {dtype}")
+        raise ConfigError(f"constant: dtype must be floating point, got {dtype}")
     current = x.new_zeros((blank_steps + num_steps, *x.shape), dtype=dtype)
     current[blank_steps:] = x
     return current
@@ -220,23 +221,23 @@ def _check(
     seeds: Sequence[int] | None,
 ) -> None:
     if not x.is_floating_point():
-        raise ValueError(
+        raise ConfigError(
             f"{name}: x must be floating point in [0, 1], got {x.dtype}; divide bytes by 255"
         )
     if x.numel() and x.device.type != "cuda":  # to look would be to wait for the device
         low, high = (bound.item() for bound in x.detach().aminmax())
         if not (low >= 0 and high <= 1):
-            raise ValueError(f"{name}: x must lie in [0, 1], got values from {low} to {high}")
+            raise ConfigError(f"{name}: x must lie in [0, 1], got values from {low} to {high}")
     if not num_steps >= 1:
-        raise ValueError(f"{name}: num_steps must be at least 1, got {num_steps}")
+        raise ConfigError(f"{name}: num_steps must be at least 1, got {num_steps}")
     if not blank_steps >= 0:
-        raise ValueError(f"{name}: blank_steps must be >= 0, got {blank_steps}")
+        raise ConfigError(f"{name}: blank_steps must be >= 0, got {blank_steps}")
     if seeds is None:
         return
     if generator is not None:
-        raise ValueError(f"{name}: seeds must not be given together with a generator; drop one")
+        raise ConfigError(f"{name}: seeds must not be given together with a generator; drop one")
     if x.ndim == 0 or len(seeds) != x.shape[0]:
-        raise ValueError(
+        raise ConfigError(
             f"{name}: seeds must hold one integer per sample (first axis of x), "
             f"got {len(seeds)} for x of shape {tuple(x.shape)}"
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from os import PathLike
 
-__all__ = ["ConfigError", "DataError", "RunError", "SnnNeuromodError", "StorageError"]
+__all__ = ["ConfigError", "DataError", "KindError", "RunError", "SnnNeuromodError", "StorageError"]
 
 
 class SnnNeuromodError(Exception):
@@ -17,6 +17,10 @@ class SnnNeuromodError(Exception):
 
 class ConfigError(SnnNeuromodError, ValueError):
     """A setting, an argument or a configuration that cannot be meant."""
+
+
+class KindError(ConfigError, TypeError):
+    """An argument of another kind than can be meant: another class, a tensor of another dtype or device."""
 
 
 class RunError(SnnNeuromodError, RuntimeError):

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.layers import Recurrent
 
 __all__ = ["DeepRewiring", "Rewired", "rewire"]
@@ -125,9 +126,9 @@ class DeepRewiring:
     ) -> None:
         for name, value in (("l1", l1), ("temperature", temperature)):
             if not value >= 0:
-                raise ValueError(f"DeepRewiring: {name} must be >= 0, got {value}")
+                raise ConfigError(f"DeepRewiring: {name} must be >= 0, got {value}")
             if value and optimizer is None:
-                raise ValueError(
+                raise ConfigError(
                     f"DeepRewiring: {name} must be 0 without an optimizer, whose learning rate it needs, got {value}"
                 )
         self.network, self.optimizer = network, optimizer
@@ -141,7 +142,7 @@ class DeepRewiring:
                 mask & (own != 0), own, drawn.to(weight.device, torch.int8)
             )
         if not self.signs:
-            raise ValueError(
+            raise ConfigError(
                 "DeepRewiring: network must have a Recurrent layer with a mask, got none; "
                 "give it mask_rec=connectivity.Random(sparsity=0.8)"
             )
@@ -181,7 +182,7 @@ class DeepRewiring:
         found = {name: tuple(sign.shape) for name, sign in state["signs"].items()}
         own = {name: tuple(sign.shape) for name, sign in self.signs.items()}
         if found != own:
-            raise ValueError(
+            raise ConfigError(
                 f"DeepRewiring: the state must be one of the weights {own}, got {found}"
             )
         for name, sign in state["signs"].items():

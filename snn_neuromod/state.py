@@ -8,6 +8,8 @@ from typing import Any, TypeVar, overload
 import torch
 from torch import Tensor, nn
 
+from snn_neuromod.errors import KindError
+
 
 def reset(net: nn.Module) -> None:
     """Put every neuron of a network to rest and cut its state off its graph; other networks stay as they are.
@@ -73,7 +75,7 @@ def detach(net: Any) -> Any:
         leaves = torch.utils._pytree.tree_leaves(net)
         wrong = [leaf for leaf in leaves if not (leaf is None or isinstance(leaf, Tensor))]
         if wrong:
-            raise TypeError(
+            raise KindError(
                 f"detach: a state must be made of tensors, got one that holds {type(wrong[0]).__name__}"
             )
         return _detached(net)
@@ -87,7 +89,7 @@ def detach(net: Any) -> Any:
 
 def _modules(who: str, net: nn.Module) -> dict[str, Any]:
     if not isinstance(net, nn.Module):
-        raise TypeError(f"{who}: net must be a torch.nn.Module, got {type(net).__name__}")
+        raise KindError(f"{who}: net must be a torch.nn.Module, got {type(net).__name__}")
     return dict(net.named_modules())
 
 

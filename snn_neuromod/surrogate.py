@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from snn_neuromod._types import Param
+from snn_neuromod.errors import ConfigError
 
 Shape = Literal["triangular", "exponential", "boxcar", "fast_sigmoid", "gaussian", "arctan"]
 
@@ -148,16 +149,16 @@ class Psi:
     def __post_init__(self) -> None:
         if self.shape not in Shape.__args__:  # type: ignore[attr-defined]
             known = ", ".join(Shape.__args__)  # type: ignore[attr-defined]
-            raise ValueError(f"Psi: shape must be one of {known}, got {self.shape!r}")
+            raise ConfigError(f"Psi: shape must be one of {known}, got {self.shape!r}")
         if self.scale not in ("threshold", "none"):
-            raise ValueError(f"Psi: scale must be 'threshold' or 'none', got {self.scale!r}")
+            raise ConfigError(f"Psi: scale must be 'threshold' or 'none', got {self.scale!r}")
         for name in ("gamma", "width"):
             if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"Psi: {name} must be > 0 and finite, got {getattr(self, name)}")
+                raise ConfigError(f"Psi: {name} must be > 0 and finite, got {getattr(self, name)}")
         for name in ("refractory", "at_spike"):
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):
-                raise ValueError(f"Psi: {name} must be finite, got {value}")
+                raise ConfigError(f"Psi: {name} must be finite, got {value}")
 
     def derivative(self, distance: Tensor, unit: Param, held: Tensor | None = None) -> Tensor:
         """Pseudo-derivative at a distance to the threshold.

@@ -13,6 +13,7 @@ from lightning_modules.data.loader import KeyedDataModule
 from snn_neuromod import encoders
 from snn_neuromod.data.images import Split, embedded_digits, find_idx_folder, mnist_images
 from snn_neuromod.data.keyed import Indexed, Key, sample_seeds, split_key
+from snn_neuromod.errors import ConfigError
 
 __all__ = ["DigitMemory", "DigitSequences"]
 
@@ -52,11 +53,11 @@ class DigitSequences(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tenso
         seed: int,
     ) -> None:
         if not num_digits >= 1:
-            raise ValueError(f"DigitSequences: num_digits must be >= 1, got {num_digits}")
+            raise ConfigError(f"DigitSequences: num_digits must be >= 1, got {num_digits}")
         if not digit_steps >= 2:
-            raise ValueError(f"DigitSequences: digit_steps must be >= 2, got {digit_steps}")
+            raise ConfigError(f"DigitSequences: digit_steps must be >= 2, got {digit_steps}")
         if not 1 <= hold_after <= digit_steps:
-            raise ValueError(
+            raise ConfigError(
                 f"DigitSequences: hold_after must lie in [1, {digit_steps}], the steps of a digit, got {hold_after}"
             )
         self.images, self.labels = images.flatten(1), labels

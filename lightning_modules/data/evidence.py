@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from lightning_modules.data.digit_memory import NO_LABEL, collate
 from lightning_modules.data.loader import KeyedDataModule
 from snn_neuromod.data.keyed import Indexed, Key, sample_seeds, split_key
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.layers.parameters import positive_integer
 
 __all__ = ["CueSequences", "EvidenceAccumulation"]
@@ -71,16 +72,16 @@ class CueSequences(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tensor]
         self.recall_steps = positive_integer(who, "recall_steps", recall_steps)
         self.group = positive_integer(who, "group", group)
         if num_cues % 2 == 0:
-            raise ValueError(
+            raise ConfigError(
                 f"{who}: num_cues must be odd, so that one side has more, got {num_cues}"
             )
         for name, value in (("spacing", spacing), ("delay_steps", delay_steps)):
             if not value >= 0:
-                raise ValueError(f"{who}: {name} must be >= 0, got {value}")
+                raise ConfigError(f"{who}: {name} must be >= 0, got {value}")
         if not 0 < p <= 1:
-            raise ValueError(f"{who}: p must lie in (0, 1], got {p}")
+            raise ConfigError(f"{who}: p must lie in (0, 1], got {p}")
         if not 0.5 <= bias <= 1:
-            raise ValueError(f"{who}: bias must lie in [0.5, 1], got {bias}")
+            raise ConfigError(f"{who}: bias must lie in [0.5, 1], got {bias}")
         self.spacing, self.delay_steps, self.p, self.bias, self.seed = (
             spacing,
             delay_steps,

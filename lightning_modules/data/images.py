@@ -16,6 +16,7 @@ from snn_neuromod.data.images import embedded_digits, find_idx_folder, mnist_ima
 from snn_neuromod.data.pictures import read_pictures
 from snn_neuromod.data.shifts import shifted
 from snn_neuromod.data.spiking_images import Augment, Encoder, SpikingImages
+from snn_neuromod.errors import ConfigError
 
 __all__ = ["MNIST", "EmbeddedDigits", "FashionMNIST", "LatencyOptions", "SpikingImageModule"]
 
@@ -93,7 +94,7 @@ class SpikingImageModule(KeyedDataModule):
         super().__init__(batch_size, val_fraction, seed, num_workers)
         name = type(self).__name__
         if not 0 <= shift < _SIZE[0]:
-            raise ValueError(f"{name}: shift must lie in 0 to {_SIZE[0] - 1} pixels, got {shift}")
+            raise ConfigError(f"{name}: shift must lie in 0 to {_SIZE[0] - 1} pixels, got {shift}")
         self.shift = shift
         self.num_steps = num_steps
         self.blank_steps = blank_steps
@@ -225,10 +226,10 @@ def _encoder(
 ) -> Encoder:
     if encoding not in get_args(Encoding):
         known = ", ".join(get_args(Encoding))
-        raise ValueError(f"{name}: encoding must be one of {known}, got {encoding!r}")
+        raise ConfigError(f"{name}: encoding must be one of {known}, got {encoding!r}")
     for option, value, owner in (("latency", latency, "latency"), ("p_max", p_max, "rate")):
         if value is not None and encoding != owner:
-            raise ValueError(
+            raise ConfigError(
                 f"{name}: {option} must be null for encoding {encoding!r}, got {value}"
             )
     common: dict[str, Any] = {"num_steps": num_steps, "blank_steps": blank_steps}

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from snn_neuromod.data.keyed import Key, KeyedSampler
 from snn_neuromod.data.spiking_images import collate_time_first
+from snn_neuromod.errors import ConfigError
 
 __all__ = ["KeyedDataModule", "ResumableLoader", "mixed_order"]
 
@@ -76,13 +77,13 @@ class KeyedDataModule(LightningDataModule):
         super().__init__()
         name = type(self).__name__
         if not batch_size >= 1:
-            raise ValueError(f"{name}: batch_size must be at least 1, got {batch_size}")
+            raise ConfigError(f"{name}: batch_size must be at least 1, got {batch_size}")
         if not 0 <= val_fraction < 1:
-            raise ValueError(f"{name}: val_fraction must lie in [0, 1), got {val_fraction}")
+            raise ConfigError(f"{name}: val_fraction must lie in [0, 1), got {val_fraction}")
         if not seed >= 0:
-            raise ValueError(f"{name}: seed must be >= 0, got {seed}")
+            raise ConfigError(f"{name}: seed must be >= 0, got {seed}")
         if not num_workers >= 0:
-            raise ValueError(f"{name}: num_workers must be >= 0, got {num_workers}")
+            raise ConfigError(f"{name}: num_workers must be >= 0, got {num_workers}")
         self.batch_size = batch_size
         self.val_fraction = val_fraction
         self.seed = seed

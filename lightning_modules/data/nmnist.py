@@ -5,6 +5,7 @@ from __future__ import annotations
 from lightning_modules.data.loader import KeyedDataModule
 from snn_neuromod.data.frames import BinaryFrames
 from snn_neuromod.data.nmnist import NMNIST as Recordings  # noqa: N811
+from snn_neuromod.errors import ConfigError
 
 __all__ = ["NMNIST"]
 
@@ -46,7 +47,7 @@ class NMNIST(KeyedDataModule):
         self.root = root
         self.num_steps = num_steps
         if num_steps >= 1 and duration_us % num_steps:
-            raise ValueError(
+            raise ConfigError(
                 f"NMNIST: duration_us must be a multiple of num_steps, got {duration_us} and "
                 f"{num_steps}"
             )

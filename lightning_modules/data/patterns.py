@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from lightning_modules.data.loader import KeyedDataModule
 from snn_neuromod.data.keyed import Indexed, Key, split_key
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.layers.parameters import positive_integer
 
 __all__ = ["PatternGeneration", "SinePatterns"]
@@ -65,15 +66,15 @@ class SinePatterns(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tensor]
             positive_integer(who, name, value) for name, value in sizes.items()
         )
         if not 0 < p <= 1:
-            raise ValueError(f"{who}: p must lie in (0, 1], got {p}")
+            raise ConfigError(f"{who}: p must lie in (0, 1], got {p}")
         if not periods or not all(1 <= period <= num_steps for period in periods):
-            raise ValueError(f"{who}: periods must lie in [1, {num_steps}], got {list(periods)}")
+            raise ConfigError(f"{who}: periods must lie in [1, {num_steps}], got {list(periods)}")
         if not 0 <= unscored_steps < num_steps:
-            raise ValueError(
+            raise ConfigError(
                 f"{who}: unscored_steps must lie in [0, {num_steps}), got {unscored_steps}"
             )
         if not seed >= 0:
-            raise ValueError(f"{who}: seed must be >= 0, got {seed}")
+            raise ConfigError(f"{who}: seed must be >= 0, got {seed}")
         generator = torch.Generator().manual_seed(seed)
         chance = torch.rand(patterns, num_steps, inputs, generator=generator)
         self.spikes = (chance < p).to(torch.uint8)

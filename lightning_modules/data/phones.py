@@ -13,6 +13,7 @@ from snn_neuromod.data.phones.extraction import Statistics, frame_table, train_s
 from snn_neuromod.data.phones.features import Mfcc
 from snn_neuromod.data.phones.frames import FrameBatch, FramePieces, PhoneFrames
 from snn_neuromod.data.phones.recordings import Recordings
+from snn_neuromod.errors import ConfigError
 
 __all__ = ["FrameBatch", "PhoneFramesData"]
 
@@ -67,7 +68,7 @@ class PhoneFramesData(KeyedDataModule):
     ) -> None:
         super().__init__(batch_size, 0.0, seed, num_workers)
         if segment is not None and not segment >= 1:
-            raise ValueError(f"PhoneFramesData: segment must be at least 1 or null, got {segment}")
+            raise ConfigError(f"PhoneFramesData: segment must be at least 1 or null, got {segment}")
         self.corpus = corpus
         self.features = Mfcc() if features is None else features
         self.segment = segment
@@ -146,7 +147,7 @@ class PhoneFramesData(KeyedDataModule):
         super().load_state_dict(state_dict)
         for name, ours in self._settings.items():
             if state_dict[name] != ours:
-                raise ValueError(
+                raise ConfigError(
                     f"PhoneFramesData: {name} must be as in the checkpoint, {state_dict[name]}, "
                     f"got {ours}"
                 )

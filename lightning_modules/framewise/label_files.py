@@ -13,6 +13,7 @@ from torch import Tensor
 from lightning_modules.framewise.task import FramePrediction
 from snn_neuromod._storage import write_text_atomically
 from snn_neuromod.data.phones.corpus import Segment
+from snn_neuromod.errors import ConfigError
 
 __all__ = ["Framing", "merge_frames", "write_label_files"]
 
@@ -83,7 +84,9 @@ def write_label_files(
         ValueError: If there is a file of the folder's name.
     """
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"predict: output must be a folder for label files, got the file {folder}")
+        raise ConfigError(
+            f"predict: output must be a folder for label files, got the file {folder}"
+        )
     if not folder.resolve().parent.is_dir():
         raise FileNotFoundError(
             f"predict: output must lie in an existing folder, got {folder}; make {folder.parent} first"

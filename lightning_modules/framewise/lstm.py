@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lightning_modules.framewise.networks import FramewiseNetwork, check_features
 from lightning_modules.framewise.size import count_parameters, network_size
 from lightning_modules.networks import NetworkOutput
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.layers.parameters import positive_integer
 
 __all__ = ["LstmNetwork"]
@@ -54,13 +55,13 @@ class LstmNetwork(nn.Module):
         super().__init__()
         who = "LstmNetwork"
         if (parameters_of is None) == (hidden is None):
-            raise ValueError(
+            raise ConfigError(
                 f"{who}: exactly one of parameters_of and hidden must be given, got {parameters_of}, {hidden}"
             )
         num_inputs = positive_integer(who, "num_inputs", num_inputs)
         self.num_classes = positive_integer(who, "num_classes", num_classes)
         if not output_delay >= 0 or (bidirectional and output_delay):
-            raise ValueError(
+            raise ConfigError(
                 f"{who}: output_delay must be >= 0, and 0 with bidirectional, got {output_delay}"
             )
         if hidden is None:

@@ -13,6 +13,7 @@ from lightning_modules.networks import NetworkOutput, Neuron, Readout
 from lightning_modules.precision import at_least_float32, read_exactly
 from snn_neuromod import Bidirectional, LeakyReadout, Ms, Recurrent, RecurrentStack, Smoothing
 from snn_neuromod.connectivity import DelayMap, Wiring
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.layers import Layer
 from snn_neuromod.layers.parameters import positive_integer
 from snn_neuromod.layers.stack import Credit
@@ -95,24 +96,24 @@ class FramewiseNetwork(nn.Module):
         super().__init__()
         who, sizes = "FramewiseNetwork", list(sizes)
         if len(sizes) < 2 or not all(size >= 1 for size in sizes):
-            raise ValueError(
+            raise ConfigError(
                 f"{who}: sizes must be the number of features and of neurons in each layer, all >= 1, got {sizes}"
             )
         recurrent_gain = gain if recurrent_gain is None else recurrent_gain
         for name, value in (("gain", gain), ("recurrent_gain", recurrent_gain)):
             if not value > 0:
-                raise ValueError(f"{who}: {name} must be > 0, got {value}")
+                raise ConfigError(f"{who}: {name} must be > 0, got {value}")
         if not output_delay >= 0:
-            raise ValueError(f"{who}: output_delay must be >= 0, got {output_delay}")
+            raise ConfigError(f"{who}: output_delay must be >= 0, got {output_delay}")
         if bidirectional and output_delay:
-            raise ValueError(
+            raise ConfigError(
                 f"{who}: output_delay must be 0 with bidirectional, which sees what follows, got {output_delay}"
             )
         self.sizes, self.output_delay = sizes, output_delay
         self.num_classes = positive_integer(who, "num_classes", num_classes)
         self.n_repeat = positive_integer(who, "n_repeat", n_repeat)
         if readout_rate not in ("step", "frame"):
-            raise ValueError(f"{who}: readout_rate must be step or frame, got {readout_rate!r}")
+            raise ConfigError(f"{who}: readout_rate must be step or frame, got {readout_rate!r}")
         self.readout_rate = readout_rate
         self.learning_rule = learning_rule
         self.credit: Credit = credit or ("spatial" if learning_rule == "bptt" else "broadcast")
@@ -219,7 +220,7 @@ def _each_layer(
 ) -> list[Wiring | None]:
     masks = list(mask) if isinstance(mask, list) else [mask] * number
     if len(masks) != number:
-        raise ValueError(
+        raise ConfigError(
             f"{who}: {name} must be one for all layers or one for each of {number}, got {len(masks)}"
         )
     return masks
@@ -228,7 +229,7 @@ def _each_layer(
 def check_features(who: str, x: Tensor, num_inputs: int) -> None:
     """Refuse an input that is no sequence of frames with `num_inputs` features."""
     if x.ndim != 3 or x.shape[-1] != num_inputs or not len(x):
-        raise ValueError(
+        raise ConfigError(
             f"{who}: x must have shape (T, batch, {num_inputs}) with at least one frame, got {tuple(x.shape)}; "
             "let the network have as many inputs as the data have features"
         )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from snn_neuromod import Recurrent
+from snn_neuromod.errors import ConfigError
 
 __all__ = ["count_parameters", "network_size"]
 
@@ -52,7 +53,7 @@ def network_size(sizes: Sequence[int], num_classes: int, *, bidirectional: bool 
     """
     sizes = list(sizes)
     if len(sizes) < 2:
-        raise ValueError(
+        raise ConfigError(
             f"network_size: sizes must be the number of features and of neurons in each layer, got {sizes}"
         )
     directions = 2 if bidirectional else 1

@@ -30,6 +30,7 @@ from snn_neuromod import _palette as palette
 from snn_neuromod.analysis.fixed_points import solve, spectrum
 from snn_neuromod.analysis.neuron import neuron
 from snn_neuromod.analysis.step_map import CURRENT, Array, StepMap, slopes, step_map
+from snn_neuromod.errors import ConfigError
 
 MARKERS = {
     "saddle-node": ("o", palette.BLACK),
@@ -134,12 +135,12 @@ def bifurcation(
     """
     low, high = float(span[0]), float(span[1])
     if not (np.isfinite([low, high]).all() and low < high):
-        raise ValueError(f"bifurcation: span must be two finite numbers, low < high, got {span}")
+        raise ConfigError(f"bifurcation: span must be two finite numbers, low < high, got {span}")
     if not 0 < arclength < 1:
-        raise ValueError(f"bifurcation: arclength must be in (0, 1), got {arclength}")
+        raise ConfigError(f"bifurcation: arclength must be in (0, 1), got {arclength}")
     found = neuron(source, **parameters)
     if found.membrane in (frozen or {}):
-        raise ValueError(
+        raise ConfigError(
             f"bifurcation: frozen must leave the membrane {found.membrane!r} free, got {frozen}"
         )
     mapping = step_map(

@@ -25,6 +25,7 @@ import torch
 
 from snn_neuromod.analysis.simulation import Array
 from snn_neuromod.dynamics import bsrc, msrc
+from snn_neuromod.errors import ConfigError
 
 CURRENTS, BELOW, ABOVE = 1201, 2.8, 0.2
 """Currents at which cycles are measured, from below to above the saddle-node."""
@@ -64,12 +65,12 @@ def bsrc_offset_bounds(*, x: float = 0.0, h_s0: float = 0.7, **parameters: float
     """
     unknown = [name for name in parameters if name not in bsrc.Params._fields]
     if unknown:
-        raise ValueError(
+        raise ConfigError(
             f"bsrc_offset_bounds: parameters must be among {', '.join(bsrc.Params._fields)}, got {', '.join(unknown)}"
         )
     p = bsrc.Params(**{**bsrc.DIRECT, **parameters, "h_s0": h_s0})
     if not float(p.r_u) < 0:
-        raise ValueError(f"bsrc_offset_bounds: r_u must be < 0, got {p.r_u}")
+        raise ConfigError(f"bsrc_offset_bounds: r_u must be < 0, got {p.r_u}")
     node = saddle_node(p)
     if node is None:
         return OffsetBounds(np.nan, np.nan)

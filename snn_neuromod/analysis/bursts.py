@@ -20,6 +20,7 @@ from snn_neuromod.analysis.simulation import (
     prepared,
     run,
 )
+from snn_neuromod.errors import ConfigError
 
 CONTRAST = 2.5
 """A pause is that many times as long as the longest interval within a burst, or longer."""
@@ -88,7 +89,7 @@ def bursts(
     """
     check_steps("bursts", num_steps, discard)
     if not contrast > 1:
-        raise ValueError(f"bursts: contrast must be > 1, got {contrast}")
+        raise ConfigError(f"bursts: contrast must be > 1, got {contrast}")
     values = grid("bursts", "currents", currents)
     neurons = batch(prepared(source, synapse, **parameters), values)
     n = len(neurons.current)

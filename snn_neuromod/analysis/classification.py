@@ -12,6 +12,7 @@ from snn_neuromod.analysis.bursts import bursts
 from snn_neuromod.analysis.hysteresis import Hysteresis, hysteresis
 from snn_neuromod.analysis.neuron import Neuron, neuron
 from snn_neuromod.analysis.simulation import Array, batch, check_steps, grid, prepared, run
+from snn_neuromod.errors import ConfigError
 
 PARTS, ROUNDS = 16, 2
 """Onsets are refined by that many currents between two of the sweep, that many times."""
@@ -86,7 +87,7 @@ def classify(
         ['type 2*', 'type 1', 'type 2']
     """
     if not 0 < jump < 1:
-        raise ValueError(f"classify: jump must lie in (0, 1), got {jump}")
+        raise ConfigError(f"classify: jump must lie in (0, 1), got {jump}")
     check_steps("classify", num_steps, discard)
     check_steps("classify", 1, burst_steps)
     values = grid("classify", "currents", currents, increasing=True)

@@ -19,6 +19,7 @@ from snn_neuromod.analysis.simulation import (
     prepared,
     run,
 )
+from snn_neuromod.errors import ConfigError
 
 CURRENT = "current I (neuron's unit)"
 RATE = "firing rate (spikes per step)"
@@ -133,7 +134,7 @@ def plot_fi_curve(
     """
     ax = palette.axes(ax)
     if curve.up.ndim != 1:
-        raise ValueError(
+        raise ConfigError(
             f"plot_fi_curve: curve must be a single one, got shape {curve.up.shape}; draw "
             "FICurve(curve.currents, curve.up[k], curve.down[k])"
         )

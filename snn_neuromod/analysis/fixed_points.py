@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from snn_neuromod import _palette as palette
 from snn_neuromod.analysis.neuron import neuron
 from snn_neuromod.analysis.step_map import Array, StepMap, jacobian, newton, step_map
+from snn_neuromod.errors import ConfigError
 
 
 class FixedPoints(NamedTuple):
@@ -72,10 +73,10 @@ def fixed_points(
         (array([-0.99 , -0.85 ,  0.224]), ('stable node', 'saddle', 'unstable node'))
     """
     if not resolution >= 3:
-        raise ValueError(f"fixed_points: resolution must be >= 3, got {resolution}")
+        raise ConfigError(f"fixed_points: resolution must be >= 3, got {resolution}")
     found = neuron(source, **parameters)
     if found.membrane in (frozen or {}):
-        raise ValueError(
+        raise ConfigError(
             f"fixed_points: frozen must leave the membrane {found.membrane!r} free, got {frozen}"
         )
     mapping = step_map(found, current=current, frozen=frozen, caller="fixed_points")

@@ -24,6 +24,7 @@ from snn_neuromod.analysis.simulation import (
     run,
 )
 from snn_neuromod.analysis.spiking_delay import delay_of
+from snn_neuromod.errors import ConfigError
 
 Measure = Literal["rate", "delay", "hysteresis"]
 UNITS = {
@@ -139,18 +140,18 @@ def heatmaps(
     check_steps("heatmap", num_steps, discard)
     unknown = [name for name in measures if name not in UNITS]
     if unknown or not measures:
-        raise ValueError(
+        raise ConfigError(
             f"heatmap: measure must be among {', '.join(UNITS)}, got {', '.join(unknown)}"
         )
     columns = grid("heatmap", "currents", currents, increasing=True)
     rows = grid("heatmap", "values", values, increasing=True)
     if parameter in parameters:
-        raise ValueError(f"heatmap: parameter must not be given twice, got {parameter}")
+        raise ConfigError(f"heatmap: parameter must not be given twice, got {parameter}")
     found = prepared(source, synapse, **{**parameters, parameter: rows[:, None]})
     neurons = batch(found, columns)
     shape = (len(rows), len(columns))
     if neurons.shape != shape:
-        raise ValueError(
+        raise ConfigError(
             f"heatmap: parameters must be numbers besides {parameter}, got a grid of {neurons.shape}, not {shape}"
         )
     maps = {name: np.full(shape, np.nan) for name in measures}

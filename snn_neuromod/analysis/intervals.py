@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from snn_neuromod.errors import ConfigError
+
 Array = NDArray[np.float64]
 
 
@@ -62,9 +64,9 @@ def intervals(
         spikes.detach().cpu().numpy() if isinstance(spikes, torch.Tensor) else np.asarray(spikes)
     )
     if values.ndim < 2:
-        raise ValueError(f"intervals: spikes must have shape (T, ..., neuron), got {values.shape}")
+        raise ConfigError(f"intervals: spikes must have shape (T, ..., neuron), got {values.shape}")
     if not dt > 0:
-        raise ValueError(f"intervals: dt must be > 0, got {dt}")
+        raise ConfigError(f"intervals: dt must be > 0, got {dt}")
     fired = values > (0 if threshold is None else threshold)
     if threshold is not None:
         fired[1:] &= ~fired[:-1].copy()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from snn_neuromod.dynamics.traits import traits
+from snn_neuromod.errors import ConfigError, KindError
 
 _GRADIENT_ONLY = ("detach_recurrence", "detach_reset", "clip_jacobian")
 
@@ -97,7 +98,7 @@ def _unwrapped(source: Any) -> Any:
         TypeError: If it is a class.
     """
     if isinstance(source, type) and _is_layer(source):
-        raise TypeError(
+        raise KindError(
             f"neuron: source must be an instance of {source.__name__}, got the class; write {source.__name__}(1)"
         )
     inner = (getattr(source, name, None) for name in ("layer", "p", "neuron"))
@@ -115,7 +116,7 @@ def _of_dynamics(
 ) -> Neuron:
     missing = [part for part in ("Params", "initial_state", "step") if not hasattr(source, part)]
     if missing:
-        raise TypeError(
+        raise KindError(
             "neuron: source must be a module of snn_neuromod.dynamics, a sequence layer such as nm.MSRC(1), a Neuron, "
             f"or an object with Params, initial_state and step, got {source!r} without {', '.join(missing)}"
         )
@@ -126,7 +127,7 @@ def _of_dynamics(
         known = {**getattr(kind, "_field_defaults", {}), **given}
         unset = [name for name in kind._fields if name not in known]
         if unset:
-            raise ValueError(
+            raise ConfigError(
                 f"neuron: parameters must give a value to {', '.join(unset)}, which have no default"
             )
         params = kind(**known)
@@ -185,7 +186,7 @@ def _with_options(found: Neuron, options: Mapping[str, Any] | None) -> Neuron:
         allowed = [name for name, p in known.items() if p.kind is p.KEYWORD_ONLY]
         unknown = sorted(set(options) - set(known))
         if unknown:
-            raise ValueError(
+            raise ConfigError(
                 f"neuron: options must be among {', '.join(allowed) or 'none'}, got {', '.join(unknown)}"
             )
     return found._replace(step=partial(found.step, **options))
@@ -194,7 +195,7 @@ def _with_options(found: Neuron, options: Mapping[str, Any] | None) -> Neuron:
 def _check_names(fields: tuple[str, ...], parameters: Mapping[str, Any]) -> None:
     unknown = [name for name in parameters if name not in fields]
     if unknown:
-        raise ValueError(
+        raise ConfigError(
             f"neuron: parameters must be among {', '.join(fields)}, got {', '.join(unknown)}"
         )
 
@@ -218,9 +219,9 @@ def _number(name: str, value: Any) -> Any:
             value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
         ).astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise TypeError(
+        raise KindError(
             f"neuron: {name} must be a number or an array of numbers, got {value!r}"
         ) from error
     if np.isnan(array).any():
-        raise ValueError(f"neuron: {name} must not be NaN, got {value!r}")
+        raise ConfigError(f"neuron: {name} must not be NaN, got {value!r}")
     return array.item() if array.ndim == 0 else torch.from_numpy(array)

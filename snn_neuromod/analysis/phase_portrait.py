@@ -12,6 +12,7 @@ from snn_neuromod.analysis.fixed_points import FixedPoints, fixed_points, plot_f
 from snn_neuromod.analysis.neuron import neuron
 from snn_neuromod.analysis.step_map import Array, StepMap, jacobian, step_map
 from snn_neuromod.analysis.trace import VoltageTrace, voltage_trace
+from snn_neuromod.errors import ConfigError
 
 _LINES = 161
 """Lines of the grid on which nullclines are looked for, in each direction."""
@@ -95,17 +96,17 @@ def phase_portrait(
     found = neuron(source, **parameters)
     second = slow or found.slow
     if second is None:
-        raise ValueError(
+        raise ConfigError(
             "phase_portrait: slow must name a second state variable, the neuron has none; draw a voltage_trace"
         )
     names = (found.membrane, second)
     if set(names) & set(frozen or {}):
-        raise ValueError(f"phase_portrait: frozen must leave {names} free, got {frozen}")
+        raise ConfigError(f"phase_portrait: frozen must leave {names} free, got {frozen}")
     if not resolution >= 2:
-        raise ValueError(f"phase_portrait: resolution must be >= 2, got {resolution}")
+        raise ConfigError(f"phase_portrait: resolution must be >= 2, got {resolution}")
     whole = step_map(found, current=current, caller="phase_portrait")
     if second not in whole.names or second == found.membrane:
-        raise ValueError(
+        raise ConfigError(
             f"phase_portrait: slow must be one of {', '.join(n for n in whole.names if n != names[0])}, got {second!r}"
         )
     others, held = _others(whole, names, float(current), frozen)
@@ -218,7 +219,7 @@ def _range(given: tuple[float, float] | None, values: Array) -> tuple[float, flo
         margin = 0.1 * max(high - low, 1e-3 * max(1.0, abs(low)))
         return low - margin, high + margin
     if not (np.isfinite(given).all() and given[0] < given[1]):
-        raise ValueError(
+        raise ConfigError(
             f"phase_portrait: x_range and y_range must be two finite numbers, low < high, got {given}"
         )
     return float(given[0]), float(given[1])

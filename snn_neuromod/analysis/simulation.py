@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from snn_neuromod.analysis.neuron import Neuron, neuron
+from snn_neuromod.errors import ConfigError
 
 Array = NDArray[np.float64]
 CHUNK = 16384
@@ -48,7 +49,7 @@ def with_synapse(found: Neuron, alpha: float) -> Neuron:
         ('v', 'a', 'z', 'held', 'synapse')
     """
     if not 0 <= alpha < 1:
-        raise ValueError(f"with_synapse: alpha must lie in [0, 1), got {alpha}")
+        raise ConfigError(f"with_synapse: alpha must lie in [0, 1), got {alpha}")
     inner = type(found.initial_state(torch.zeros(1, 1, dtype=torch.float64)))
     if "i" in inner._fields and "alpha" in found.params._fields:
         return neuron(found, alpha=alpha)
@@ -196,7 +197,7 @@ def broadcast(found: Neuron, *shapes: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(np.broadcast_shapes(*arrays.values(), *shapes))
     except ValueError as error:
         listed = ", ".join(f"{name} {shape}" for name, shape in arrays.items())
-        raise ValueError(
+        raise ConfigError(
             f"analysis: parameters must broadcast against the currents' shape {shapes}, got {listed}; "
             "give them axes of length 1, such as values[:, None]"
         ) from error
@@ -227,9 +228,9 @@ def grid(who: str, name: str, values: ArrayLike, *, increasing: bool = False) ->
     """
     found = np.asarray(values, dtype=np.float64)
     if not found.size or not np.isfinite(found).all():
-        raise ValueError(f"{who}: {name} must be finite numbers, at least one, got {values!r}")
+        raise ConfigError(f"{who}: {name} must be finite numbers, at least one, got {values!r}")
     if increasing and (found.ndim != 1 or not (np.diff(found) > 0).all()):
-        raise ValueError(f"{who}: {name} must be one axis of increasing values, got {values!r}")
+        raise ConfigError(f"{who}: {name} must be one axis of increasing values, got {values!r}")
     return found
 
 
@@ -237,7 +238,7 @@ def check_steps(who: str, num_steps: int, discard: int = 0) -> None:
     """Refuse numbers of steps that are none."""
     for name, value, low in (("num_steps", num_steps, 1), ("discard", discard, 0)):
         if int(value) != value or not value >= low:
-            raise ValueError(f"{who}: {name} must be an integer >= {low}, got {value}")
+            raise ConfigError(f"{who}: {name} must be an integer >= {low}, got {value}")
 
 
 def interrupted(who: str, done: int, total: int) -> None:

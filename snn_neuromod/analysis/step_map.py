@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snn_neuromod.analysis.neuron import Neuron
+from snn_neuromod.errors import ConfigError
 
 Array = NDArray[np.float64]
 CURRENT = "current"
@@ -67,17 +68,17 @@ def step_map(
     """
     params = single(found.params, caller)
     if not np.isfinite(current):
-        raise ValueError(f"{caller}: current must be a finite number, got {current}")
+        raise ConfigError(f"{caller}: current must be a finite number, got {current}")
     if parameter != CURRENT and parameter not in params._fields:
         known = ", ".join([CURRENT, *params._fields])
-        raise ValueError(f"{caller}: parameter must be one of {known}, got {parameter!r}")
+        raise ConfigError(f"{caller}: parameter must be one of {known}, got {parameter!r}")
     one = torch.full((1, 1), float(current), dtype=torch.float64)
     state = found.initial_state(one)
     fields = state._fields
     frozen = dict(frozen or {})
     unknown = [name for name in frozen if name not in fields]
     if unknown:
-        raise ValueError(
+        raise ConfigError(
             f"{caller}: frozen must name state variables among {', '.join(fields)}, got {unknown[0]}"
         )
     default = current if parameter == CURRENT else float(getattr(params, parameter))
@@ -115,7 +116,7 @@ def single(params: Any, caller: str) -> Any:
     values = {name: np.asarray(x, dtype=np.float64) for name, x in params._asdict().items()}
     for name, value in values.items():
         if value.size != 1:
-            raise ValueError(
+            raise ConfigError(
                 f"{caller}: {name} must be one number, got {value.size}; of a layer of different neurons take one, "
                 "nm.analysis.neuron(layer, index=k)"
             )

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from snn_neuromod import _palette as palette
 from snn_neuromod.analysis.neuron import neuron
+from snn_neuromod.errors import ConfigError
 
 
 class VoltageTrace(NamedTuple):
@@ -73,7 +74,7 @@ def voltage_trace(
     steps = _length(given, num_steps, series)
     unknown = [name for name in series if name not in found.params._fields]
     if unknown:
-        raise ValueError(
+        raise ConfigError(
             f"voltage_trace: schedule must name parameters among {', '.join(found.params._fields)}, got {unknown[0]}"
         )
     starts = {name: np.asarray(x, dtype=np.float64) for name, x in (start or {}).items()}
@@ -83,7 +84,7 @@ def voltage_trace(
     ]
     shape = np.broadcast_shapes(*several)
     if len(shape) > 1:
-        raise ValueError(f"voltage_trace: parameters must be numbers or (N,), got shape {shape}")
+        raise ConfigError(f"voltage_trace: parameters must be numbers or (N,), got shape {shape}")
     inputs = torch.from_numpy(_over_time(given, steps, shape))
     changing = {name: torch.from_numpy(_over_time(x, steps, shape)) for name, x in series.items()}
     state = found.initial_state(inputs[:1])
@@ -153,7 +154,7 @@ def plot_voltage_trace(
 
 def _length(current: NDArray[Any], num_steps: int | None, series: Mapping[str, Any]) -> int:
     if current.ndim > 2 or current.size == 0 or not np.isfinite(current).all():
-        raise ValueError(
+        raise ConfigError(
             f"voltage_trace: current must be finite numbers of shape (), (T,) or (T, N), got shape {current.shape}"
         )
     own = [
@@ -161,7 +162,7 @@ def _length(current: NDArray[Any], num_steps: int | None, series: Mapping[str, A
     ]
     lengths = {*own, *([] if num_steps is None else [num_steps])}
     if len(lengths) != 1 or min(lengths) < 1:
-        raise ValueError(
+        raise ConfigError(
             "voltage_trace: current, schedule and num_steps must give one number of steps, >= 1, got "
             f"{sorted(lengths) or 'none; say num_steps'}"
         )
@@ -178,6 +179,6 @@ def _over_time(values: NDArray[np.float64], steps: int, shape: tuple[int, ...]) 
 def _check_start(starts: Mapping[str, Any], fields: tuple[str, ...]) -> None:
     unknown = [name for name in starts if name not in fields]
     if unknown:
-        raise ValueError(
+        raise ConfigError(
             f"voltage_trace: start must name state variables among {', '.join(fields)}, got {unknown[0]}"
         )

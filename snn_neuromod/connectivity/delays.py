@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from snn_neuromod.connectivity.masks import Space, distances
+from snn_neuromod.errors import ConfigError
 
 
 class DelayMap:
@@ -45,7 +46,7 @@ class RandomDelays(DelayMap):
     def __post_init__(self) -> None:
         _check("RandomDelays", self.longest)
         if self.by not in ("neuron", "synapse"):
-            raise ValueError(f"RandomDelays: by must be neuron or synapse, got {self.by!r}")
+            raise ConfigError(f"RandomDelays: by must be neuron or synapse, got {self.by!r}")
 
     def __call__(self, num_neurons: int) -> Tensor:
         shape = (num_neurons,) if self.by == "neuron" else (num_neurons, num_neurons)
@@ -79,7 +80,7 @@ class DistanceDelays(DelayMap):
     def __post_init__(self) -> None:
         _check("DistanceDelays", self.longest)
         if not 0 < self.speed < math.inf:
-            raise ValueError(f"DistanceDelays: speed must be > 0 and finite, got {self.speed}")
+            raise ConfigError(f"DistanceDelays: speed must be > 0 and finite, got {self.speed}")
 
     def __call__(self, num_neurons: int) -> Tensor:
         distance = distances(num_neurons, num_neurons, space=self.space)
@@ -88,4 +89,4 @@ class DistanceDelays(DelayMap):
 
 def _check(who: str, longest: int) -> None:
     if not longest >= 1 or int(longest) != longest:
-        raise ValueError(f"{who}: longest must be a number of steps >= 1, got {longest}")
+        raise ConfigError(f"{who}: longest must be a number of steps >= 1, got {longest}")

@@ -9,6 +9,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from snn_neuromod.errors import ConfigError
+
 Space = Literal["line", "ring", "grid", "torus"]
 
 
@@ -68,7 +70,7 @@ def from_edges(edges: Tensor | Sequence[Sequence[int]], num_to: int, num_from: i
     """
     index = torch.as_tensor(edges)
     if index.ndim != 2 or index.shape[0] != 2 or (index.numel() and index.is_floating_point()):
-        raise ValueError(
+        raise ConfigError(
             f"from_edges: edges must be integers of shape (2, E), got {index.dtype} of {tuple(index.shape)}; "
             "transpose a list of pairs"
         )
@@ -76,7 +78,7 @@ def from_edges(edges: Tensor | Sequence[Sequence[int]], num_to: int, num_from: i
     for name, nodes, number in (("from", source, num_from), ("to", target, num_to)):
         outside = nodes[(nodes < 0) | (nodes >= number)]
         if outside.numel():
-            raise ValueError(
+            raise ConfigError(
                 f"from_edges: edges must lead {name} 0 ... {number - 1}, got {int(outside[0])}"
             )
     mask = torch.zeros(num_to, num_from, dtype=torch.bool)
@@ -98,7 +100,7 @@ def from_adjacency(adjacency: Tensor) -> Tensor:
     """
     matrix = torch.as_tensor(adjacency)
     if matrix.ndim != 2:
-        raise ValueError(
+        raise ConfigError(
             f"from_adjacency: adjacency must be a matrix, got shape {tuple(matrix.shape)}"
         )
     return (matrix != 0).T.contiguous()
@@ -126,7 +128,7 @@ def distances(num_to: int, num_from: int, *, space: Space = "ring") -> Tensor:
         [0.0, 1.0, 2.0, 1.0]
     """
     if space not in get_args(Space):
-        raise ValueError(
+        raise ConfigError(
             f"distances: space must be one of {', '.join(get_args(Space))}, got {space!r}"
         )
     closed = space in ("ring", "torus")
@@ -135,7 +137,7 @@ def distances(num_to: int, num_from: int, *, space: Space = "ring") -> Tensor:
     sides = [math.isqrt(number) for number in (num_to, num_from)]
     for side, number in zip(sides, (num_to, num_from), strict=True):
         if side * side != number:
-            raise ValueError(f"distances: a {space} must have a square of neurons, got {number}")
+            raise ConfigError(f"distances: a {space} must have a square of neurons, got {number}")
     one = _along(sides[0], sides[1], closed=closed)
     rows, columns = one[:, None, :, None], one[None, :, None, :]
     return (rows.square() + columns.square()).sqrt().reshape(num_to, num_from)
@@ -171,9 +173,9 @@ def distance_dependent(
         245
     """
     if not length > 0:
-        raise ValueError(f"distance_dependent: length must be > 0, got {length}")
+        raise ConfigError(f"distance_dependent: length must be > 0, got {length}")
     if not (distance >= 0).all():
-        raise ValueError("distance_dependent: distance must be >= 0")
+        raise ConfigError("distance_dependent: distance must be >= 0")
     odds = -distance.float().cpu() / length
     if density is not None:
         density = check_density("distance_dependent", density, None)
@@ -200,7 +202,7 @@ def blocks(num_to: int, num_from: int) -> Tensor:
         [[1, 1, 0, 0], [0, 0, 1, 1]]
     """
     if not num_from >= num_to:
-        raise ValueError(f"blocks: num_from must be >= num_to={num_to}, got {num_from}")
+        raise ConfigError(f"blocks: num_from must be >= num_to={num_to}, got {num_from}")
     owner = torch.arange(num_from) * num_to // num_from
     return owner == torch.arange(num_to)[:, None]
 
@@ -208,10 +210,10 @@ def blocks(num_to: int, num_from: int) -> Tensor:
 def check_density(who: str, density: float | None, sparsity: float | None) -> float:
     """The density that either argument stands for; `who` is named in errors."""
     if (density is None) == (sparsity is None):
-        raise ValueError(f"{who}: density or sparsity must be given, one of them")
+        raise ConfigError(f"{who}: density or sparsity must be given, one of them")
     name, value = ("density", density) if density is not None else ("sparsity", sparsity)
     if value is None or not 0 <= value <= 1:
-        raise ValueError(f"{who}: {name} must lie in [0, 1], got {value}")
+        raise ConfigError(f"{who}: {name} must lie in [0, 1], got {value}")
     return value if name == "density" else 1 - value
 
 

@@ -18,6 +18,7 @@ from snn_neuromod.connectivity.masks import (
     from_edges,
     random,
 )
+from snn_neuromod.errors import ConfigError
 
 
 class Wiring:
@@ -80,11 +81,11 @@ class DistanceDependent(Wiring):
 
     def __post_init__(self) -> None:
         if not self.length > 0:
-            raise ValueError(f"DistanceDependent: length must be > 0, got {self.length}")
+            raise ConfigError(f"DistanceDependent: length must be > 0, got {self.length}")
         if self.density is not None:
             check_density("DistanceDependent", self.density, None)
         if self.space not in get_args(Space):
-            raise ValueError(
+            raise ConfigError(
                 f"DistanceDependent: space must be one of {', '.join(get_args(Space))}, got {self.space!r}"
             )
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from snn_neuromod.data.keyed import Indexed, Key
 from snn_neuromod.data.spiking_images import SpikingImages
+from snn_neuromod.errors import ConfigError
 
 __all__ = ["EVENT_DTYPE", "Events", "SpikeEvents", "Transform"]
 
@@ -60,12 +61,12 @@ class SpikeEvents(Indexed[tuple[Any, Any]]):
         target_transform: Transform | None = None,
     ) -> None:
         if images.images.ndim != 3:
-            raise ValueError(
+            raise ConfigError(
                 f"SpikeEvents: images must have the shape (N, H, W), "
                 f"got {tuple(images.images.shape)}"
             )
         if not step_us >= 1:
-            raise ValueError(f"SpikeEvents: step_us must be at least 1, got {step_us}")
+            raise ConfigError(f"SpikeEvents: step_us must be at least 1, got {step_us}")
         self.images = images
         self.step_us = step_us
         self.transform = transform

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from snn_neuromod.data.events import Events
-from snn_neuromod.errors import DataError
+from snn_neuromod.errors import ConfigError, DataError
 
 __all__ = ["BinaryFrames", "collate_framewise"]
 
@@ -42,9 +42,9 @@ class BinaryFrames:
 
     def __post_init__(self) -> None:
         if not self.num_steps >= 1:
-            raise ValueError(f"BinaryFrames: num_steps must be at least 1, got {self.num_steps}")
+            raise ConfigError(f"BinaryFrames: num_steps must be at least 1, got {self.num_steps}")
         if not self.time_window > 0:
-            raise ValueError(f"BinaryFrames: time_window must be positive, got {self.time_window}")
+            raise ConfigError(f"BinaryFrames: time_window must be positive, got {self.time_window}")
 
     def __call__(self, events: Events) -> Tensor:
         """Frames, uint8, shape (num_steps, P * H * W), of structured events.
@@ -98,7 +98,7 @@ def collate_framewise(
     labels = [torch.as_tensor(target, dtype=torch.int64) for _, target in samples]
     for sample, target in zip(frames, labels, strict=True):
         if target.shape != sample.shape[:1]:
-            raise ValueError(
+            raise ConfigError(
                 f"collate_framewise: samples must hold one label per frame, got frames of shape "
                 f"{tuple(sample.shape)} with labels of shape {tuple(target.shape)}"
             )

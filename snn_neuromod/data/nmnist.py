@@ -16,7 +16,7 @@ from snn_neuromod.data.events import EVENT_DTYPE, Transform, apply_transforms
 from snn_neuromod.data.keyed import Indexed, Key, split_key
 from snn_neuromod.data.recording import read_recording
 from snn_neuromod.data.text import numbered_lines
-from snn_neuromod.errors import DataError
+from snn_neuromod.errors import ConfigError, DataError
 
 __all__ = ["NMNIST"]
 
@@ -61,7 +61,7 @@ class NMNIST(Indexed[tuple[Any, Any]]):
         target_transform: Transform | None = None,
     ) -> None:
         if split not in ("train", "test"):
-            raise ValueError(f'NMNIST: split must be "train" or "test", got {split!r}')
+            raise ConfigError(f'NMNIST: split must be "train" or "test", got {split!r}')
         root = Path(root).expanduser()
         pairs = _listed(root, split) or _foldered(root, split)
         if not pairs:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from snn_neuromod.data.keyed import mix
+from snn_neuromod.errors import ConfigError
 
 __all__ = ["shifted"]
 
@@ -41,10 +42,10 @@ def shifted(images: Tensor, limit: int, size: tuple[int, int], *, seeds: Sequenc
         [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
     """
     if not (isinstance(limit, int) and limit >= 0):
-        raise ValueError(f"shifted: limit must be a whole number >= 0, got {limit}")
+        raise ConfigError(f"shifted: limit must be a whole number >= 0, got {limit}")
     height, width = size
     if images.shape != (len(seeds), height * width):
-        raise ValueError(
+        raise ConfigError(
             f"shifted: images must have shape ({len(seeds)}, {height * width}), one for each seed and flattened, "
             f"got {tuple(images.shape)}"
         )

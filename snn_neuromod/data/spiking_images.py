@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from snn_neuromod.data.keyed import Indexed, Key, sample_seeds, split_key
+from snn_neuromod.errors import ConfigError
 
 __all__ = ["Augment", "Encoder", "SpikeBatch", "SpikingImages", "collate_time_first"]
 
@@ -84,9 +85,9 @@ class SpikingImages(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tensor
         augment: Augment | None = None,
     ) -> None:
         if images.dtype != torch.uint8:
-            raise ValueError(f"SpikingImages: images must be uint8 (0 to 255), got {images.dtype}")
+            raise ConfigError(f"SpikingImages: images must be uint8 (0 to 255), got {images.dtype}")
         if len(images) != len(labels):
-            raise ValueError(
+            raise ConfigError(
                 f"SpikingImages: images and labels must be equally many, "
                 f"got {len(images)} and {len(labels)}"
             )

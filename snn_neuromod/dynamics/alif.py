@@ -40,6 +40,7 @@ from snn_neuromod.dynamics.parameter import (
     Parameter,
     Parameters,
 )
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.surrogate import Psi
 
 Reset = Literal["subtract", "zero", "none"]
@@ -159,7 +160,7 @@ def step(
     elif reset == "none":
         v = params.alpha * state.v + current
     else:
-        raise ValueError(
+        raise ConfigError(
             f"alif.step: reset must be one of {', '.join(get_args(Reset))}, got {reset!r}"
         )
     a = params.rho * state.a + state.z

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from snn_neuromod.errors import ConfigError
+
 StateT = TypeVar("StateT")
 
 
@@ -62,13 +64,13 @@ def scan(
         torch.Size([100, 8, 3])
     """
     if inputs.ndim == 0 or inputs.shape[0] == 0:
-        raise ValueError(
+        raise ConfigError(
             f"scan: inputs must have at least one step, got shape {tuple(inputs.shape)}"
         )
     if modulation is not None and "h_s0" not in params._fields:
-        raise ValueError("scan: modulation must be None, only mSRC and BSRC have one")
+        raise ConfigError("scan: modulation must be None, only mSRC and BSRC have one")
     if modulation is not None and not _broadcasts(modulation, inputs):
-        raise ValueError(
+        raise ConfigError(
             f"scan: modulation must broadcast to {tuple(inputs.shape)}, got {tuple(modulation.shape)}"
         )
     weights = {} if w_rec is None else _by_delay(w_rec, delay)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.kernels.neurons import Neuron, decode
 from snn_neuromod.kernels.synapses import Synapses
 
@@ -46,7 +47,7 @@ def paths(encoded: str) -> Paths:
     hops, colon, states = encoded.partition(":")
     numbers = [x for x in states.split(",") if x]
     if (hops != "inf" and not hops.isdecimal()) or not all(x.isdecimal() for x in numbers):
-        raise ValueError(
+        raise ConfigError(
             f"sequence: rule must be a number of hops or inf, and perhaps states as in '0:0,1', got {encoded!r}"
         )
     return Paths(None if hops == "inf" else int(hops), tuple(map(int, numbers)) if colon else None)
@@ -105,14 +106,14 @@ class Call(NamedTuple):
         """
         current, neuron, who = self.current, self.neuron, self.neuron.name
         if current.ndim < 2 or not current.is_floating_point() or current.shape[0] == 0:
-            raise ValueError(
+            raise ConfigError(
                 f"{who}: current must be floating point, (T, batch, ..., neuron) with at least one step, "
                 f"got {current.dtype} of shape {tuple(current.shape)}"
             )
         shape, ndim = current.shape[1:], current.ndim
         fields = neuron.module.Params._fields
         if len(self.params) != len(fields) or len(self.needed) != len(fields):
-            raise ValueError(
+            raise ConfigError(
                 f"{who}: params must be {', '.join(fields)} with one flag each of what is needed, "
                 f"got {len(self.params)} and {len(self.needed)} flags"
             )
@@ -121,24 +122,24 @@ class Call(NamedTuple):
             if p.device != device or p.dtype != dtype:
                 self._refuse_type(name, p)
             if p.ndim and not _broadcasts(p.shape, current.shape if p.ndim == ndim else shape):
-                raise ValueError(
+                raise ConfigError(
                     f"{who}: parameter {name} must be a number or broadcast to {tuple(shape)} of the input's steps, "
                     f"got shape {tuple(p.shape)}"
                 )
         names = neuron.module.State._fields
         if len(self.state) != len(names):
-            raise ValueError(
+            raise ConfigError(
                 f"{who}: state must hold {', '.join(names)}, got {len(self.state)} tensors"
             )
         for name, s in zip(names, self.state, strict=True):
             if s.device != device or s.dtype != dtype:
                 self._refuse_type(f"state {name}", s)
             if s.shape != shape:
-                raise ValueError(
+                raise ConfigError(
                     f"{who}: state {name} must have shape {tuple(shape)} to fit the input, got {tuple(s.shape)}"
                 )
         if self.paths.states is not None and not set(self.paths.states) <= set(range(len(names))):
-            raise ValueError(
+            raise ConfigError(
                 f"{who}: rule must follow states 0 ... {len(names) - 1}, got {self.paths.states}"
             )
         if self.recurrent or self.sources:
@@ -147,11 +148,11 @@ class Call(NamedTuple):
     def _refuse_type(self, what: str, tensor: Tensor) -> None:
         current = self.current
         if tensor.device != current.device:
-            raise TypeError(
+            raise KindError(
                 f"{self.neuron.name}: {what} must be on the device of the input, {current.device}, got "
                 f"{tensor.device}; move the layer or the state with .to({str(current.device)!r})"
             )
-        raise TypeError(
+        raise KindError(
             f"{self.neuron.name}: {what} must have the dtype of the input, {current.dtype}, got {tensor.dtype}"
         )
 
@@ -159,7 +160,7 @@ class Call(NamedTuple):
         """Spikes before the first step, weights, delays and senders."""
         who, num = self.neuron.name, shape[-1]
         if len(self.recurrent) != 1 + len(self.delays) or not self.delays:
-            raise ValueError(
+            raise ConfigError(
                 f"{who}: recurrent must hold the spikes before the first step and one matrix for each of the delays "
                 f"{list(self.delays)}, got {len(self.recurrent)} tensors"
             )
@@ -168,17 +169,17 @@ class Call(NamedTuple):
         if past.device != device or past.dtype != dtype:
             self._refuse_type("spikes before the first step", past)
         if past.ndim != len(shape) + 1 or past.shape[1:] != shape:
-            raise ValueError(
+            raise ConfigError(
                 f"{who}: spikes before the first step must have shape (longest delay, {', '.join(map(str, shape))}), "
                 f"got {tuple(past.shape)}"
             )
         if not 1 <= min(self.delays) <= max(self.delays) <= past.shape[0]:
-            raise ValueError(
+            raise ConfigError(
                 f"{who}: delays must lie in 1 ... {past.shape[0]}, the steps of spikes before the first, "
                 f"got {list(self.delays)}"
             )
         if self.sources and len(self.sources) != len(weights):
-            raise ValueError(
+            raise ConfigError(
                 f"{who}: sources must be given for each of {len(weights)} delays or not at all, "
                 f"got {len(self.sources)}"
             )
@@ -189,7 +190,7 @@ class Call(NamedTuple):
             if self.sources:
                 count = self._checked_count(self.sources[k], num)
             if tuple(w.shape) != (num, count):
-                raise ValueError(
+                raise ConfigError(
                     f"{who}: recurrent weights must have shape ({num}, {count}), neuron to, neuron from, "
                     f"got {tuple(w.shape)}"
                 )
@@ -198,14 +199,16 @@ class Call(NamedTuple):
         """Number of senders; those of a CPU are looked at, elsewhere the device looks itself."""
         who = self.neuron.name
         if source.dtype != torch.int64 or source.ndim != 1 or source.device != self.current.device:
-            raise TypeError(
+            raise KindError(
                 f"{who}: sources must be one row of int64 on {self.current.device}, "
                 f"got {source.dtype} of shape {tuple(source.shape)} on {source.device}"
             )
         if source.device.type == "cpu" and source.numel() and not is_fake(source):
             low, high = (int(x) for x in source.aminmax())
             if low < 0 or high >= num:
-                raise ValueError(f"{who}: sources must lie in 0 ... {num - 1}, got {low} to {high}")
+                raise ConfigError(
+                    f"{who}: sources must lie in 0 ... {num - 1}, got {low} to {high}"
+                )
         return source.shape[0]
 
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from snn_neuromod.errors import ConfigError, KindError
+
 __all__ = ["Advance", "Gather", "Product", "RateCode", "WeightGradient"]
 
 
@@ -33,17 +35,17 @@ class Product(NamedTuple):
         """
         x, weight, bias = self
         if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != weight.shape[1]:
-            raise ValueError(
+            raise ConfigError(
                 f"spike_linear: x must have shape (..., inputs) to fit the weight (outputs, inputs) = "
                 f"{tuple(weight.shape)}, got {tuple(x.shape)}"
             )
         if bias is not None and tuple(bias.shape) != (weight.shape[0],):
-            raise ValueError(
+            raise ConfigError(
                 f"spike_linear: bias must have shape ({weight.shape[0]},), got {tuple(bias.shape)}"
             )
         _check_spikes("spike_linear", x, weight, "the weight")
         if bias is not None and (bias.dtype != weight.dtype or bias.device != weight.device):
-            raise TypeError(
+            raise KindError(
                 f"spike_linear: bias must be {weight.dtype} on {weight.device} as the weight, "
                 f"got {bias.dtype} on {bias.device}"
             )
@@ -69,7 +71,7 @@ class WeightGradient(NamedTuple):
         """
         x, grad = self
         if x.ndim < 1 or x.shape[:-1] != grad.shape[:-1] or grad.ndim < 1:
-            raise ValueError(
+            raise ConfigError(
                 f"spike_linear_weight: grad must have the rows {tuple(x.shape[:-1])} of x, got {tuple(grad.shape[:-1])}"
             )
         _check_spikes("spike_linear_weight", x, grad, "grad")
@@ -77,13 +79,13 @@ class WeightGradient(NamedTuple):
 
 def _check_spikes(who: str, x: Tensor, like: Tensor, name: str) -> None:
     if not like.is_floating_point() or not (x.is_floating_point() or x.dtype == torch.uint8):
-        raise TypeError(
+        raise KindError(
             f"{who}: x must be floating point or uint8 and {name} floating point, got {x.dtype} and {like.dtype}"
         )
     if x.is_floating_point() and x.dtype != like.dtype:
-        raise TypeError(f"{who}: x must have the dtype of {name}, {like.dtype}, got {x.dtype}")
+        raise KindError(f"{who}: x must have the dtype of {name}, {like.dtype}, got {x.dtype}")
     if x.device != like.device:
-        raise TypeError(
+        raise KindError(
             f"{who}: x must be on the device of {name}, {like.device}, got {x.device}; move one with .to()"
         )
 
@@ -112,16 +114,16 @@ class RateCode(NamedTuple):
         """
         limit, key, num_steps, blank_steps = self
         if limit.ndim != 2 or tuple(key.shape) != (limit.shape[0], 2):
-            raise ValueError(
+            raise ConfigError(
                 f"rate_code: limit must have shape (sample, pixel) and key (sample, 2), "
                 f"got {tuple(limit.shape)} and {tuple(key.shape)}"
             )
         if num_steps < 1 or blank_steps < 0:
-            raise ValueError(
+            raise ConfigError(
                 f"rate_code: num_steps must be >= 1 and blank_steps >= 0, got {num_steps} and {blank_steps}"
             )
         if {limit.dtype, key.dtype} != {torch.int32} or limit.device != key.device:
-            raise TypeError(
+            raise KindError(
                 f"rate_code: limit and key must be int32 on one device, got {limit.dtype} on {limit.device} and "
                 f"{key.dtype} on {key.device}"
             )

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from snn_neuromod import dynamics, surrogate
+from snn_neuromod.errors import ConfigError, KindError
 
 __all__ = ["Described", "Neuron", "decode", "describe", "encode"]
 
@@ -75,7 +76,7 @@ def describe(module: Any, step_options: Mapping[str, Any]) -> str | Described:
     elif callable(spike_fn):
         return Described(module, step_options)
     else:
-        raise TypeError(
+        raise KindError(
             f"psi must be a Psi such as Psi('triangular') or a spike function, got {spike_fn!r}"
         )
     return encode(module.__name__.rpartition(".")[2], **options)
@@ -123,14 +124,14 @@ def _decode(neuron: str) -> Neuron:
         if "psi" in options:
             options["psi"] = surrogate.Psi(**options["psi"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
+        raise ConfigError(
             f"sequence: neuron must be what a layer gives, a name among {', '.join(dynamics.NEURONS)} with its "
             f"options, got {neuron[:200]!r}"
         ) from error
     found = Neuron(name, module, options, {})
     unknown = set(found.step_options()) - set(inspect.signature(module.step).parameters)
     if unknown:
-        raise ValueError(
+        raise ConfigError(
             f"sequence: options of {name} must be those of its step, got {', '.join(sorted(unknown))}"
         )
     return found
@@ -158,7 +159,7 @@ class Described:
                 p.requires_grad for p in value.parameters()
             )
             if learned:
-                raise ValueError(
+                raise ConfigError(
                     f"{name} must not hold parameters that learn, got {type(value).__name__}; what learns belongs in "
                     "the neuron's Params"
                 )

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Optional
 import torch
 from torch import Tensor
 
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels import backends
 from snn_neuromod.kernels.call import Call, call_of
 from snn_neuromod.kernels.gradients import gradients
@@ -174,7 +175,7 @@ def _check_backward(
         ValueError: If something does not fit.
     """
     if backends.choose(call, backend) != backend:
-        raise ValueError(
+        raise ConfigError(
             f"sequence_backward: backend must be that of the forward pass, got {backend!r}"
         )
     like = call.current
@@ -184,13 +185,13 @@ def _check_backward(
     ]
     expected = backends.REGISTRY[backend][Call].kept(call)
     if len(expected) != len(tracks):
-        raise ValueError(
+        raise ConfigError(
             f"sequence_backward: tracks must be {', '.join(expected) or 'none'}, got {len(tracks)} tensors"
         )
     pairs += [(name, x, e) for (name, e), x in zip(expected.items(), tracks, strict=True)]
     for name, x, e in pairs:
         if x.shape != e.shape or x.dtype != like.dtype or x.device != like.device:
-            raise ValueError(
+            raise ConfigError(
                 f"sequence_backward: {name} must be {like.dtype} of shape {tuple(e.shape)} on {like.device}, "
                 f"got {x.dtype} of shape {tuple(x.shape)} on {x.device}"
             )

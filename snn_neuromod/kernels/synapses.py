@@ -16,6 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from snn_neuromod.errors import ConfigError
+
 
 class Delays(NamedTuple):
     """Delays of the synapses among N neurons, by distinct delay.
@@ -116,7 +118,7 @@ def recurrent_input(
         found = group.select(torch.cat(parts)) @ group.weights.T
         total = found if total is None else total + found
     if total is None:
-        raise ValueError("recurrent_input: groups must hold at least one group, got none")
+        raise ConfigError("recurrent_input: groups must hold at least one group, got none")
     return total
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, get_args
 from snn_neuromod._types import ThresholdFn
 from snn_neuromod.dynamics import stdp_alif
 from snn_neuromod.dynamics.alif import Reset, State
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.base import Layer, spike_function
 from snn_neuromod.layers.delays import Delay
@@ -49,12 +50,12 @@ class _ALIFFamily(Layer[State]):
             if isinstance(value, Ms):  # the shortest time between two spikes
                 value = value.steps(who, name, self.dt) - 1
             if not value >= least or int(value) != value:
-                raise ValueError(
+                raise ConfigError(
                     f"{who}: refractory must be a number of steps >= {least}, got {value}"
                 )
             return int(value)
         if name == "reset" and value not in get_args(Reset):
-            raise ValueError(
+            raise ConfigError(
                 f"{who}: reset must be one of {', '.join(get_args(Reset))}, got {value!r}"
             )
         return super()._checked(name, value)

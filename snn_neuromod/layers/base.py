@@ -14,6 +14,7 @@ from snn_neuromod import dynamics
 from snn_neuromod._setting import constant_in_graphs
 from snn_neuromod.dynamics.parameter import Range
 from snn_neuromod.dynamics.parameter import ranges as stated_ranges
+from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.kernels import operator
 from snn_neuromod.kernels.backends import Backend, checked
 from snn_neuromod.kernels.call import Paths
@@ -78,7 +79,7 @@ class Layer(Fixed, nn.Module, Generic[S]):
             learn = (learn,)
         unknown = set(learn) - set(values)
         if unknown:
-            raise ValueError(
+            raise ConfigError(
                 f"{who}: learn must name parameters among {', '.join(values)}, got {', '.join(sorted(unknown))}"
             )
         self.num_neurons = num_neurons
@@ -168,7 +169,7 @@ class Layer(Fixed, nn.Module, Generic[S]):
         """
         tensor: Tensor = getattr(self, name)
         if not tensor.is_floating_point():
-            raise TypeError(
+            raise KindError(
                 f"{type(self).__name__}: {name} must be a floating-point tensor, got {tensor.dtype}"
             )
         if name in self.learned:
@@ -296,12 +297,12 @@ class Layer(Fixed, nn.Module, Generic[S]):
         """
         for name, tensor in (("w_rec", w_rec), ("spikes before the first step", spikes)):
             if not tensor.is_floating_point():
-                raise TypeError(
+                raise KindError(
                     f"{type(self).__name__}: {name} must be a floating-point tensor, got {tensor.dtype}"
                 )
         num = current.shape[-1]
         if tuple(w_rec.shape) != (num, num):
-            raise ValueError(
+            raise ConfigError(
                 f"{type(self).__name__}: w_rec must have shape ({num}, {num}), got {tuple(w_rec.shape)}"
             )
         w_rec, spikes = w_rec.to(working_dtype(current)), spikes.to(working_dtype(current))
@@ -322,7 +323,7 @@ class Layer(Fixed, nn.Module, Generic[S]):
     def _override(self, modulation: Tensor | None, current: Tensor) -> dict[str, Tensor]:
         """Parameters that a modulation in the call replaces."""
         if modulation is not None:
-            raise TypeError(
+            raise KindError(
                 f"{type(self).__name__}: modulation must be None, only MSRC and BSRC have one"
             )
         return {}
@@ -332,14 +333,14 @@ class Layer(Fixed, nn.Module, Generic[S]):
         who, axes = type(self).__name__, "(T, batch, " if ndim == 2 else "(batch, "
         if not isinstance(current, Tensor) or not current.is_floating_point():
             got = current.dtype if isinstance(current, Tensor) else type(current).__name__
-            raise TypeError(
+            raise KindError(
                 f"{who}: current must be a floating-point tensor, got {got}; convert spikes with .float()"
             )
         shape = current.shape
         wrong = self.num_neurons is not None and shape[-1:] != (self.num_neurons,)
         if len(shape) < ndim or wrong or (ndim == 2 and shape[0] == 0):
             last = "neuron" if self.num_neurons is None else self.num_neurons
-            raise ValueError(
+            raise ConfigError(
                 f"{who}: current must have shape {axes}{last}) with at least one step, got {tuple(shape)}"
             )
         single = current.float() if current.dtype in _HALF else current
@@ -353,15 +354,15 @@ class Layer(Fixed, nn.Module, Generic[S]):
         kind, who = self.dynamics.State, type(self).__name__
         if not isinstance(state, tuple | list) or len(state) != len(kind._fields):
             got = f"{len(state)} elements" if isinstance(state, tuple | list) else type(state)
-            raise ValueError(f"{who}: state must hold {', '.join(kind._fields)}, got {got}")
+            raise ConfigError(f"{who}: state must hold {', '.join(kind._fields)}, got {got}")
         for name, tensor in zip(kind._fields, state, strict=True):
             if not isinstance(tensor, Tensor):
-                raise TypeError(
+                raise KindError(
                     f"{who}: state {name} must be a tensor, got {type(tensor).__name__}"
                 )
             fits = tensor.shape == current.shape and tensor.dtype == current.dtype
             if not fits or tensor.device != current.device:
-                raise ValueError(
+                raise ConfigError(
                     f"{who}: state {name} must have shape {tuple(current.shape)} and dtype {current.dtype} on "
                     f"{current.device} to fit the input, got {tuple(tensor.shape)} and {tensor.dtype} on "
                     f"{tensor.device}"
@@ -403,7 +404,7 @@ def spike_function(who: str, psi: Any) -> Any:
         TypeError: If it is no function.
     """
     if isinstance(psi, type) or not callable(psi):
-        raise TypeError(
+        raise KindError(
             f"{who}: psi must be a Psi such as Psi('triangular') or a spike function, got {psi!r}"
         )
     return psi

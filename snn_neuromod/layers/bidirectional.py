@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from snn_neuromod.errors import ConfigError
+
 
 class Bidirectional(nn.Module):
     """Two networks over the same sequence, one forwards in time, one backwards, side by side.
@@ -37,7 +39,7 @@ class Bidirectional(nn.Module):
     def __init__(self, forward: nn.Module, backward: nn.Module) -> None:
         super().__init__()
         if forward is backward:
-            raise ValueError(
+            raise ConfigError(
                 "Bidirectional: forward and backward must be two networks, got the same one twice; "
                 "make a copy.deepcopy of it"
             )
@@ -72,12 +74,12 @@ def _reversal(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     num_steps, batch = x.shape[0], x.shape[1]
     lengths = torch.as_tensor(lengths, device=x.device)
     if lengths.is_floating_point() or lengths.shape != (batch,):
-        raise ValueError(
+        raise ConfigError(
             f"Bidirectional: lengths must be {batch} integers, one for each sequence, "
             f"got shape {tuple(lengths.shape)} of {lengths.dtype}"
         )
     if not bool(((lengths >= 1) & (lengths <= num_steps)).all()):
-        raise ValueError(
+        raise ConfigError(
             f"Bidirectional: lengths must lie in 1 ... {num_steps}, got {lengths.tolist()}"
         )
     steps = torch.arange(num_steps, device=x.device)[:, None]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from snn_neuromod.dynamics.parameter import Range
+from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.kernels.neurons import Described
 from snn_neuromod.layers.base import Layer, working_dtype
@@ -100,14 +101,14 @@ class Custom(Layer):
             if not hasattr(dynamics, part)
         ]
         if missing:
-            raise TypeError(
+            raise KindError(
                 f"Custom: dynamics must have Params, State, initial_state and step, got {dynamics!r} "
                 f"without {', '.join(missing)}"
             )
         values = {**getattr(dynamics.Params, "_field_defaults", {}), **(params or {})}
         if set(values) != set(dynamics.Params._fields):
             wrong = ", ".join(sorted(set(values) ^ set(dynamics.Params._fields)))
-            raise ValueError(
+            raise ConfigError(
                 f"Custom: params must give each of {', '.join(dynamics.Params._fields)} that has no default, and no "
                 f"others, got unknown or missing {wrong}"
             )
@@ -163,7 +164,7 @@ class Custom(Layer):
             spikes, after = self.dynamics.step(params, *inputs, **options)
             results.append([tensor.flatten()[1:] for tensor in (spikes, *after)])
         if not all(map(_same, *results)):
-            raise ValueError(
+            raise ConfigError(
                 "Custom: dynamics.step must treat each neuron on its own and give the same results again, got results "
                 "of a neuron that change with the input of another, or from call to call"
             )

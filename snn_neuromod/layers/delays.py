@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.kernels.synapses import Delays, grouped
 from snn_neuromod.layers.fixed import Fixed
 from snn_neuromod.layers.times import Ms
@@ -33,22 +34,22 @@ def checked_delay(
         TypeError: If it is not made of numbers.
     """
     if isinstance(delay, Ms):
-        raise ValueError(f"{who}: delay must be a number of steps, got {delay}")
+        raise ConfigError(f"{who}: delay must be a number of steps, got {delay}")
     if isinstance(delay, Integral) and not isinstance(delay, bool):
         if delay < 1:
-            raise ValueError(f"{who}: delay must be >= 1 step, got {delay}")
+            raise ConfigError(f"{who}: delay must be >= 1 step, got {delay}")
         return int(delay)
     n = num_neurons
     try:
         with torch.device("cpu"):  # values are read, also where layers are made on the meta device
             tensor = torch.as_tensor(delay).cpu()
     except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"{who}: delay must be integers, got {delay!r}") from error
+        raise KindError(f"{who}: delay must be integers, got {delay!r}") from error
     wanted = [()] if n is None else [(), (n,), (n, n)] if by_synapse else [(), (n,)]
     integers = not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
     if not integers or tuple(tensor.shape) not in wanted:
         shapes = " or ".join(str(shape) for shape in wanted[1:])
-        raise ValueError(
+        raise ConfigError(
             f"{who}: delay must be an integer{shapes and ' or integers of shape ' + shapes}, "
             f"got {tensor.dtype} of shape {tuple(tensor.shape)}"
         )
@@ -57,7 +58,7 @@ def checked_delay(
         others = tensor[~torch.eye(len(tensor), dtype=torch.bool, device="cpu")]
         tensor.fill_diagonal_(int(others.min()) if len(others) else 1)
     if not tensor.min() >= 1:
-        raise ValueError(f"{who}: delay must be >= 1 step, got {tensor.min()}")
+        raise ConfigError(f"{who}: delay must be >= 1 step, got {tensor.min()}")
     return tensor if tensor.ndim else int(tensor)
 
 
@@ -105,7 +106,7 @@ class SynapticDelays(Fixed, nn.Module):
                 num = self.delay.shape[0]
                 loaded = checked_delay("SynapticDelays", state_dict[key], num, by_synapse=True)
                 if not isinstance(loaded, Tensor) or loaded.shape != self.delay.shape:
-                    raise ValueError(
+                    raise ConfigError(
                         f"SynapticDelays: delay must have shape {tuple(self.delay.shape)}, "
                         f"got {tuple(torch.as_tensor(state_dict[key]).shape)}"
                     )

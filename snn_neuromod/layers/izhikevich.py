@@ -134,9 +134,9 @@ class Izhikevich(Layer[State]):
             return spike_function(who, value)
         finite = name not in ("v_init", "u_init", "linear", "constant") or value is None
         if not finite and not math.isfinite(value):
-            raise ValueError(f"{who}: {name} must be finite, got {value}")
+            raise ConfigError(f"{who}: {name} must be finite, got {value}")
         if name == "clip_jacobian" and value is not None and not value > 0:
-            raise ValueError(f"{who}: clip_jacobian must be > 0 or None, got {value}")
+            raise ConfigError(f"{who}: clip_jacobian must be > 0 or None, got {value}")
         return super()._checked(name, value)
 
     def params(self, dtype: torch.dtype | None = None) -> Params:

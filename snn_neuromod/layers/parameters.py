@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_neuromod.dynamics.parameter import Range
+from snn_neuromod.errors import ConfigError, KindError
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Uniform:
 
     def __post_init__(self) -> None:
         if not self.high > self.low:
-            raise ValueError(f"Uniform: high must be > low, got low={self.low}, high={self.high}")
+            raise ConfigError(f"Uniform: high must be > low, got low={self.low}, high={self.high}")
 
     def sample(self, num_neurons: int) -> Tensor:
         """Draw with PyTorch's global generator, shape (num_neurons,)."""
@@ -56,7 +57,7 @@ class Normal:
 
     def __post_init__(self) -> None:
         if not self.std > 0:
-            raise ValueError(f"Normal: std must be > 0, got {self.std}")
+            raise ConfigError(f"Normal: std must be > 0, got {self.std}")
 
     def sample(self, num_neurons: int) -> Tensor:
         """Draw with PyTorch's global generator, shape (num_neurons,)."""
@@ -83,7 +84,7 @@ class LogNormal:
     def __post_init__(self) -> None:
         for name in ("median", "sigma"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"LogNormal: {name} must be > 0, got {getattr(self, name)}")
+                raise ConfigError(f"LogNormal: {name} must be > 0, got {getattr(self, name)}")
 
     def sample(self, num_neurons: int) -> Tensor:
         """Draw with PyTorch's global generator, shape (num_neurons,)."""
@@ -111,11 +112,11 @@ class Groups:
 
     def __post_init__(self) -> None:
         if len(self.values) != len(self.shares) or not self.values:
-            raise ValueError(
+            raise ConfigError(
                 f"Groups: shares must be as many as values, got {list(self.values)} and {list(self.shares)}"
             )
         if not all(0 < share < math.inf for share in self.shares):
-            raise ValueError(f"Groups: shares must be > 0 and finite, got {list(self.shares)}")
+            raise ConfigError(f"Groups: shares must be > 0 and finite, got {list(self.shares)}")
 
     def sample(self, num_neurons: int) -> Tensor:
         """Value of each neuron, (num_neurons,); sizes of groups are rounded."""
@@ -140,7 +141,7 @@ def positive_integer(who: str, name: str, value: int) -> int:
         ValueError: If it is no integer or not positive.
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or not value >= 1:
-        raise ValueError(f"{who}: {name} must be an integer >= 1, got {value!r}")
+        raise ConfigError(f"{who}: {name} must be an integer >= 1, got {value!r}")
     return int(value)
 
 
@@ -156,7 +157,7 @@ def positive(who: str, name: str, value: float) -> float:
         ValueError: If it is not.
     """
     if not value > 0:
-        raise ValueError(f"{who}: {name} must be > 0, got {value}")
+        raise ConfigError(f"{who}: {name} must be > 0, got {value}")
     return value
 
 
@@ -208,19 +209,19 @@ def _made(
     with torch.device("cpu"):
         tensor = _tensor(who, name, value, num_neurons, learn)
     if tensor.ndim > 0 and tuple(tensor.shape) != (num_neurons,):
-        raise ValueError(
+        raise ConfigError(
             f"{who}: {name} must be a number or have shape ({num_neurons},), got {tuple(tensor.shape)}"
         )
     outside = tensor[~allowed.holds(tensor)]
     if outside.numel():
-        raise ValueError(f"{who}: {name} must {allowed}, got {outside[0].item():g}{allowed.fix}")
+        raise ConfigError(f"{who}: {name} must {allowed}, got {outside[0].item():g}{allowed.fix}")
     return tensor
 
 
 def _tensor(who: str, name: str, value: Value, num_neurons: int | None, learn: bool) -> Tensor:
     if isinstance(value, Uniform | Normal | LogNormal | Groups):
         if num_neurons is None:
-            raise ValueError(
+            raise ConfigError(
                 f"{who}: {name} must be a number where the number of neurons is not given"
             )
         return value.sample(num_neurons)
@@ -228,12 +229,12 @@ def _tensor(who: str, name: str, value: Value, num_neurons: int | None, learn: b
     try:
         tensor = torch.as_tensor(value, dtype=torch.get_default_dtype()).detach().clone()
     except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(
+        raise KindError(
             f"{who}: {name} must be a number, one for each neuron, or a distribution such as Uniform(0.1, 0.3), "
             f"got {value!r}"
         ) from error
     if tensor.is_meta:
-        raise ValueError(f"{who}: {name} must have values, got a tensor on the meta device")
+        raise ConfigError(f"{who}: {name} must have values, got a tensor on the meta device")
     tensor = tensor.cpu()
     if learn and tensor.ndim == 0 and num_neurons is not None and not shared:
         tensor = tensor.expand(num_neurons).clone()

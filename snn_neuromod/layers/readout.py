@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_neuromod.dynamics.leaky_integrator import State
+from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.base import Layer
 from snn_neuromod.layers.fixed import Fixed
@@ -60,7 +61,7 @@ class LeakyIntegrator(Layer[State]):
         if name == "dt":
             return positive(type(self).__name__, name, value)
         if name == "normalise" and value and not self._finite():
-            raise ValueError(
+            raise ConfigError(
                 f"{type(self).__name__}: tau must be finite with normalise=True, got inf"
             )
         return super()._checked(name, value)
@@ -126,7 +127,7 @@ class LeakyReadout(Fixed, nn.Module):
         in_features = positive_integer("LeakyReadout", "in_features", in_features)
         out_features = positive_integer("LeakyReadout", "out_features", out_features)
         if feedback not in get_args(Feedback):
-            raise ValueError(
+            raise ConfigError(
                 f"LeakyReadout: feedback must be one of {', '.join(get_args(Feedback))}, got {feedback!r}"
             )
         self.feedback, self.bias_inside = feedback, bias_inside
@@ -222,11 +223,11 @@ class PopulationReadout(Fixed, nn.Module):
         num_classes = positive_integer("PopulationReadout", "num_classes", num_classes)
         in_features = positive_integer("PopulationReadout", "in_features", in_features)
         if in_features % num_classes:
-            raise ValueError(
+            raise ConfigError(
                 f"PopulationReadout: in_features must be a multiple of num_classes={num_classes}, got {in_features}"
             )
         if not 0 < decay <= 1:
-            raise ValueError(f"PopulationReadout: decay must lie in (0, 1], got {decay}")
+            raise ConfigError(f"PopulationReadout: decay must lie in (0, 1], got {decay}")
         self.decay = decay
         tau = math.inf if decay == 1 else -1 / math.log(decay)
         self.filter = LeakyIntegrator(num_classes, tau=tau, backend=backend)
@@ -260,11 +261,11 @@ class PopulationReadout(Fixed, nn.Module):
 
 def _check(who: str, spikes: Tensor, w_out: Tensor) -> None:
     if not spikes.is_floating_point():
-        raise TypeError(
+        raise KindError(
             f"{who}: spikes must be a floating-point tensor, got {spikes.dtype}; convert them with .float()"
         )
     if spikes.ndim < 2 or spikes.shape[-1] != w_out.shape[1] or spikes.shape[0] == 0:
-        raise ValueError(
+        raise ConfigError(
             f"{who}: spikes must have shape (T, batch, {w_out.shape[1]}) with at least one step, "
             f"got {tuple(spikes.shape)}"
         )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import NamedTuple
 
+from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.kernels.products import SPIKE_DTYPES, spike_linear
 from snn_neuromod.layers.base import Layer, S
 from snn_neuromod.layers.delays import Delay, SynapticDelays, checked_delay
@@ -104,11 +105,11 @@ class Recurrent(Fixed, nn.Module, Generic[S]):
     ) -> None:
         super().__init__()
         if not isinstance(neuron, Layer):
-            raise TypeError(
+            raise KindError(
                 f"Recurrent: neuron must be a layer such as ALIF(100), got {type(neuron).__name__}"
             )
         if neuron.num_neurons is None:
-            raise ValueError("Recurrent: neuron must have a number of neurons, got None")
+            raise ConfigError("Recurrent: neuron must have a number of neurons, got None")
         n = neuron.num_neurons
         self.neuron = neuron
         self.in_features = positive_integer("Recurrent", "in_features", in_features)
@@ -199,7 +200,7 @@ class Recurrent(Fixed, nn.Module, Generic[S]):
             ("w_rec", self.w_rec, (n, n)),
         ):
             if weight.shape != shape:
-                raise ValueError(
+                raise ConfigError(
                     f"Recurrent: {name} must have shape {shape}, got {tuple(weight.shape)}"
                 )
         w_in = self.w_in if self.mask_in is None else self.w_in.masked_fill(~self.mask_in, 0.0)
@@ -258,11 +259,11 @@ class Recurrent(Fixed, nn.Module, Generic[S]):
             TypeError: If `x` is neither floating point nor bytes, or `modulation` is given to a neuron that has none.
         """
         if not x.is_floating_point() and x.dtype not in SPIKE_DTYPES:
-            raise TypeError(
+            raise KindError(
                 f"Recurrent: x must be floating point, or spikes as uint8 or bool, got {x.dtype}; convert with .float()"
             )
         if x.ndim < 2 or x.shape[-1] != self.in_features or x.shape[0] == 0:
-            raise ValueError(
+            raise ConfigError(
                 f"Recurrent: x must have shape (T, batch, {self.in_features}) with at least one step, "
                 f"got {tuple(x.shape)}"
             )
@@ -318,7 +319,7 @@ class Recurrent(Fixed, nn.Module, Generic[S]):
     def _past(self, state: RecurrentState[S], current: Tensor) -> Tensor:
         """Spikes before the first step, (longest delay, batch, neuron), checked."""
         if state.spikes.shape != current.shape[1:]:
-            raise ValueError(
+            raise ConfigError(
                 f"Recurrent: state spikes must have shape {tuple(current.shape[1:])} to fit the input, "
                 f"got {tuple(state.spikes.shape)}"
             )
@@ -328,7 +329,7 @@ class Recurrent(Fixed, nn.Module, Generic[S]):
         wanted = (more, *current.shape[1:])
         if state.earlier is None or state.earlier.shape != wanted:
             got = None if state.earlier is None else tuple(state.earlier.shape)
-            raise ValueError(
+            raise ConfigError(
                 f"Recurrent: state earlier must have shape {wanted} to fit the input and the longest delay, got {got}"
             )
         return torch.cat([state.earlier, state.spikes[None]])
@@ -362,15 +363,15 @@ def _mask(
     if mask is None:
         return None
     if isinstance(mask, type) or not (isinstance(mask, Tensor) or callable(mask)):
-        raise TypeError(
+        raise KindError(
             f"Recurrent: {name} must be a tensor or a connectivity such as Random(sparsity=0.8), got {mask!r}"
         )
     made = mask if isinstance(mask, Tensor) else mask(num_to, num_from, recurrent=recurrent)
     if tuple(made.shape) != (num_to, num_from):
-        raise ValueError(
+        raise ConfigError(
             f"Recurrent: {name} must have shape ({num_to}, {num_from}), row: to, column: from, got {tuple(made.shape)}"
         )
     if made.dtype != torch.bool and not ((made == 0) | (made == 1)).all():
-        raise ValueError(f"Recurrent: {name} must hold zeros and ones only, got {made.dtype}")
+        raise ConfigError(f"Recurrent: {name} must hold zeros and ones only, got {made.dtype}")
     found = made.detach().to(torch.bool).clone()
     return found.fill_diagonal_(False) if recurrent else found

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.layers.parameters import positive_integer
 from snn_neuromod.layers.readout import LeakyIntegrator
 
@@ -63,17 +64,17 @@ class Smoothing(nn.Module):
     ) -> None:
         super().__init__()
         if (tau is None) == (window is None):
-            raise ValueError(
+            raise ConfigError(
                 f"Smoothing: exactly one of tau and window must be given, got {tau} and {window}"
             )
         if tau is not None and not 0 < tau < math.inf:
-            raise ValueError(f"Smoothing: tau must be > 0 and finite, got {tau}")
+            raise ConfigError(f"Smoothing: tau must be > 0 and finite, got {tau}")
         if not dt > 0:
-            raise ValueError(f"Smoothing: dt must be > 0, got {dt}")
+            raise ConfigError(f"Smoothing: dt must be > 0, got {dt}")
         if window is not None:
             window = positive_integer("Smoothing", "window", window)
             if centred and window % 2 == 0:
-                raise ValueError(f"Smoothing: window must be odd with centred=True, got {window}")
+                raise ConfigError(f"Smoothing: window must be odd with centred=True, got {window}")
         self.tau, self.window, self.centred, self.dt = tau, window, centred, dt
         self.filter = None if tau is None else LeakyIntegrator(None, tau=tau, dt=dt)
 
@@ -99,18 +100,18 @@ class Smoothing(nn.Module):
             ValueError: If `y` is not (T, batch, output) or `lengths` not (batch,), or a centred filter gets a state.
         """
         if y.ndim != 3 or y.shape[0] == 0:
-            raise ValueError(
+            raise ConfigError(
                 f"Smoothing: y must have shape (T, batch, output) with at least one step, got {tuple(y.shape)}"
             )
         if self.centred and state is not None:
-            raise ValueError(
+            raise ConfigError(
                 "Smoothing: state must be None with centred=True, which needs whole sequences"
             )
         inside = torch.ones_like(y[..., :1])
         if lengths is not None:
             lengths = torch.as_tensor(lengths, device=y.device)
             if lengths.shape != y.shape[1:2]:
-                raise ValueError(
+                raise ConfigError(
                     f"Smoothing: lengths must have shape ({y.shape[1]},), one for each sequence, "
                     f"got {tuple(lengths.shape)}"
                 )

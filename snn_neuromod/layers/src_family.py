@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from snn_neuromod.dynamics.parameter import Range
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.base import Layer, S, working_dtype
 from snn_neuromod.layers.delays import Delay
@@ -42,7 +43,7 @@ class SRCFamily(Layer[S]):
     def _checked(self, name: str, value: Any) -> Any:
         unreached = sorted(_BEHIND_RECURRENCE & set(self.__dict__.get("learned", ())))
         if name == "detach_recurrence" and value and unreached:
-            raise ValueError(
+            raise ConfigError(
                 f"{type(self).__name__}: learn must not name {', '.join(unreached)} with detach_recurrence=True, "
                 f"got {self.learned}; they have no gradient but through the recurrence"
             )
@@ -120,7 +121,7 @@ class Modulated(SRCFamily[S]):
         if modulation.ndim > len(target) or any(
             m not in (1, c) for m, c in zip(padded, target, strict=True)
         ):
-            raise ValueError(
+            raise ConfigError(
                 f"{type(self).__name__}: modulation must broadcast to the shape {target} of current, "
                 f"got {tuple(modulation.shape)}"
             )

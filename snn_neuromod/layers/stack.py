@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.layers.recurrent import Recurrent, RecurrentState
 from snn_neuromod.learning.rules import LearningRule
 
@@ -57,21 +58,21 @@ class RecurrentStack(nn.Module):
         super().__init__()
         layers = list(layers)
         if not layers:
-            raise ValueError("RecurrentStack: layers must hold at least one layer, got none")
+            raise ConfigError("RecurrentStack: layers must hold at least one layer, got none")
         for layer in layers:
             if not isinstance(layer, Recurrent):
-                raise TypeError(
+                raise KindError(
                     f"RecurrentStack: layers must be Recurrent layers, got {type(layer).__name__}"
                 )
         sizes = [layer.w_rec.shape[0] for layer in layers]
         for r, (below, layer) in enumerate(zip(sizes, layers[1:], strict=False), start=1):
             if layer.in_features != below:
-                raise ValueError(
+                raise ConfigError(
                     f"RecurrentStack: layer {r} must have in_features={below}, the neurons of the layer below, "
                     f"got {layer.in_features}"
                 )
         if credit not in get_args(Credit):
-            raise ValueError(
+            raise ConfigError(
                 f"RecurrentStack: credit must be one of {', '.join(get_args(Credit))}, got {credit!r}"
             )
         self.layers, self.credit, self.num_neurons = nn.ModuleList(layers), credit, sum(sizes)
@@ -97,7 +98,7 @@ class RecurrentStack(nn.Module):
             TypeError: If `x` is not of a floating-point type.
         """
         if state is not None and len(state) != len(self.layers):
-            raise ValueError(
+            raise ConfigError(
                 f"RecurrentStack: state must hold one state for each of {len(self.layers)} layers, got {len(state)}"
             )
         emitted: list[Tensor] = []

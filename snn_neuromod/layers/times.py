@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from snn_neuromod.errors import ConfigError
+
 Time: TypeAlias = float | list[float] | list[list[float]]
 
 
@@ -46,7 +48,7 @@ class Ms:
             ValueError: If a time is not a multiple of `dt`, >= one step, or there is no `dt`.
         """
         if dt is None:
-            raise ValueError(
+            raise ConfigError(
                 f"{who}: {name} must be a number of steps for neurons whose unit of time is the step, got {self}"
             )
         exact = torch.as_tensor(self.time, dtype=torch.float64) / dt
@@ -54,7 +56,7 @@ class Ms:
             exact = exact.clone().fill_diagonal_(1.0)
         steps = exact.round()
         if not bool(((exact - steps).abs() <= 1e-6 * steps).all() and (steps >= 1).all()):
-            raise ValueError(f"{who}: {name} must be a multiple of dt={dt:g} ms, > 0, got {self}")
+            raise ConfigError(f"{who}: {name} must be a multiple of dt={dt:g} ms, > 0, got {self}")
         return steps.long() if steps.ndim else int(steps)
 
 

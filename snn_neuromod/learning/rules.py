@@ -36,6 +36,7 @@ import torch
 from torch import Tensor
 
 from snn_neuromod._setting import Setting
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels.call import Paths
 
 __all__ = [
@@ -72,7 +73,7 @@ class Rule:
             return Paths(self.hops)
         fields, membrane = dynamics.State._fields, getattr(dynamics, "MEMBRANE", None)
         if membrane is None or not set(membrane) <= set(fields):
-            raise ValueError(
+            raise ConfigError(
                 f"{type(self).__name__}: the neuron's equations must name the states of its membrane among "
                 f"{', '.join(fields)}, as in MEMBRANE = ({fields[0]!r},), got {membrane!r}"
             )
@@ -132,7 +133,7 @@ class KHop(Rule):
 
     def __post_init__(self) -> None:
         if isinstance(self.k, bool) or not isinstance(self.k, int) or not self.k >= 0:
-            raise ValueError(f"KHop: k must be an integer >= 0, got {self.k!r}")
+            raise ConfigError(f"KHop: k must be an integer >= 0, got {self.k!r}")
 
     @property
     def hops(self) -> int:  # type: ignore[override]
@@ -191,7 +192,7 @@ def resolve(who: str, rule: LearningRule) -> Rule:
     if isinstance(rule, Rule):
         return rule
     if not isinstance(rule, str) or rule not in _BY_NAME:
-        raise ValueError(
+        raise ConfigError(
             f"{who}: learning_rule must be one of {', '.join(_BY_NAME)}, or a rule such as KHop(2), got {rule!r}"
         )
     return _BY_NAME[rule]

@@ -10,7 +10,7 @@ import nir
 import numpy as np
 from torch import nn
 
-from snn_neuromod.errors import ConfigError
+from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.nir import our_layers
 from snn_neuromod.nir.parts import Export, Part, Shape, weights
 from snn_neuromod.nir.subgraphs import Array
@@ -50,7 +50,7 @@ class Draft:
             layer = _lifted(call.layer)
             if type(layer) not in self.writers and type(layer) not in LEFT_OUT:
                 error = our_layers.refusal(layer, tuple(self.writers))
-                raise TypeError(f"to_nir: node {call.path!r}: {error}")
+                raise KindError(f"to_nir: node {call.path!r}: {error}")
         shape = _input_shape(trace, sample, self.export.leading)
         self.nodes[trace.input] = nir.Input(np.array(shape))
         self._ends[trace.input], self._shapes[trace.input] = (trace.input,), shape

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.layers import Layer
 from snn_neuromod.learning.rules import LearningRule, in_force, resolve
 from snn_neuromod.surrogate import Psi
@@ -197,7 +198,7 @@ class Recurrence(nn.Module):
             state = RecurrenceState(neuron, torch.zeros_like(neuron[0]))
         bias, rule = self.recurrent.bias, in_force(resolve("Recurrence", self.learning_rule))
         if rule.credit != "adjoint":
-            raise ValueError(
+            raise ConfigError(
                 f"Recurrence: learning_rule must pass the adjoint of its input on, got {rule!r}; only nm.Recurrent, "
                 "which knows its input weights, takes others"
             )

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from snn_neuromod.errors import ConfigError
+from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.layers import ALIF, Custom, LeakyIntegrator, LeakyReadout, Recurrent
 from snn_neuromod.nir import neurons, parts, subgraphs
 from snn_neuromod.nir.layers import Gained
@@ -202,11 +202,11 @@ def refusal(layer: nn.Module, known: tuple[type[nn.Module], ...] = (ALIF,)) -> T
     names = [cls.__name__ for cls in type(layer).__mro__]
     who, reason = names[0], _reason(names[:1])
     if reason is None and isinstance(layer, known):
-        return TypeError(
+        return KindError(
             f"{who} must be one of the known classes itself, got a subclass, which may compute something else; "
             "export a network with the class itself"
         )
-    return TypeError(f"{who} cannot be written: {reason or _reason(names) or _KNOWN}")
+    return KindError(f"{who} cannot be written: {reason or _reason(names) or _KNOWN}")
 
 
 def _reason(names: list[str]) -> str | None:

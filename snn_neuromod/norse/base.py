@@ -10,6 +10,7 @@ from norse.torch.module.snn import SNN, SNNCell
 from torch import Tensor
 from typing_extensions import Unpack
 
+from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.layers.base import S
 from snn_neuromod.norse.functional import DT, leaf, like, stack, step, to_dense
 from snn_neuromod.norse.recipes import Options, Recipe
@@ -30,10 +31,10 @@ class Timed:
     def dt(self, dt: float) -> None:
         if self.recipe.timed:
             if not dt > 0:
-                raise ValueError(f"{type(self).__name__}: dt must be > 0 (s), got {dt}")
+                raise ConfigError(f"{type(self).__name__}: dt must be > 0 (s), got {dt}")
             self.p.dt = self.p.tau_inv * dt
         elif dt != 1.0:
-            raise TypeError(
+            raise KindError(
                 f"{type(self).__name__}: dt cannot be set: one step is its unit of time"
             )
 

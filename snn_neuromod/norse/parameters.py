@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import norse.torch as theirs
 import torch
 
-from snn_neuromod.errors import ConfigError
+from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.layers.parameters import Value
 
 
@@ -169,7 +169,7 @@ def from_norse(p: Any) -> Any:
         _require(p, sq=0.04, v_th=30.0)
         return IzhikevichParameters(p.a, p.b, p.c, p.d, p.tau_inv, p.mn, p.bias)
     if not isinstance(p, CONVERTED):
-        raise TypeError(
+        raise KindError(
             "from_norse: p must be LIFParameters, LIFBoxParameters, LSNNParameters or IzhikevichParameters of Norse, "
             f"got {type(p).__name__}"
         )

@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from snn_neuromod._types import ThresholdFn
 from snn_neuromod.dynamics.alif import Reset
 from snn_neuromod.dynamics.parameter import Range
-from snn_neuromod.errors import ConfigError
+from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.parameters import Value
 from snn_neuromod.layers.times import Ms
@@ -96,7 +96,7 @@ class Recipe:
         unknown = sorted(set(options) - set(self.options))
         if unknown:
             known = ", ".join(sorted(self.options)) or "none"
-            raise TypeError(
+            raise KindError(
                 f"{who}: {unknown[0]} is no option of this neuron; its options: {known}"
             )
         given = p._asdict()
@@ -134,7 +134,7 @@ class Recipe:
             given = type(p).__name__
             p = from_norse(p) if isinstance(p, CONVERTED) else p
             if not isinstance(p, self.parameters):
-                raise TypeError(
+                raise KindError(
                     f"{who}: p must be {self.parameters.__name__}({', '.join(self.parameters._fields)}), or Norse's of "
                     f"such a neuron, got {given}"
                 )
@@ -146,12 +146,12 @@ def _milliseconds(who: str, name: str, inverse: Value) -> Value:
         try:
             inverse = torch.as_tensor(inverse)
         except (TypeError, ValueError, RuntimeError):
-            raise TypeError(
+            raise KindError(
                 f"{who}: {name} must be a number or a tensor, got {type(inverse).__name__}"
             ) from None
     positive = bool((inverse > 0).all()) if isinstance(inverse, Tensor) else inverse > 0
     if not positive:
-        raise ValueError(f"{who}: {name} must be > 0 (1/s), got {inverse}")
+        raise ConfigError(f"{who}: {name} must be > 0 (1/s), got {inverse}")
     return 1000 / (inverse.detach() if isinstance(inverse, Tensor) else inverse)
 
 
@@ -217,7 +217,7 @@ def custom(dynamics: Any) -> Recipe:
     if isinstance(dynamics, str):
         dynamics = importlib.import_module(dynamics)
     if not hasattr(dynamics, "Params"):
-        raise TypeError(
+        raise KindError(
             f"Custom: dynamics must have Params, State, initial_state and step, got {dynamics!r}"
         )
     options = ("options", "ranges", "backend")

@@ -47,7 +47,7 @@ class _Weighted(Timed):
         who = type(self).__name__
         for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
             if not size >= 1:
-                raise ValueError(f"{who}: {name} must be >= 1, got {size}")
+                raise ConfigError(f"{who}: {name} must be >= 1, got {size}")
         shapes = {
             "input_weights": (hidden_size, input_size),
             "recurrent_weights": (hidden_size,) * 2,
@@ -55,7 +55,7 @@ class _Weighted(Timed):
         weights = {"input_weights": input_weights, "recurrent_weights": recurrent_weights}
         for name, weight in weights.items():
             if weight is not None and tuple(weight.shape) != shapes[name]:
-                raise ValueError(
+                raise ConfigError(
                     f"{who}: {name} must have shape {shapes[name]}, got {tuple(weight.shape)}"
                 )
             if weight is not None and not isinstance(weight, nn.Parameter):

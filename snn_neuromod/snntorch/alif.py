@@ -9,6 +9,7 @@ from torch import Tensor
 
 from snn_neuromod._types import Param
 from snn_neuromod.dynamics import alif
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.snntorch.alif_family import ADAPT_DECAY, ALIFFamily
 from snn_neuromod.snntorch.leaky import alif_sweep, psi_of
 from snn_neuromod.snntorch.surrogate import SpikeGrad
@@ -107,7 +108,7 @@ class ALIF(ALIFFamily):
             self._leaky = not (self._adapts or bool(strength.any()))
         self._looked_at = (strength, strength._version)
         if not (self.reset_delay or self._leaky):
-            raise ValueError(
+            raise ConfigError(
                 f"{type(self).__name__}: reset_delay must be True with adaptation, got False; a membrane that was "
                 "reset in the same step no longer shows the spike that adapts. Keep the delay, or set adapt_strength=0"
             )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from snn_neuromod._types import Param
 from snn_neuromod.dynamics import alif
+from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.snntorch.base import Neuron
 
 ADAPT_DECAY = alif.Params().rho
@@ -29,7 +30,7 @@ class ALIFFamily(Neuron):
 
     def _register(self, name: str, value: Param, learn: bool, high: float | None) -> None:
         if not isinstance(value, Tensor | Sequence | int | float):
-            raise TypeError(
+            raise KindError(
                 f"{type(self).__name__}: {name} must be a number or a tensor, one per neuron, got {value!r}; a "
                 "distribution gives one by .sample(num_neurons)"
             )
@@ -38,7 +39,7 @@ class ALIFFamily(Neuron):
         inside = (tensor >= 0) if high is None else (tensor >= 0) & (tensor <= high)
         if not bool(inside.all()):
             wanted = "be >= 0" if high is None else f"lie in [0, {high:g}]"
-            raise ValueError(f"{type(self).__name__}: {name} must {wanted}, got {value}")
+            raise ConfigError(f"{type(self).__name__}: {name} must {wanted}, got {value}")
         if learn:
             self.register_parameter(name, nn.Parameter(tensor))
         else:

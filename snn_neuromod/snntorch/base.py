@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from snn_neuromod._types import Param
+from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.snntorch.fused import fused
 from snn_neuromod.snntorch.states import Stateful, States
 from snn_neuromod.snntorch.surrogate import ATan, SpikeGrad, no_surrogate
@@ -200,11 +201,11 @@ class Neuron(Stateful, snntorch.SpikingNeuron):
     def _check(self, input_: Tensor) -> None:
         who = type(self).__name__
         if not input_.is_floating_point():
-            raise TypeError(
+            raise KindError(
                 f"{who}: input_ must be a floating-point tensor, got {input_.dtype}; convert spikes with .float()"
             )
         if self.inhibition and input_.ndim != 2:
-            raise ValueError(
+            raise ConfigError(
                 f"{who}: input_ must have shape (batch, neuron) with inhibition=True, got {tuple(input_.shape)}"
             )
 

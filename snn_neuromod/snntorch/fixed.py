@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.snntorch.base import Neuron
 
 
@@ -24,7 +25,7 @@ class FixedReset(Neuron):
     def _refuse(self, keywords: Mapping[str, Any]) -> None:
         for name in keywords:
             why = self._meaningless.get(name, "it is no keyword of this neuron")
-            raise TypeError(f"{type(self).__name__}: {name} cannot be set: {why}")
+            raise KindError(f"{type(self).__name__}: {name} cannot be set: {why}")
 
     def _forget_reset(self) -> None:
         """Keep what snnTorch's base class registers for threshold and reset out of the state_dict."""
@@ -34,4 +35,4 @@ class FixedReset(Neuron):
     def _reset_cases(self, reset_mechanism: str) -> None:
         if reset_mechanism != "none" or "_reset_mechanism" in vars(self):
             why = self._meaningless["reset_mechanism"]
-            raise ValueError(f"{type(self).__name__}: reset_mechanism cannot be set: {why}")
+            raise ConfigError(f"{type(self).__name__}: reset_mechanism cannot be set: {why}")

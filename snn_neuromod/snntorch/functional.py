@@ -7,6 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
+from snn_neuromod.errors import ConfigError
+
 IGNORE_INDEX = -100
 
 
@@ -39,7 +41,7 @@ class ce_framewise_loss(nn.Module):  # noqa: N801  (named as snnTorch names its 
     ) -> None:
         super().__init__()
         if not 0 <= label_smoothing <= 1:
-            raise ValueError(
+            raise ConfigError(
                 f"ce_framewise_loss: label_smoothing must lie in [0, 1], got {label_smoothing}"
             )
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
@@ -141,7 +143,7 @@ def framewise_accuracy(num_classes: int, *, ignore_index: int = IGNORE_INDEX) ->
 
 def _check(who: str, outputs: Tensor, targets: Tensor) -> None:
     if outputs.ndim != 3 or targets.shape != outputs.shape[:2]:
-        raise ValueError(
+        raise ConfigError(
             f"{who}: outputs must have shape (T, batch, class) and targets (T, batch), "
             f"got {tuple(outputs.shape)} and {tuple(targets.shape)}; "
             "for one target per sequence use the losses of snntorch.functional"

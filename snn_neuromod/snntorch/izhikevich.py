@@ -13,6 +13,7 @@ from torch import Tensor
 from snn_neuromod import layers
 from snn_neuromod._types import Param
 from snn_neuromod.dynamics import izhikevich
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.layers.parameters import Value
 from snn_neuromod.snntorch.fixed import FixedReset
 from snn_neuromod.snntorch.fused import fused_sequence
@@ -193,10 +194,10 @@ def _either(one: Tensor, other: Tensor) -> Tensor:
 def _steps(who: str, dt: float, substeps: int | None, min_current: float | None) -> int:
     """Steps in a call; checks what the layer does not know."""
     if not 0 < dt < math.inf:
-        raise ValueError(f"{who}: dt must be finite and > 0, got {dt}")
+        raise ConfigError(f"{who}: dt must be finite and > 0, got {dt}")
     if min_current is not None and not min_current < 0:
-        raise ValueError(f"{who}: min_current must be < 0 or None, got {min_current}")
+        raise ConfigError(f"{who}: min_current must be < 0 or None, got {min_current}")
     steps = math.ceil(dt / _LONGEST) if substeps is None else substeps
     if not steps >= 1 or int(steps) != steps:
-        raise ValueError(f"{who}: substeps must be a number of steps >= 1 or None, got {substeps}")
+        raise ConfigError(f"{who}: substeps must be a number of steps >= 1 or None, got {substeps}")
     return int(steps)

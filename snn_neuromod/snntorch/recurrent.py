@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import TypedDict, Unpack
 
 from snn_neuromod._types import Param
+from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.layers.parameters import Value
 from snn_neuromod.learning.rules import LearningRule, resolve
 from snn_neuromod.snntorch.alif import ALIF
@@ -78,7 +79,7 @@ class _Recurrence(Neuron):
         convolves = conv2d_channels is not None or kernel_size is not None
         if not all_to_all:
             if linear_features is not None or convolves:
-                raise TypeError(
+                raise KindError(
                     f"{who}: linear_features, conv2d_channels and kernel_size belong to all_to_all=True; "
                     "without it V is the weight"
                 )
@@ -90,7 +91,7 @@ class _Recurrence(Neuron):
             padding = (sizes[0] // 2, sizes[1] // 2)
             self.recurrent = nn.Conv2d(conv2d_channels, conv2d_channels, sizes, padding=padding)
         else:
-            raise TypeError(
+            raise KindError(
                 f"{who}: all_to_all=True needs either linear_features, or conv2d_channels and kernel_size; "
                 f"got linear_features={linear_features}, conv2d_channels={conv2d_channels}, kernel_size={kernel_size}"
             )
@@ -106,7 +107,7 @@ class _Recurrence(Neuron):
     def learning_rule(self, learning_rule: LearningRule) -> None:
         rule = resolve(type(self).__name__, learning_rule)
         if not rule.serves_steps:
-            raise ValueError(
+            raise ConfigError(
                 f"{type(self).__name__}: learning_rule must be 'bptt', 'eprop' or 'rflo' where steps are called one by "
                 f"one, got {learning_rule!r}; nm.Recurrent sees whole sequences"
             )

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.snntorch.base import Neuron
 
 
@@ -34,18 +35,20 @@ def scale_input(linear: nn.Module, neuron: Neuron) -> None:
         True
     """
     if not isinstance(neuron, Neuron):
-        raise TypeError(
+        raise KindError(
             f"scale_input: neuron must be one of this package, got {type(neuron).__name__}"
         )
     weight = getattr(linear, "weight", None)
     if not isinstance(weight, Tensor) or weight.ndim < 2:
-        raise TypeError(
+        raise KindError(
             f"scale_input: linear must be a layer with weights, got {type(linear).__name__}"
         )
     inputs = weight[0].numel()
     size = (3 * weight.detach().square().mean() * inputs).sqrt()
     if not (bool(size > 0) and bool(size.isfinite())):
-        raise ValueError(f"scale_input: weights must be finite and not all zero, got size {size:g}")
+        raise ConfigError(
+            f"scale_input: weights must be finite and not all zero, got size {size:g}"
+        )
     linear.register_buffer("input_scale", neuron.input_scale / size)
     if not is_scaled(linear):
         linear.register_forward_hook(_scaled)

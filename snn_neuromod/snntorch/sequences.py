@@ -9,6 +9,7 @@ import snntorch
 import torch
 from torch import Tensor, nn
 
+from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.snntorch.base import Neuron
 from snn_neuromod.snntorch.leaky import leaky_sweep
 from snn_neuromod.snntorch.scaling import is_scaled
@@ -56,13 +57,13 @@ def run(net: nn.Module, x: Tensor) -> Any:
         True
     """
     if x.ndim < 2 or not x.shape[0]:
-        raise ValueError(
+        raise ConfigError(
             f"run: x must have shape (T, batch, ...) with T >= 1, got {tuple(x.shape)}"
         )
     out: Any = x
     for module in _modules(net):
         if not isinstance(out, Tensor):
-            raise TypeError(
+            raise KindError(
                 f"run: modules before the last must return one tensor, got {len(out)} in front of "
                 f"{type(module).__name__}; leave out output=True there"
             )
@@ -75,7 +76,7 @@ def _modules(net: nn.Module) -> Iterator[nn.Module]:
         for module in net:
             yield from _modules(module)
     elif isinstance(net, snntorch.SpikingNeuron) and not net.init_hidden:
-        raise TypeError(
+        raise KindError(
             f"run: neurons must keep their state, got {type(net).__name__} with init_hidden=False; set it to True"
         )
     else:

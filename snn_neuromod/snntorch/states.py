@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.snntorch.silence import Audible
 
 States = Sequence["Tensor | None"]
@@ -59,17 +60,17 @@ class Stateful(Audible):
             names = self.state_names
         given = {**dict(zip(names, states, strict=False)), **named}
         if len(given) != len(states) + len(named) or set(given) - set(names):
-            raise TypeError(self._how(f"got {len(states)} by position and {', '.join(named)}"))
+            raise KindError(self._how(f"got {len(states)} by position and {', '.join(named)}"))
         if self.init_hidden and any(state is not None for state in given.values()):
-            raise TypeError(
+            raise KindError(
                 f"{type(self).__name__}: no state may be passed with init_hidden=True, the neuron keeps it; "
                 f"leave out {', '.join(self.state_names)}"
             )
         if given and len(given) < len(names):
-            raise TypeError(self._how(f"got {len(given)} of {len(names)}"))
+            raise KindError(self._how(f"got {len(given)} of {len(names)}"))
         wrong = [s for s in given.values() if not (s is None or isinstance(s, Tensor))]
         if wrong:
-            raise TypeError(self._how(f"got a {type(wrong[0]).__name__} among them"))
+            raise KindError(self._how(f"got a {type(wrong[0]).__name__} among them"))
         return {name: given.get(name) for name in names}
 
     def _how(self, got: str) -> str:
@@ -93,7 +94,7 @@ class Stateful(Audible):
             elif state.shape == current.shape:
                 started[name] = state
             elif state.numel():
-                raise ValueError(
+                raise ConfigError(
                     f"{type(self).__name__}: {name} must have the shape {tuple(current.shape)} of the input, "
                     f"got {tuple(state.shape)}; pass none to go on from the last state, or begin with reset_mem()"
                 )

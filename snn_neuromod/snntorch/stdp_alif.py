@@ -9,6 +9,7 @@ from torch import Tensor
 from snn_neuromod import layers
 from snn_neuromod._types import Param
 from snn_neuromod.dynamics import alif, stdp_alif
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.snntorch.alif_family import ADAPT_DECAY, ALIFFamily
 from snn_neuromod.snntorch.leaky import psi_of, sequence_layer
 from snn_neuromod.snntorch.surrogate import SpikeGrad
@@ -78,7 +79,7 @@ class STDPALIF(ALIFFamily):
         learn_adapt_strength: bool = False,
     ) -> None:
         if not refractory >= 1 or int(refractory) != refractory:
-            raise ValueError(
+            raise ConfigError(
                 f"{type(self).__name__}: refractory must be a number of steps >= 1, got {refractory}"
             )
         super().__init__(
@@ -101,7 +102,7 @@ class STDPALIF(ALIFFamily):
 
     def _reset_cases(self, reset_mechanism: str) -> None:
         if reset_mechanism != "zero":
-            raise ValueError(
+            raise ConfigError(
                 f"{type(self).__name__}: reset_mechanism must be 'zero', the only one of this neuron, "
                 f"got {reset_mechanism!r}"
             )

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.surrogate import Psi, Shape
 
 SpikeGrad: TypeAlias = "Callable[[Tensor], Tensor] | Psi"
@@ -39,7 +40,7 @@ class ATan:
 
     def __post_init__(self) -> None:
         if not self.alpha > 0:
-            raise ValueError(f"ATan: alpha must be > 0, got {self.alpha}")
+            raise ConfigError(f"ATan: alpha must be > 0, got {self.alpha}")
 
     def __call__(self, distance: Tensor) -> Tensor:
         """Spikes in {0, 1} at a distance to the threshold, any shape."""

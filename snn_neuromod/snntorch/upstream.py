@@ -15,6 +15,7 @@ from typing import Any
 from snntorch import utils
 from torch import nn
 
+from snn_neuromod.errors import KindError
 from snn_neuromod.snntorch.base import Neuron
 
 
@@ -51,7 +52,7 @@ def _outputs(net: nn.Module, theirs: int) -> int:
     last = [*net.children()][-1:]
     values = 1 + last[0].returned() if last and isinstance(last[0], Neuron) else theirs
     if neurons(net) and not 2 <= values <= 4:
-        raise TypeError(
+        raise KindError(
             "snntorch.backprop: the last layer of the network must be a neuron with one to three states and "
             f"output=True, got {type(last[0]).__name__ if last else 'none'}; write the loop: `nm.reset(net)`, "
             "`spk, *state = net(x)` for every step, `loss.backward()`, and `nm.detach(net)` between truncated parts"

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, Protocol, get_args, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from snn_neuromod.errors import DataError
+from snn_neuromod.errors import ConfigError, DataError
 
 __all__ = ["Corpus", "Segment", "Split", "Utterance", "check_segments"]
 
@@ -91,13 +91,13 @@ class Corpus(Protocol):
 def check_split(where: str, split: str) -> None:
     """Raise ValueError unless split is one of the three."""
     if split not in get_args(Split):
-        raise ValueError(f'{where}: split must be "train", "validation" or "test", got {split!r}')
+        raise ConfigError(f'{where}: split must be "train", "validation" or "test", got {split!r}')
 
 
 def check_every(where: str, argument: str, value: int) -> None:
     """Raise ValueError unless every value-th utterance is a part and not all of the whole."""
     if not (isinstance(value, int) and value >= 2):
-        raise ValueError(
+        raise ConfigError(
             f"{where}: {argument} must be an integer of at least 2, got {value!r}: "
             "every so many utterances one is set aside"
         )

@@ -19,7 +19,7 @@ from snn_neuromod.data.phones.corpus import Split, Utterance, fingerprint
 from snn_neuromod.data.phones.espeak_recordings import VOICES, generate
 from snn_neuromod.data.phones.folder import TimitFolder
 from snn_neuromod.data.phones.labels import SILENCE, TIMIT_LABELS
-from snn_neuromod.errors import RunError
+from snn_neuromod.errors import ConfigError, RunError
 
 __all__ = ["EspeakCorpus"]
 
@@ -72,9 +72,9 @@ class EspeakCorpus:
         minutes: float = 20.0,
     ) -> None:
         if not 1 <= minutes < float("inf"):
-            raise ValueError(f"EspeakCorpus: minutes must be at least 1, got {minutes}")
+            raise ConfigError(f"EspeakCorpus: minutes must be at least 1, got {minutes}")
         if not (isinstance(seed, int) and seed >= 0):
-            raise ValueError(f"EspeakCorpus: seed must be an integer of at least 0, got {seed!r}")
+            raise ConfigError(f"EspeakCorpus: seed must be an integer of at least 0, got {seed!r}")
         self.cache = None if cache is None else Path(cache).expanduser()
         self.seed = seed
         self.minutes = float(minutes)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from snn_neuromod.data.phones.corpus import Segment
 from snn_neuromod.data.phones.labels import SILENCE
+from snn_neuromod.errors import ConfigError
 
 __all__ = ["join_pauses", "timit_segments"]
 
@@ -166,7 +167,7 @@ def _marks(phonemes: Sequence[tuple[int, str]], num_samples: int) -> list[Segmen
         elif name in _LABELS:
             marks.append(Segment(start, end, " ".join(_LABELS[name])))
         else:
-            raise ValueError(
+            raise ConfigError(
                 f"timit_segments: espeak-ng's phoneme {mnemonic!r} has no TIMIT label here; "
                 "use the espeakng-loader of constraints.txt (0.2.4)"
             )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from snn_neuromod.data.cache import CACHE_VARIABLE, cache_folder, write_atomically
 from snn_neuromod.data.phones.corpus import Corpus, Split
 from snn_neuromod.data.phones.features import IGNORE, frame_labels
-from snn_neuromod.errors import DataError
+from snn_neuromod.errors import ConfigError, DataError
 
 __all__ = ["Cache", "Features", "FrameTable", "Statistics", "frame_table", "train_statistics"]
 
@@ -202,7 +202,7 @@ def _check_labels(labels: NDArray[np.int64], lengths: NDArray[np.int64], num_cla
 def _extract(corpus: Corpus, split: Split, features: Features) -> FrameTable:
     names = list(corpus.names(split))
     if not names:
-        raise ValueError(
+        raise ConfigError(
             f"PhoneFrames: corpus must have utterances for {split}, {corpus.name} has none"
         )
     pairs = [_utterance(corpus, name, features) for name in _progress(names, corpus.name, split)]
@@ -224,7 +224,7 @@ def _utterance(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     utterance = corpus.read(name)
     if utterance.rate != features.rate:
-        raise ValueError(
+        raise ConfigError(
             f"PhoneFrames: features must be for {utterance.rate} samples/s, the rate of {name} in "
             f"{corpus.name}, got {features.rate}; set rate, or resample the audio"
         )

@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snn_neuromod.data.phones.corpus import Segment
+from snn_neuromod.errors import ConfigError
 
 __all__ = ["IGNORE", "Mfcc", "differences", "frame_labels"]
 
@@ -71,25 +72,25 @@ class Mfcc:
 
     def __post_init__(self) -> None:
         if not self.num_filters >= 3:
-            raise ValueError(f"Mfcc: num_filters must be at least 3, got {self.num_filters}")
+            raise ConfigError(f"Mfcc: num_filters must be at least 3, got {self.num_filters}")
         if not 1 <= self.num_coefficients <= self.num_filters:
-            raise ValueError(
+            raise ConfigError(
                 f"Mfcc: num_coefficients must lie in [1, num_filters = {self.num_filters}], "
                 f"got {self.num_coefficients}"
             )
         if not 1 <= self.first <= self.num_coefficients:
-            raise ValueError(
+            raise ConfigError(
                 f"Mfcc: first must lie in [1, num_coefficients = {self.num_coefficients}], "
                 f"got {self.first}"
             )
         if self.differences not in (0, 1, 2):
-            raise ValueError(f"Mfcc: differences must be 0, 1 or 2, got {self.differences}")
+            raise ConfigError(f"Mfcc: differences must be 0, 1 or 2, got {self.differences}")
         if not self.rate >= 1000:
-            raise ValueError(f"Mfcc: rate must be at least 1000 samples/s, got {self.rate}")
+            raise ConfigError(f"Mfcc: rate must be at least 1000 samples/s, got {self.rate}")
         for name in ("window_ms", "hop_ms"):
             value = getattr(self, name)
             if not value > 0 or (value * self.rate / 1000) % 1:
-                raise ValueError(
+                raise ConfigError(
                     f"Mfcc: {name} must be a whole number of samples, at least 1, at {self.rate} "
                     f"samples/s, got {value} ms"
                 )
@@ -131,12 +132,12 @@ class Mfcc:
         """
         samples = np.asarray(samples, dtype=np.float32)
         if samples.ndim != 1 or len(samples) < self.window:
-            raise ValueError(
+            raise ConfigError(
                 f"Mfcc: samples must be of one channel and at least one window ({self.window}) "
                 f"long, got shape {samples.shape}"
             )
         if not np.isfinite(samples).all():
-            raise ValueError("Mfcc: samples must be finite, got NaN or infinity")
+            raise ConfigError("Mfcc: samples must be finite, got NaN or infinity")
         parts = [self._cepstrum(samples)[:, self.first - 1 :]]
         for _ in range(self.differences):
             parts.append(differences(parts[-1]))
@@ -215,13 +216,13 @@ def frame_labels(
         return np.full(len(centres), IGNORE, dtype=np.int64)
     classes = {label: index for index, label in enumerate(labels)}
     if unknown := {segment.label for segment in segments} - set(classes):
-        raise ValueError(
+        raise ConfigError(
             f"frame_labels: segments must have labels of the corpus, got {sorted(unknown)}"
         )
     starts = np.array([segment.start for segment in segments])
     ends = np.array([segment.end for segment in segments])
     if (starts[1:] < ends[:-1]).any():
-        raise ValueError("frame_labels: segments must be in order and not overlap")
+        raise ConfigError("frame_labels: segments must be in order and not overlap")
     # The last segment that starts at or before the centre; -1 before the first.
     found = np.searchsorted(starts, centres, side="right") - 1
     known = np.array([classes[segment.label] for segment in segments])

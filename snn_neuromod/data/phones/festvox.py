@@ -25,7 +25,7 @@ from snn_neuromod.data.phones.corpus import (
 )
 from snn_neuromod.data.phones.labels import RUSSIAN_LABELS, SILENCE
 from snn_neuromod.data.text import numbered_lines
-from snn_neuromod.errors import DataError
+from snn_neuromod.errors import ConfigError, DataError
 
 __all__ = ["FestvoxRussian", "read_lab"]
 
@@ -78,7 +78,7 @@ class FestvoxRussian:
     def read(self, name: str) -> Utterance:
         audio, phones = self._paths(name)
         if name not in self._all:
-            raise ValueError(f"FestvoxRussian: there is no utterance {name!r} in {self._voice}")
+            raise ConfigError(f"FestvoxRussian: there is no utterance {name!r} in {self._voice}")
         samples, rate = read_audio(audio)
         segments = read_lab(phones, rate=rate)
         if segments and segments[-1].label == self.silence:

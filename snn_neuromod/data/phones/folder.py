@@ -22,7 +22,7 @@ from snn_neuromod.data.phones.corpus import (
 from snn_neuromod.data.phones.labels import RUSSIAN_LABELS, SILENCE, TIMIT_LABELS
 from snn_neuromod.data.phones.walk import files_below
 from snn_neuromod.data.text import numbered_lines
-from snn_neuromod.errors import DataError
+from snn_neuromod.errors import ConfigError, DataError
 
 __all__ = ["TimitFolder", "read_phn"]
 
@@ -81,12 +81,12 @@ class TimitFolder:
             self.labels = _NAMED[labels]
             silence = SILENCE[labels] if silence is None else silence
         else:
-            raise ValueError(
+            raise ConfigError(
                 f'TimitFolder: labels must be "timit", "russian" or a list, got {labels!r}'
             )
         self.silence = str(silence)
         if self.silence not in self.labels or len(set(self.labels)) != len(self.labels):
-            raise ValueError(
+            raise ConfigError(
                 "TimitFolder: labels must be different and hold silence; give silence=LABEL, "
                 f"got {silence!r} and {list(self.labels)}"
             )
@@ -107,7 +107,7 @@ class TimitFolder:
     def read(self, name: str) -> Utterance:
         files = self._files.get(name)
         if files is None:
-            raise ValueError(f"TimitFolder: there is no utterance {name!r} in {self.root}")
+            raise ConfigError(f"TimitFolder: there is no utterance {name!r} in {self.root}")
         samples, rate = read_audio(files.audio)
         if rate != self.rate:
             raise DataError(

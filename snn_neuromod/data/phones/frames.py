@@ -20,6 +20,7 @@ from snn_neuromod.data.phones.extraction import (
     train_statistics,
 )
 from snn_neuromod.data.phones.features import IGNORE, Mfcc
+from snn_neuromod.errors import ConfigError
 
 __all__ = ["FrameBatch", "FramePieces", "PhoneFrames"]
 
@@ -80,7 +81,7 @@ class PhoneFrames(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tensor]]
         if stats is None:
             stats = train_statistics(corpus, self.features, cache=cache)
         if len(stats.mean) != self.features.num_channels:
-            raise ValueError(
+            raise ConfigError(
                 f"PhoneFrames: stats must have {self.features.num_channels} channels, "
                 f"got {len(stats.mean)}"
             )
@@ -159,7 +160,7 @@ class FramePieces(Indexed[FrameBatch], Dataset[FrameBatch]):
         by_length: bool = False,
     ) -> None:
         if segment is not None and not segment >= 1:
-            raise ValueError(f"FramePieces: segment must be at least 1 or None, got {segment}")
+            raise ConfigError(f"FramePieces: segment must be at least 1 or None, got {segment}")
         self.frames = frames
         self.seed = seed
         self._segment = int(frames.lengths.max()) if segment is None else segment

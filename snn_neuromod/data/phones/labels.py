@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from snn_neuromod.errors import ConfigError
+
 __all__ = ["RUSSIAN_LABELS", "SILENCE", "TIMIT_LABELS", "fold"]
 
 _TIMIT = (
@@ -83,9 +85,9 @@ def fold(label: str, to: Literal[61, 48, 39] = 39) -> str | None:
         ('sil', 'cl', 'sh', None)
     """
     if label not in TIMIT_LABELS:
-        raise ValueError(f"fold: label must be one of TIMIT's 61 labels, got {label!r}")
+        raise ConfigError(f"fold: label must be one of TIMIT's 61 labels, got {label!r}")
     if to not in (61, 48, 39):
-        raise ValueError(f"fold: to must be 61, 48 or 39, got {to!r}")
+        raise ConfigError(f"fold: to must be 61, 48 or 39, got {to!r}")
     if to == 61:
         return label
     if label == "q":

@@ -10,7 +10,7 @@ from pathlib import Path
 from snn_neuromod.data.phones.audio import read_audio
 from snn_neuromod.data.phones.corpus import Split, Utterance, fingerprint
 from snn_neuromod.data.phones.walk import files_below
-from snn_neuromod.errors import DataError
+from snn_neuromod.errors import ConfigError, DataError
 
 __all__ = ["Recordings"]
 
@@ -49,7 +49,7 @@ class Recordings:
 
     def read(self, name: str) -> Utterance:
         if name not in self._files:
-            raise ValueError(f"Recordings: there is no recording {name!r} in {self.root}")
+            raise ConfigError(f"Recordings: there is no recording {name!r} in {self.root}")
         samples, rate = read_audio(self._files[name])
         return Utterance(name, self.name, samples, rate, ())
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from snn_neuromod.data.events import EVENT_DTYPE, Events, Transform, apply_transforms
 from snn_neuromod.data.keyed import Indexed, Key, split_key
 from snn_neuromod.data.phones.frames import PhoneFrames
+from snn_neuromod.errors import ConfigError
 
 __all__ = ["SEGMENT_DTYPE", "PhoneSpikes", "delta_modulation", "label_segments"]
 
@@ -62,7 +63,7 @@ class PhoneSpikes(Indexed[tuple[Any, Any]]):
     ) -> None:
         _check_threshold("PhoneSpikes", threshold)
         if target not in ("frames", "segments"):
-            raise ValueError(f'PhoneSpikes: target must be "frames" or "segments", got {target!r}')
+            raise ConfigError(f'PhoneSpikes: target must be "frames" or "segments", got {target!r}')
         self.frames = frames
         self.threshold = threshold
         self.target = target
@@ -109,10 +110,10 @@ def delta_modulation(
     """
     _check_threshold("delta_modulation", threshold)
     if not frame_us >= 1:
-        raise ValueError(f"delta_modulation: frame_us must be at least 1, got {frame_us}")
+        raise ConfigError(f"delta_modulation: frame_us must be at least 1, got {frame_us}")
     values = np.asarray(features, dtype=np.float64) / threshold
     if not np.isfinite(values).all():
-        raise ValueError("delta_modulation: features must be finite, got NaN or infinity")
+        raise ConfigError("delta_modulation: features must be finite, got NaN or infinity")
     before = np.zeros(values.shape[1:])
     level = np.zeros(values.shape[1:])
     parts = []
@@ -168,4 +169,4 @@ def _crossings(
 
 def _check_threshold(where: str, threshold: float) -> None:
     if not 0 < threshold < np.inf:
-        raise ValueError(f"{where}: threshold must be positive and finite, got {threshold}")
+        raise ConfigError(f"{where}: threshold must be positive and finite, got {threshold}")

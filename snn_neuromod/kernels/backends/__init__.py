@@ -24,6 +24,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from snn_neuromod._setting import Setting
 from snn_neuromod.dynamics import NEURONS
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels.backends import c, eager, reference, triton
 
 __all__ = ["ENVIRONMENT", "Backend", "choose", "info", "requested", "serving", "use"]
@@ -49,7 +50,7 @@ def checked(where: str, backend: str | None) -> str | None:
     """
     if backend is not None and backend not in get_args(Backend):
         known = ", ".join(get_args(Backend))
-        raise ValueError(f"{where}: backend must be one of {known}, got {backend!r}")
+        raise ConfigError(f"{where}: backend must be one of {known}, got {backend!r}")
     return backend
 
 

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from snn_neuromod.errors import ConfigError, KindError
+
 
 class Group(NamedTuple):
     """Outputs of a readout that share a decay per step.
@@ -41,20 +43,20 @@ def local_layers(who: str, layer: nn.Module, readout: nn.Module) -> list[Any]:
     layers = list(getattr(layer, "layers", [layer]))
     for part in layers:
         if not hasattr(part, "w_rec"):
-            raise TypeError(
+            raise KindError(
                 f"{who}: layer must be a Recurrent or a RecurrentStack, got {type(part).__name__}"
             )
     if not (hasattr(readout, "w_out") and hasattr(readout, "b_feedback")):
-        raise TypeError(f"{who}: readout must be a LeakyReadout, got {type(readout).__name__}")
+        raise KindError(f"{who}: readout must be a LeakyReadout, got {type(readout).__name__}")
     if getattr(layer, "credit", "broadcast") != "broadcast":
-        raise ValueError(
+        raise ConfigError(
             f"{who}: layer must have credit='broadcast', got {layer.credit!r}: credit through layers is not local; "
             "take loss.backward() instead"
         )
     weights: Any = readout.w_out
     neurons, read = sum(part.w_rec.shape[0] for part in layers), weights.shape[1]
     if read != neurons:
-        raise ValueError(
+        raise ConfigError(
             f"{who}: readout must have in_features={neurons}, the neurons of all layers, got {read}"
         )
     warn_of_time_steps(who, [part.neuron for part in layers], readout)

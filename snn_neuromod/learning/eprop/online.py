@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels import backends
 from snn_neuromod.kernels.products import spike_linear
 from snn_neuromod.learning.eprop import network
@@ -97,11 +98,11 @@ class OnlineEprop:
             ValueError: If `x` has another shape, or another batch size than the segments before.
         """
         if x.ndim != 3 or x.shape[0] == 0:
-            raise ValueError(
+            raise ConfigError(
                 f"OnlineEprop: x must have shape (T, batch, in_features) with at least one step, got {tuple(x.shape)}"
             )
         if self._output is not None and x.shape[1] != len(self._output.y):
-            raise ValueError(
+            raise ConfigError(
                 f"OnlineEprop: x must have the batch size {len(self._output.y)} of the steps before, "
                 f"got {x.shape[1]}; call reset() between sequences"
             )
