@@ -10,13 +10,21 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from names import resolve
 from references import link
+from sphinx.util.inspect import TypeAliasForwardRef
 
 from snn_neuromod._torchvision import ensure_torchvision
 
 ensure_torchvision()
 
 PYPROJECT = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+
+TYPES = re.findall(
+    r"^\.\. py:type:: (\w+)$",
+    (Path(__file__).parent / "api" / "types.md").read_text(encoding="utf-8"),
+    re.MULTILINE,
+)
 
 project = "snn-neuromod"
 author = "The snn-neuromod authors"
@@ -47,6 +55,11 @@ autodoc_typehints_format = "short"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 python_use_unqualified_type_names = True
 napoleon_use_ivar = True
+# Signatures name these as the source does; docs/api/types.md says what they stand for.
+autodoc_type_aliases = {name: name for name in TYPES}
+TypeAliasForwardRef.__repr__ = lambda self: self.name  # type: ignore[method-assign] # inside unions
+python_maximum_signature_line_length = 90  # beyond that an argument a line
+nitpicky = True
 
 # Code stays as it is; what stands between dollars becomes mathematics.
 _MATH = re.compile(
@@ -83,10 +96,10 @@ def _table(match: re.Match[str]) -> str:
 
 
 def _returns(match: re.Match[str]) -> str:
-    """Give each of several named values its own item; napoleon knows only one."""
+    """Give each of several named values its own item; napoleon knows one, and takes words before a colon for a type."""
     body = match["body"]
     if len(_NAMED.findall(body)) < 2:
-        return match[0]
+        return f":returns:\n{body}"
     return ":returns:\n" + _NAMED.sub(r"    * **\1** -- ", body).replace("\n        ", "\n      ")
 
 
@@ -107,6 +120,8 @@ def process_docstring(
     if what == "module" and hasattr(obj, "PARAMETERS"):
         references = next(i for i, line in enumerate(lines) if line.startswith("References:"))
         lines[references:references] = [*_parameters(obj).splitlines(), ""]
+    if what in ("attribute", "data", "property"):
+        lines[:0] = ["..", ""]  # or napoleon takes what stands before a colon for a type
     text = _TABLE.sub(_table, _MATH.sub(_math, "\n".join(lines) + "\n"))
     lines[:] = _RETURNS.sub(_returns, text).splitlines()
 
@@ -121,3 +136,4 @@ def setup(app: Any) -> None:
     app.connect("autodoc-process-docstring", process_docstring, priority=400)
     app.connect("autodoc-skip-member", skip_member)
     app.connect("doctree-read", link)
+    app.connect("missing-reference", resolve)

@@ -20,8 +20,8 @@ class Intervals(NamedTuple):
         rate: Spikes per unit of time, (neuron,).
         mean: Mean interval, (neuron,); NaN with fewer than one interval.
         cv: Standard deviation over mean, (neuron,): 0 for a clock, 1 for a Poisson process; NaN with fewer than two.
-        local: Mean of 2 |a - b| / (a + b) over neighbouring intervals a and b (CV2), (neuron,): unlike `cv` it does not
-            take a rate that changes slowly for irregularity. NaN with fewer than two.
+        local: Mean of `2 |a - b| / (a + b)` over neighbouring intervals a and b (CV2), (neuron,): unlike `cv` it does
+            not take a rate that changes slowly for irregularity. NaN with fewer than two.
         number: Number of intervals, (neuron,).
     """
 
