@@ -59,6 +59,7 @@ class ALIF(ALIFFamily):
     state_names: ClassVar[tuple[str, ...]] = ("adapt", "mem")
     _leaky_names: ClassVar[tuple[str, ...]] = ("mem",)
     _leaky: bool = False
+    exact: ClassVar[bool] = True  # bit for bit a Leaky
 
     def __init__(
         self,

@@ -43,6 +43,8 @@ class Neuron(Stateful, snntorch.SpikingNeuron):
     """
 
     _input_scale: ClassVar[float] = 1.0
+    exact: ClassVar[bool] = False
+    """Whether a compiled step rounds as PyTorch's own operations do, in gradients too."""
     threshold: Tensor
     spike_grad: Any
     state_quant: Any

@@ -165,7 +165,8 @@ def _made(neuron: Any) -> tuple[OneStep | None, list[str]]:
         spikes, *after = _filled(bare, names, values)._plain(current, list(states))
         return spikes, state(*after)
 
-    return OneStep(Kernels(step, params, state, name=type(neuron).__name__)), names
+    kernels = Kernels(step, params, state, name=type(neuron).__name__, exact=neuron.exact)
+    return OneStep(kernels), names
 
 
 @cache

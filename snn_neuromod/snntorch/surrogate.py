@@ -11,11 +11,23 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from snn_neuromod._types import Param
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.surrogate import Psi, Shape
 
 SpikeGrad: TypeAlias = "Callable[[Tensor], Tensor] | Psi"
 """What `spike_grad` takes: a function from `snntorch.surrogate`, any other of its form, or a `Psi`."""
+
+
+@dataclass(frozen=True)
+class _Slope(Psi):
+    """The derivative of snnTorch's arctangent, rounded as there."""
+
+    alpha: float = 2.0
+
+    def derivative(self, distance: Tensor, unit: Param, held: Tensor | None = None) -> Tensor:
+        """At a distance to the threshold, whatever the unit."""
+        return self.alpha / 2 / (1 + (math.pi / 2 * self.alpha * distance).square())
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,7 @@ class ATan:
 
     def __call__(self, distance: Tensor) -> Tensor:
         """Spikes in {0, 1} at a distance to the threshold, any shape."""
-        return self.psi()(distance, 1.0)
+        return _Slope(alpha=self.alpha)(distance, 1.0)
 
     def psi(self) -> Psi:
         """The same as a `Psi` of unit 1."""

@@ -24,6 +24,8 @@ _FOLDER = Path(__file__).parent
 _SHARED = _FOLDER.parent / "c"
 _TYPES = {torch.float32: "float", torch.float64: "double"}
 
+_ROUNDED = ("#undef FUSED", "#undef FUSED_BLOCK", "#define FUSED", "#define FUSED_BLOCK")
+"""Each operation is rounded by itself, in gradients too."""
 _SEQUENCES = ("x", "z", "gz", "gx")
 _ARGUMENTS = "const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide"
 
@@ -44,20 +46,22 @@ class Source(NamedTuple):
     reads: bool
 
 
-def source(step: Step, dtype: torch.dtype) -> Source:
+def source(step: Step, dtype: torch.dtype, *, exact: bool = False) -> Source:
     """Kernels of a step, complete.
 
     Args:
         step: The traced step.
         dtype: float32 or float64.
+        exact: Whether both passes compute what PyTorch would, operation by operation.
 
     Returns:
         The source and what a caller has to know of it.
     """
-    made = bodies(step)
+    made = bodies(step, exact=exact)
     real = _TYPES[dtype]
     parts = [
         *map(_pasted, [_SHARED / "common.h", _SHARED / "tanh.h", _FOLDER / "functions.h"]),
+        *(_ROUNDED if exact else []),
         f"#define REAL {real}",
         f"#define NAME(name) name##_{real}",
         f"#define MATH(name) name{'##f' if real == 'float' else ''}",
@@ -72,10 +76,10 @@ def source(step: Step, dtype: torch.dtype) -> Source:
     return made._replace(text="\n".join(parts))
 
 
-def bodies(step: Step) -> Source:
+def bodies(step: Step, *, exact: bool = False) -> Source:
     """What is printed of a step, without what is the same for all: it stands between `call.h` and `driver.h`."""
     num_params = len(step.params) - step.num_numbers
-    variant = Variant(tuple(range(num_params)))
+    variant = Variant(tuple(range(num_params)), exact=exact)
     made = plan(step, variant)
     zero = tuple(sorted(plan(step, variant._replace(seeded=False)).zero))
     return Source(_Printer(step, num_params, made, zero).text(), made.kept, zero, made.reads)

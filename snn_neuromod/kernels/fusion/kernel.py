@@ -64,6 +64,7 @@ class Kernels:
         state_type: NamedTuple of its states.
         options: Named arguments of the step.
         name: What the user knows it by.
+        exact: Whether both passes compute what PyTorch would, operation by operation.
     """
 
     def __init__(
@@ -73,9 +74,11 @@ class Kernels:
         state_type: Any,
         options: Mapping[str, Any] | None = None,
         name: str = "a neuron",
+        *,
+        exact: bool = False,
     ) -> None:
         self._described = (step, params_type, state_type, dict(options or {}))
-        self.name = name
+        self.name, self._exact = name, exact
         self._tracing, self._printing = threading.Lock(), threading.Lock()
         self._steps: dict[torch.dtype, Step | Exception] = {}
         self._kernels: dict[torch.dtype, Kernel | Exception] = {}
@@ -120,7 +123,7 @@ class Kernels:
             return _found(self._kernels[dtype], Kernel)
 
     def _compiled(self, dtype: torch.dtype) -> Kernel:
-        made = source(self.step(dtype), dtype)
+        made = source(self.step(dtype), dtype, exact=self._exact)
         library = jit.load(made.text, self.name)
         functions = library.snn_kernel, library.snn_recurrent
         return Kernel(*functions, dtype, made.kept, made.zero, made.reads)
