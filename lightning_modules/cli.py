@@ -9,11 +9,31 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from lightning_modules.cli_arguments import prepare, usage
 from lightning_modules.completion import script
-from lightning_modules.config_files import listing
+from lightning_modules.config_files import available_configs, listing
 
 __all__ = ["main"]
+
+_HELP = """usage: snn-neuromod COMMAND -c CONFIG [--KEY VALUE ...]
+
+  fit       train a network, then report its accuracy on held-out data
+  validate  accuracy on the validation data of a checkpoint
+  test      accuracy on the test data of a checkpoint
+  predict   classes of the test data, written to a CSV file; of speech, to label files
+  list      all configurations, with what was measured
+  export    snn-neuromod export RUN --format nir|onnx: the network of a run for other tools
+
+  -c CONFIG            a file, or one of the names below; several are laid over one another
+  --KEY VALUE          overrides one value, for instance --trainer.max_epochs 3
+  --ckpt_path PATH     a checkpoint or the folder of a run; "last" is the newest run of the configuration
+  --seeds 0,1,2        fit: one run for each seed, then mean and range; goes on where it was stopped
+  --input FOLDER       predict: PNG images or wav files in the place of the test data
+  --print_config       print the whole configuration and stop
+  snn-neuromod fit --help   all options
+  snn-neuromod completion bash|zsh   a script that lets the tab key complete; --version
+
+configurations: {}
+"""
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -23,8 +43,9 @@ def main(args: Sequence[str] | None = None) -> None:
         args: Arguments behind the name of the program; None takes those of the process.
 
     Raises:
-        SystemExit: With 2 if the command line or a configuration is wrong, 1 if the run cannot work (a missing file, a
-            network that does not fit its data), 130 after Ctrl-C. Set SNN_NEUROMOD_TRACEBACK=1 for tracebacks.
+        SystemExit: With 2 if the command line or a configuration is wrong, 1 if the run cannot work (a missing or
+            damaged file, a checkpoint of another network), 130 after Ctrl-C. Set SNN_NEUROMOD_TRACEBACK=1 for
+            tracebacks.
     """
     args = sys.argv[1:] if args is None else list(args)
     text = _answer(args)
@@ -45,7 +66,7 @@ def main(args: Sequence[str] | None = None) -> None:
 def _answer(args: list[str]) -> str | None:
     """What needs no run, and does not wait for torch."""
     if not args or args[0] in ("-h", "--help", "help"):
-        return usage()
+        return _HELP.format(", ".join(available_configs()))
     if args[0] == "--version":
         return f"snn-neuromod {metadata.version('snn-neuromod')}"
     if args[0] == "list":
@@ -57,6 +78,7 @@ def _answer(args: list[str]) -> str | None:
 
 def _run(args: list[str]) -> None:
     from lightning_modules.allocator import keep_freed_memory
+    from lightning_modules.cli_arguments import prepare
     from lightning_modules.cli_messages import is_usage_error, is_user_error, readable
     from lightning_modules.cli_run import CLI, quiet
     from lightning_modules.seeds import run_seeds

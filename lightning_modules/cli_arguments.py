@@ -8,51 +8,25 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from lightning_modules.class_paths import check_class_paths
 from lightning_modules.config_files import (
-    available_configs,
     config_root,
     find_config,
     load_config,
     merge,
 )
 from lightning_modules.versions import version_of
+from snn_neuromod.errors import ConfigError
 
 __all__ = [
     "COMMANDS",
     "Arguments",
-    "UsageError",
     "experiment_name",
     "prepare",
     "take",
-    "usage",
 ]
 
 COMMANDS = ("fit", "validate", "test", "predict")
-
-_HELP = """usage: snn-neuromod COMMAND -c CONFIG [--KEY VALUE ...]
-
-  fit       train a network, then report its accuracy on held-out data
-  validate  accuracy on the validation data of a checkpoint
-  test      accuracy on the test data of a checkpoint
-  predict   classes of the test data, written to a CSV file; of speech, to label files
-  list      all configurations, with what was measured
-  export    snn-neuromod export RUN --format nir|onnx: the network of a run for other tools
-
-  -c CONFIG            a file, or one of the names below; several are laid over one another
-  --KEY VALUE          overrides one value, for instance --trainer.max_epochs 3
-  --ckpt_path PATH     a checkpoint or the folder of a run; "last" is the newest run of the configuration
-  --seeds 0,1,2        fit: one run for each seed, then mean and range; goes on where it was stopped
-  --input FOLDER       predict: PNG images or wav files in the place of the test data
-  --print_config       print the whole configuration and stop
-  snn-neuromod fit --help   all options
-  snn-neuromod completion bash|zsh   a script that lets the tab key complete; --version
-
-configurations: {}
-"""
-
-
-class UsageError(Exception):
-    """A command line that cannot be understood."""
 
 
 class Arguments(NamedTuple):
@@ -73,11 +47,6 @@ class Arguments(NamedTuple):
     rest: list[str]
 
 
-def usage() -> str:
-    """Text of `snn-neuromod --help`."""
-    return _HELP.format(", ".join(available_configs()))
-
-
 def prepare(args: Sequence[str]) -> Arguments:
     """Check the order of a command line and resolve its configurations and its checkpoint.
 
@@ -88,13 +57,12 @@ def prepare(args: Sequence[str]) -> Arguments:
         The arguments for LightningCLI and the name of the experiment.
 
     Raises:
-        UsageError: If the subcommand is missing or wrong, or a checkpoint is missing.
-        FileNotFoundError: If a configuration is not there.
-        ValueError: If a configuration cannot be read, or names a class that must not stand there.
+        ConfigError: If the subcommand is missing or wrong, a configuration or a checkpoint is not there, or a
+            configuration cannot be read or names a class that must not stand there.
     """
     if not args or args[0] not in COMMANDS:
         got = repr(args[0]) if args else "nothing"
-        raise UsageError(
+        raise ConfigError(
             f"the first argument must be one of {', '.join(COMMANDS)}, got {got}; "
             "for instance: snn-neuromod fit -c quickstart"
         )
@@ -108,7 +76,7 @@ def prepare(args: Sequence[str]) -> Arguments:
     if checkpoint is not None and not configs:
         name, configs = _config_of(checkpoint, root)
     if command != "fit" and checkpoint is None and not _asks_only(rest):
-        raise UsageError(
+        raise ConfigError(
             f"{command}: --ckpt_path must be given, for instance --ckpt_path "
             f"{root / (name or 'quickstart')}/version_0; without it the network would be untrained"
         )
@@ -116,7 +84,7 @@ def prepare(args: Sequence[str]) -> Arguments:
     for config in configs:
         merged = merge(merged, load_config(config))
     merged, rest = _swap(merged, rest)
-    _check(merged)
+    check_class_paths(merged)
     _refuse_overlay(command, merged, configs, rest)
     ready = [command]
     if configs:
@@ -137,11 +105,11 @@ def _refuse_overlay(
     if not missing or _asks_only(rest):
         return
     if configs:
-        raise UsageError(
+        raise ConfigError(
             f"{configs[-1]} is only an overlay, without {' and '.join(missing)}: lay it over a configuration, for "
             f"instance snn-neuromod {command} -c quickstart -c {configs[-1]}"
         )
-    raise UsageError(
+    raise ConfigError(
         f"{command}: -c CONFIG must be given, for instance -c quickstart; required: {', '.join(missing)}"
     )
 
@@ -198,14 +166,6 @@ def experiment_name(config: str, root: Path) -> str:
     return path.parents[1].name if of_a_run else path.stem
 
 
-def _check(config: dict[str, Any]) -> None:
-    from lightning_modules.class_paths import (
-        check_class_paths,
-    )  # needs what --help does not wait for
-
-    check_class_paths(config)
-
-
 def _asks_only(rest: list[str]) -> bool:
     return any(arg in ("-h", "--help") or arg.startswith("--print_config") for arg in rest)
 
@@ -223,7 +183,7 @@ def take(args: Sequence[str], keys: tuple[str, ...]) -> tuple[list[str], list[st
         else:
             value = next(rest, "")
             if not value or value.startswith("-"):
-                raise UsageError(f"{key} must be followed by a value, got {value!r}")
+                raise ConfigError(f"{key} must be followed by a value, got {value!r}")
             values.append(value)
     return others, values
 
@@ -233,17 +193,17 @@ def _checkpoint(given: str, root: Path, name: str) -> Path:
     path = Path(given)
     if given == "last":
         if not name:
-            raise UsageError("--ckpt_path last must come with a configuration: add -c NAME")
+            raise ConfigError("--ckpt_path last must come with a configuration: add -c NAME")
         runs = sorted((root / name).glob("version_*/checkpoints/last.ckpt"), key=_age)
         if not runs:
-            raise UsageError(
+            raise ConfigError(
                 f"--ckpt_path last must find a run in {root / name}, got none; start one without --ckpt_path"
             )
         return runs[-1]
     if path.is_dir():
         path = path / "checkpoints" / "last.ckpt"
     if not path.is_file():
-        raise UsageError(
+        raise ConfigError(
             f"--ckpt_path must be a checkpoint or the folder of a run, got {given}: no such file"
         )
     return path
@@ -257,7 +217,7 @@ def _config_of(checkpoint: Path, root: Path) -> tuple[str, list[str]]:
     """Name and configuration of the run that a checkpoint belongs to."""
     config = checkpoint.resolve().parents[1] / "config.yaml"
     if not config.is_file():
-        raise UsageError(
+        raise ConfigError(
             f"--ckpt_path must lie in the folder of a run with its config.yaml, got {checkpoint}; or add -c NAME"
         )
     return experiment_name(str(config), root), [str(config)]

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 
+import torch
 from jsonargparse import ArgumentError
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-from lightning_modules.cli_arguments import UsageError
 from snn_neuromod.errors import ConfigError, SnnNeuromodError
 
 __all__ = ["is_usage_error", "is_user_error", "readable"]
 
 _PARSER = re.compile(r"^(?:Parser key|Problem with given class_path) [\"']([^\"']*)[\"']:")
 _NOISE = re.compile(
-    r"^(Expected a (path but|dot import path|NoneType)|Given value|Subtypes:|Errors:|Does not validate|$)"
+    r"^(Expected a (path but|dot import path|NoneType)|Given value|Subtypes:|Errors:|Does not validate|"
+    r"Subclasses are disabled for|$)"
 )
 _CALLABLE = re.compile(
-    r"Type collections\.abc\.Callable\[.*\] expects a function or a callable class: "
+    r"Type (?:collections\.abc|typing)\.Callable\[.*\] expects a function or a callable class: "
 )
 _DUMPED = re.compile(r"\. Got value: (Namespace\(.*)?$")
 _CLASS = re.compile(r"<class '(?:[\w.]*\.)?(\w+)'>")
@@ -65,7 +66,9 @@ def readable(error: BaseException | str) -> str:
         if line and not _NOISE.match(line) and line not in complaints:
             complaints.append(line)
     where = ".".join(key for key in keys if key)
-    what = "; ".join(complaints) or text.splitlines()[0]
+    named = re.search(r"Expected a dot import path string: (.*)", text)
+    nothing = f"expected a class or a function; got {named[1]}" if named else text.splitlines()[0]
+    what = "; ".join(complaints) or nothing
     what = what.replace("; Expected a ", " or a ")
     if given and "ot value: " not in what and given not in what:
         what = f"{what}; got {given}"
@@ -74,14 +77,15 @@ def readable(error: BaseException | str) -> str:
 
 def is_usage_error(error: BaseException) -> bool:
     """Whether the command line or a configuration is wrong, and not only what they name."""
-    return isinstance(error, UsageError | ArgumentError | ConfigError)
+    return isinstance(error, ArgumentError | ConfigError)
 
 
 def is_user_error(error: BaseException) -> bool:
     """Whether an error is the user's to mend, so that no traceback is needed.
 
-    These are this package's own classes, what the system says of files, missing packages, and wrong settings of the
-    trainer. Errors of constructors and of a run's start come as `RunError`.
+    These are this package's own classes, what the system says of files and memory, missing packages, and wrong
+    settings of the trainer. A ValueError or a TypeError that is none of those is a fault of this package.
     """
-    kinds = (SnnNeuromodError, OSError, ImportError, MisconfigurationException)
+    system = (OSError, ImportError, MemoryError, torch.OutOfMemoryError)
+    kinds = (SnnNeuromodError, MisconfigurationException, *system)
     return is_usage_error(error) or isinstance(error, kinds)

@@ -31,7 +31,7 @@ from lightning_modules.callbacks import Interrupt, LogProgress, LostWeights
 from lightning_modules.checkpoints import DurableCheckpoints, read_checkpoint
 from lightning_modules.class_paths import check_class_paths
 from lightning_modules.cli_arguments import COMMANDS
-from lightning_modules.cli_messages import readable
+from lightning_modules.cli_parser import Parser, refusals
 from lightning_modules.cli_report import file_list, summary, write_predictions, write_signals
 from lightning_modules.findings import Findings, FindingsWarning, coverage, for_summary
 from lightning_modules.framewise.label_files import write_label_files
@@ -47,7 +47,7 @@ from lightning_modules.run_folder import (
     without_unserialisable,
 )
 from lightning_modules.versions import claim_version, next_version
-from snn_neuromod.errors import ConfigError, RunError
+from snn_neuromod.errors import ConfigError
 
 __all__ = ["CLI", "quiet"]
 
@@ -98,6 +98,7 @@ class CLI(LightningCLI):
             load_from_checkpoint_support=False,
             seed_everything_default=0,
             save_config_kwargs={"overwrite": True},
+            parser_class=Parser,
             trainer_defaults={
                 "default_root_dir": str(root), "enable_model_summary": False, "num_sanity_val_steps": 0,
             },
@@ -152,12 +153,8 @@ class CLI(LightningCLI):
     def instantiate_classes(self) -> None:
         try:
             super().instantiate_classes()
-        except BaseException as error:
+        except BaseException:
             self._take_back()
-            if isinstance(
-                error, ValueError | TypeError
-            ):  # what a constructor says to its arguments
-                raise RunError(readable(error)) from error
             raise
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
@@ -178,7 +175,8 @@ class CLI(LightningCLI):
         if config.enable_progress_bar is not False and not sys.stdout.isatty() and not shown:
             callbacks.append(LogProgress())
         kwargs["callbacks"] = [*own, *callbacks, self.run_folder]
-        trainer = super().instantiate_trainer(**kwargs)
+        with refusals("Trainer"):
+            trainer = super().instantiate_trainer(**kwargs)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = DurableCheckpoints()
         return trainer
@@ -232,12 +230,6 @@ class CLI(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         try:
             super()._run_subcommand(subcommand)
-        except ConfigError as error:  # that only the data or the trainer could show
-            raise RunError(str(error)) from error
-        except ValueError as error:
-            if self.run_folder is not None and self.run_folder.started:
-                raise
-            raise RunError(readable(error)) from error  # of arguments, before the first batch
         finally:
             for logger in self.trainer.loggers:
                 if isinstance(logger, BoardLogger):

@@ -59,8 +59,8 @@ def find_config(name: str | Path) -> Path:
         Path of the configuration file.
 
     Raises:
-        FileNotFoundError: If there is neither such a file nor such a configuration; the message says which names come
-            close.
+        MissingConfigError: If there is neither such a file nor such a configuration; the message says which names
+            come close. It is a FileNotFoundError too.
 
     Example:
         >>> find_config("quickstart").name
@@ -79,7 +79,7 @@ def _shipped(name: str | Path) -> Path:
         return config_root() / f"{short.as_posix()}.yaml"
     close = difflib.get_close_matches(short.as_posix(), known, n=3, cutoff=0.4)
     meant = f"did you mean {' or '.join(close)}? " if close else ""
-    raise FileNotFoundError(
+    raise _missing(
         f"find_config: name must be an existing file or a configuration, got {str(name)!r}; {meant}"
         "snn-neuromod --help lists all"
     )
@@ -101,7 +101,7 @@ def load_config(name: str | Path) -> dict[str, Any]:
         The merged configuration, without `base`.
 
     Raises:
-        FileNotFoundError: If a file is not there.
+        MissingConfigError: If a file is not there.
         ConfigError: If a file is not a mapping in YAML, or a base leads back to itself.
 
     Example:
@@ -157,13 +157,21 @@ def _find_base(path: Path, base: str) -> Path:
     try:
         return _shipped(base)
     except FileNotFoundError as error:
-        raise FileNotFoundError(
+        raise _missing(
             f"{path}: base must be a file beside it or a configuration: {error}"
         ) from None
 
 
+def _missing(what: str) -> Exception:
+    from snn_neuromod.errors import (
+        MissingConfigError,  # needs torch, which --help does not wait for
+    )
+
+    return MissingConfigError(what)
+
+
 def _error(where: object, what: str) -> Exception:
-    from snn_neuromod.errors import ConfigError  # needs torch, which --help does not wait for
+    from snn_neuromod.errors import ConfigError
 
     return ConfigError(f"load_config: {where}: {what}")
 

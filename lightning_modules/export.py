@@ -9,16 +9,15 @@ from typing import Any, NoReturn
 
 import nir
 import pytorch_lightning as pl
-from pytorch_lightning.cli import LightningArgumentParser
 from torch import nn
 
 from lightning_modules.checkpoints import read_checkpoint
 from lightning_modules.class_paths import check_class_paths
-from lightning_modules.cli_arguments import UsageError
+from lightning_modules.cli_parser import Parser
 from lightning_modules.config_files import load_config
 from lightning_modules.export_network import ExportNetwork, exportable
 from lightning_modules.export_onnx import write_onnx
-from snn_neuromod.errors import RunError
+from snn_neuromod.errors import ConfigError, KindError, RunError
 from snn_neuromod.nir import to_nir
 
 __all__ = ["export", "network_of"]
@@ -26,7 +25,7 @@ __all__ = ["export", "network_of"]
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"export: {message}")
+        raise ConfigError(f"export: {message}")
 
 
 def export(args: Sequence[str]) -> None:
@@ -36,7 +35,7 @@ def export(args: Sequence[str]) -> None:
         args: Arguments behind `snn-neuromod export`: the folder of a run or a checkpoint in it, and options.
 
     Raises:
-        UsageError: If the arguments are wrong.
+        ConfigError: If the arguments are wrong.
         RunError: If the network cannot be written in that format, or a package for it is missing.
     """
     parser = _Parser(prog="snn-neuromod export", allow_abbrev=False)
@@ -66,7 +65,7 @@ def export(args: Sequence[str]) -> None:
 def _checkpoint(run: Path) -> Path:
     checkpoint = run / "checkpoints" / "last.ckpt" if run.is_dir() else run
     if not checkpoint.is_file():
-        raise UsageError(
+        raise ConfigError(
             f"export: RUN must be the folder of a run or a checkpoint, got {run}: no {checkpoint}"
         )
     return checkpoint
@@ -83,12 +82,12 @@ def network_of(checkpoint: Path) -> nn.Module:
     """
     config = load_config(str(checkpoint.resolve().parents[1] / "config.yaml"))
     check_class_paths(config)
-    parser = LightningArgumentParser(exit_on_error=False)
+    parser = Parser(exit_on_error=False)
     parser.add_lightning_class_args(pl.LightningModule, "model", subclass_mode=True)
     task: Any = parser.instantiate_classes(parser.parse_object({"model": config["model"]})).model
     try:
         task.load_state_dict(read_checkpoint(checkpoint)["state_dict"])
-    except RuntimeError as error:
+    except RunError as error:
         raise RunError(f"{checkpoint}: the checkpoint must fit config.yaml: {error}") from error
     network: nn.Module = task.network.eval()
     return network
@@ -97,6 +96,6 @@ def network_of(checkpoint: Path) -> nn.Module:
 def _write_nir(network: ExportNetwork, target: Path, dt: float | None, soft_reset: Any) -> None:
     try:
         graph = to_nir(network, dt=dt, soft_reset=soft_reset)
-    except TypeError as error:
+    except KindError as error:
         raise RunError(str(error)) from error
     nir.write(target, graph)

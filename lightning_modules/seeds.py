@@ -9,9 +9,10 @@ from statistics import fmean
 
 import yaml
 
-from lightning_modules.cli_arguments import UsageError, prepare, take
+from lightning_modules.cli_arguments import prepare, take
 from lightning_modules.cli_run import CLI
 from lightning_modules.versions import version_of
+from snn_neuromod.errors import ConfigError
 
 __all__ = ["run_seeds"]
 
@@ -26,16 +27,16 @@ def run_seeds(args: Sequence[str]) -> None:
         args: The command line, `fit` first.
 
     Raises:
-        UsageError: If the seeds are no whole numbers, or the command cannot have any.
+        ConfigError: If the seeds are no whole numbers, or the command cannot have any.
     """
     rest, given = take(args, ("--seeds",))
     try:
         seeds = list(dict.fromkeys(int(seed) for seed in given[-1].strip("[]").split(",")))
     except ValueError:
-        raise UsageError(f"--seeds must be numbers such as 0,1,2, got {given[-1]}") from None
+        raise ConfigError(f"--seeds must be numbers such as 0,1,2, got {given[-1]}") from None
     single = take(rest, ("--seed_everything", "--ckpt_path"))[1]
     if rest[0] != "fit" or single:
-        raise UsageError("--seeds must come with fit, without --seed_everything and --ckpt_path")
+        raise ConfigError("--seeds must come with fit, without --seed_everything and --ckpt_path")
     found = {seed: _result(rest, seed) for seed in seeds}
     for name in sorted(set.intersection(*(set(values) for values in found.values()))):
         values = [found[seed][name] for seed in seeds]

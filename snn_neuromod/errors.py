@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from os import PathLike
 
-__all__ = ["ConfigError", "DataError", "KindError", "RunError", "SnnNeuromodError", "StorageError"]
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "KindError",
+    "MissingConfigError",
+    "RunError",
+    "SnnNeuromodError",
+    "StorageError",
+]
 
 
 class SnnNeuromodError(Exception):
@@ -21,6 +29,10 @@ class ConfigError(SnnNeuromodError, ValueError):
 
 class KindError(ConfigError, TypeError):
     """An argument of another kind than can be meant: another class, a tensor of another dtype or device."""
+
+
+class MissingConfigError(ConfigError, FileNotFoundError):
+    """A configuration that is not there."""
 
 
 class RunError(SnnNeuromodError, RuntimeError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import inspect
 import re
 import subprocess
 import sys
@@ -24,10 +25,11 @@ if any(
 
 from lightning_modules.classification import SpikeClassification
 from lightning_modules.cli import main
-from lightning_modules.cli_arguments import UsageError, prepare
+from lightning_modules.cli_arguments import prepare
 from lightning_modules.cli_messages import readable
 from lightning_modules.config_files import available_configs, load_config
 from lightning_modules.versions import next_version
+from snn_neuromod.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 NMNIST = ROOT / ".." / "shared" / "data" / "nmnist_small"
@@ -218,18 +220,23 @@ WRONG = [
     (["-c", "quickstart", "fit"], 2, "the first argument must be one of fit, validate, test"),
     (["train", "-c", "quickstart"], 2, "the first argument must be"),
     (["fit", "-c"], 2, "-c must be followed by a value"),
-    (["fit", "-c", "quikstart"], 1, "did you mean quickstart"),
+    (["fit", "-c", "quikstart"], 2, "did you mean quickstart"),
     (["fit"], 2, "required: .*data.*model"),
     (["fit", "-c", "quickstart", "--trainer.max_epoch=3"], 2, "unrecognized.*max_epoch=3"),
     (["fit", "-c", "quickstart", "--trainer.max_epochs=many"], 2, "trainer.max_epochs: .*int.*many"),
     (["fit", "-c", "quickstart", "--model.init_args.foo=3"], 2, "model: option 'foo' is not"),
     (["fit", "-c", "quickstart", f"{NETWORK}.neuron=snn_neuromod.MSCR"], 2, "network.neuron: .*MSCR"),
     (["fit", "-c", "quickstart", f"{NETWORK}.neuron.modulation=abc"], 2, "neuron.modulation: .*abc"),
-    (["fit", "-c", "quickstart", f"{NETWORK}.neuron.z=2"], 1, "MSRC: z must lie in .*2"),
-    (["fit", "-c", "quickstart", f"{NETWORK}.sizes=[784,32,11]"], 1, "in_features must equal"),
-    (["fit", "-c", "quickstart", f"{NETWORK}.sizes=[700,32,10]"], 1, "the number of inputs must be 784"),
-    (["fit", "-c", "quickstart", "--model.init_args.lr_factors={x: 2}"], 1, "lr_factors must name"),
-    (["fit", "-c", "quickstart", "--data.num_steps=0"], 1, "num_steps must be at least 1, got 0"),
+    (["fit", "-c", "quickstart", f"{NETWORK}.neuron.z=2"], 2, "MSRC: z must lie in .*2"),
+    (["fit", "-c", "quickstart", "--model.optimizer=Nonsense"], 2, "model.optimizer: expected a class .*got Nonsense"),
+    (["fit", "-c", "quickstart", "--model.optimizer.lr=nan"], 2, r"model\.optimizer\.lr: expected a float; got nan"),
+    (["fit", "-c", "quickstart", "--model.optimizer.betas=[2,3]"], 2, "Adam: Invalid beta parameter"),
+    (["fit", "-c", "quickstart", "--model.scheduler=StepLR"], 2, "are required: step_size"),
+    (["fit", "-c", "quickstart", "--trainer.devices=-3"], 2, "Trainer: .*devices"),
+    (["fit", "-c", "quickstart", f"{NETWORK}.sizes=[784,32,11]"], 2, "in_features must equal"),
+    (["fit", "-c", "quickstart", f"{NETWORK}.sizes=[700,32,10]"], 2, "the number of inputs must be 784"),
+    (["fit", "-c", "quickstart", "--model.init_args.lr_factors={x: 2}"], 2, "lr_factors must name"),
+    (["fit", "-c", "quickstart", "--data.num_steps=0"], 2, "num_steps must be at least 1, got 0"),
     (["fit", "-c", "mnist/msrc", "--data.root=nowhere"], 1, "MNIST: root must .*nowhere/MNIST/raw"),
     (["fit", "-c", "nmnist/msrc", "--data.root=nowhere"], 1, "NMNIST: root must"),
     (["fit", "-c", "quickstart", "--trainer.accelerator=cuda"], 1, "No supported gpu|CUDA"),
@@ -273,13 +280,18 @@ def test_wrong_weights_and_wrong_file(run, tmp_path, capfd):
     assert "the checkpoint cannot be read" in capfd.readouterr().err
 
 
-def test_bugs_keep_their_traceback(monkeypatch, tmp_path):
-    def broken(self, *args):
-        raise KeyError("a bug")
+@pytest.mark.parametrize("kind", [KeyError, ValueError, TypeError, RuntimeError])
+@pytest.mark.parametrize("method", ["training_step", "setup", "configure_optimizers", "__init__"])
+def test_bugs_keep_their_traceback(method, kind, monkeypatch, tmp_path):
+    def broken(self, *args, **kwargs):
+        raise kind("a bug")
 
-    monkeypatch.setattr(SpikeClassification, "training_step", broken)
-    with pytest.raises(KeyError, match="a bug"):
+    broken.__signature__ = inspect.signature(getattr(SpikeClassification, method))
+    monkeypatch.setattr(SpikeClassification, method, broken)
+    with pytest.raises(kind, match="a bug") as caught:
         fit(tmp_path, "--pictures.enabled=false")
+    assert type(caught.value) is kind
+    assert not list(tmp_path.rglob("*"))
 
 
 def test_exit_code_of_the_process():
@@ -287,7 +299,7 @@ def test_exit_code_of_the_process():
         [sys.executable, "-m", "lightning_modules", "fit", "-c", "nothing"],
         capture_output=True, text=True, cwd=ROOT, check=False,
     )  # fmt: skip
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert result.stderr.startswith("snn-neuromod: error: find_config")
 
 
@@ -347,7 +359,7 @@ def test_last_checkpoint_is_that_of_the_highest_version(tmp_path):
         f"--trainer.default_root_dir={tmp_path}",
     ]
     assert "version_10" in " ".join(prepare(args).args)
-    with pytest.raises(UsageError, match=r"config\.yaml"):
+    with pytest.raises(ConfigError, match=r"config\.yaml"):
         prepare(["test", "--ckpt_path", str(tmp_path / "quickstart" / "version_2")])
 
 

@@ -1,0 +1,70 @@
+"""The parser of configurations: errors of what it makes keep their class."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.cli import LightningArgumentParser
+
+from snn_neuromod.errors import ConfigError, SnnNeuromodError
+
+__all__ = ["Parser", "refusals"]
+
+_OURS = ("snn_neuromod", "lightning_modules")
+# What classes of other packages say to their arguments.
+_COMPLAINTS = (ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError)
+_failures: ContextVar[list[tuple[bool, Exception]] | None] = ContextVar("failures", default=None)
+
+
+class Parser(LightningArgumentParser):
+    """Lightning's parser, from which a constructor's error comes as it was raised.
+
+    jsonargparse itself makes one ValueError of the errors of all types that a value might have. What a class of another
+    package, or of the user, says to its arguments becomes a `ConfigError`, also where the object is made later, as
+    optimisers are. Classes of this package raise such errors themselves: another one is a fault of theirs.
+    """
+
+    def instantiate_classes(self, cfg: Any, **kwargs: Any) -> Any:
+        with warnings.catch_warnings():  # what replaces it is not in all versions that serve
+            warnings.filterwarnings("ignore", category=DeprecationWarning)
+            self.add_instantiator(_make, object)
+        failures: list[tuple[bool, Exception]] = []
+        token = _failures.set(failures)
+        try:
+            return super().instantiate_classes(cfg, **kwargs)
+        except Exception as error:
+            # A type of a union that was only tried may have failed too; the last error stands for the value itself.
+            found = sorted(failures, key=lambda failure: failure[0])
+            raise found[-1][1] if found else error  # noqa: B904
+        finally:
+            _failures.reset(token)
+
+
+def _make(kind: Any, *args: Any, **kwargs: Any) -> Any:
+    ours = kind.__module__.partition(".")[0] in _OURS
+    try:
+        if ours:
+            return kind(*args, **kwargs)
+        with refusals(kind.__name__):
+            return kind(*args, **kwargs)
+    except Exception as error:
+        failures = _failures.get()
+        if failures is not None:
+            failures.append((ours, error))
+        raise
+
+
+@contextmanager
+def refusals(who: str) -> Iterator[None]:
+    """Turn what a class of another package, or of the user, says to its arguments into a `ConfigError`."""
+    try:
+        yield
+    except (SnnNeuromodError, MisconfigurationException):
+        raise
+    except _COMPLAINTS as error:
+        raise ConfigError(f"{who}: {error}") from error
