@@ -2,7 +2,8 @@ r"""Spike functions: what a neuron emits, and the derivative used when learning.
 
 Two families. Neurons with a threshold (ALIF, STDP-ALIF, Izhikevich) emit $z = H(d)$ of the distance
 $d = v - A$ to the threshold, with $H(0) = 0$; the backward pass uses a pseudo-derivative $\psi$ in the
-place of the derivative of $H$. The SRC family emits graded spikes, $\max(0, h)$.
+place of the derivative of $H$. What is not a number gives NaN, and no silence. The SRC family emits graded spikes,
+$\max(0, h)$.
 """
 
 from __future__ import annotations
@@ -33,21 +34,26 @@ PROFILES: dict[str, Callable[[Tensor], Tensor]] = {
 """Shapes of a pseudo-derivative, over its dampening factor, of the distance in widths."""
 
 
+def heaviside(distance: Tensor) -> Tensor:
+    """Spikes at a distance to the threshold, without a gradient: 1 above it, else 0; NaN where that is NaN."""
+    return distance.clamp(0, 1).ceil()
+
+
 class _Heaviside(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(distance: Tensor, psi: Tensor) -> Tensor:
-        return (distance > 0).to(distance.dtype)
+    def forward(distance: Tensor, psi: Tensor, held: Tensor | None) -> Tensor:
+        return heaviside(distance) if held is None else heaviside(distance) * ~held
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.save_for_backward(inputs[1])
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
         (psi,) = ctx.saved_tensors
-        return grad_outputs[0] * psi, None
+        return grad_outputs[0] * psi, None, None
 
 
 class _DualHeaviside(_Heaviside):
@@ -182,12 +188,10 @@ class Psi:
         return PROFILES[self.shape](x)
 
     def __call__(self, distance: Tensor, unit: Param, held: Tensor | None = None) -> Tensor:
-        """Spikes in {0, 1}: 1 where `distance` > 0 and the neuron is not held."""
+        """Spikes in {0, 1}: 1 where `distance` > 0 and the neuron is not held; NaN where `distance` is NaN."""
         psi = self.derivative(distance.detach(), unit, held)
-        if held is not None:
-            distance = torch.where(held, distance - distance.detach() - 1, distance)
         function = _DualHeaviside if forward_ad._current_level >= 0 else _Heaviside
-        spikes: Tensor = function.apply(distance, psi.detach())
+        spikes: Tensor = function.apply(distance, psi.detach(), held)
         return spikes
 
 

@@ -159,7 +159,7 @@ def synapse(alpha: Param, i: Tensor, current: Tensor) -> Tensor:
 def drive(rho: Param, i: Tensor) -> Tensor:
     """Drive bounded to (-rho, rho), shared by the SRC family."""
     if isinstance(rho, Tensor):
-        bounded = torch.isfinite(rho)
+        bounded = rho.abs() != math.inf  # also where it is NaN
         finite = torch.where(bounded, rho, 1.0)
         return torch.where(bounded, finite * torch.tanh(i / finite), i)
     return i if math.isinf(rho) else rho * torch.tanh(i / rho)

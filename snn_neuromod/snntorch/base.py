@@ -216,7 +216,8 @@ class Neuron(Stateful, snntorch.SpikingNeuron):
         if isinstance(self.spike_grad, Psi):
             return self.spike_grad(distance, unit, held)
         spikes: Tensor = self.spike_grad(distance).to(distance.dtype)
-        return spikes if held is None else spikes.masked_fill(held, 0.0)
+        spikes = spikes if held is None else spikes.masked_fill(held, 0.0)
+        return spikes + distance.detach().clamp(0, 0)  # surrogates are silent where this is NaN
 
     def _emit(self, spikes: Tensor, distance: Tensor) -> Tensor:
         """What leaves the neuron: the winner alone with `inhibition`, times the graded factor."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from snn_neuromod._types import Param
 from snn_neuromod.errors import ConfigError
-from snn_neuromod.surrogate import Psi, Shape
+from snn_neuromod.surrogate import Psi, Shape, heaviside
 
 SpikeGrad: TypeAlias = "Callable[[Tensor], Tensor] | Psi"
 """What `spike_grad` takes: a function from `snntorch.surrogate`, any other of its form, or a `Psi`."""
@@ -118,5 +118,5 @@ def _round(value: float) -> float:
 
 
 def no_surrogate(distance: Tensor) -> Tensor:
-    """Spikes in {0, 1} without any gradient."""
-    return (distance > 0).to(distance.dtype)
+    """Spikes in {0, 1} without any gradient; NaN where `distance` is NaN."""
+    return heaviside(distance)

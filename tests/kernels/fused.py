@@ -13,6 +13,7 @@ from torch import Tensor
 import snn_neuromod as nm
 from snn_neuromod.kernels.fusion.graph import Node, live
 from snn_neuromod.kernels.fusion.trace import Step
+from snn_neuromod.surrogate import heaviside
 from tests.helpers import CASES
 
 TORCH: dict[str, Callable[..., Tensor]] = {
@@ -36,6 +37,8 @@ def evaluate(roots: Sequence[Node], given: Mapping[str, Tensor]) -> list[Tensor]
         elif node.op == "const":
             kind = torch.bool if node.is_bool else example.dtype
             values[node] = torch.tensor(node.value, dtype=kind)
+        elif node.op == "spike":
+            values[node] = heaviside(*args)
         elif node.op == "real":
             values[node] = args[0].to(example.dtype)
         else:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from snn_neuromod import surrogate
+
 if TYPE_CHECKING:
     from snn_neuromod.kernels.fusion.graph import Graph, Node
 
@@ -50,6 +52,8 @@ def _computed(dtype: torch.dtype, op: str, numbers: list[float | bool | None]) -
     if op == "real":
         return float(bool(numbers[0]))
     values = [torch.tensor(x, dtype=dtype) for x in numbers]
+    if op == "spike":
+        return float(surrogate.heaviside(*values))
     return float(getattr(torch, _TORCH.get(op, op))(*values))
 
 
@@ -110,6 +114,14 @@ def _undone(graph: Graph, args: tuple[Node, ...], numbers: _Numbers) -> Node | N
     return args[0].args[0] if args[0].op == op else None
 
 
+def _ceil(graph: Graph, args: tuple[Node, ...], numbers: _Numbers) -> Node | None:
+    """Of what is held between 0 and 1."""
+    low = args[0].args[0] if args[0].op == "min" and args[0].args[1].number == 1 else None
+    if low is None or low.op != "max" or low.args[1].number != 0:
+        return None
+    return graph.make("spike", low.args[0])
+
+
 def _either(graph: Graph, args: tuple[Node, ...], numbers: _Numbers, decides: bool) -> Node | None:
     """Logic in which one value of one argument decides: False in "and", True in "or"."""
     if numbers[1] is not None:
@@ -140,6 +152,7 @@ _RULES: dict[str, Callable[[Graph, tuple[Node, ...], _Numbers], Node | None]] = 
     "mul": _mul,
     "div": _div,
     "ne": _ne,
+    "ceil": _ceil,
     "neg": _undone,
     "not": _undone,
     "and": lambda graph, args, numbers: _either(graph, args, numbers, False),

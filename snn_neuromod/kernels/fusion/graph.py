@@ -9,6 +9,7 @@ precision of the graph's type, and what needs no operation is left out (`fold`).
 | input, const | a name; a float or bool |
 | add sub mul div max min pow | two reals -> real; NaN wins in max and min |
 | neg abs exp expm1 log log1p sqrt sin cos tan tanh sigmoid erf atan floor ceil trunc round | real -> real |
+| spike | real -> 1 above 0, else 0; NaN stays |
 | gt ge lt le eq ne | two reals -> bool; false with NaN, but for ne |
 | and or xor not | bools -> bool |
 | where | bool, two of one kind -> that kind |
@@ -32,9 +33,11 @@ _FUNCTIONS = frozenset(
 )
 UNARY = frozenset(["neg", "abs"]) | _FUNCTIONS | _ROUNDING
 COMPARISONS = frozenset(["gt", "ge", "lt", "le", "eq", "ne"])
+JUMPS = COMPARISONS | _ROUNDING | {"spike"}
+"""Operations whose result jumps where an argument is moved by a rounding error."""
 LOGIC = frozenset(["and", "or", "xor", "not"])
 COMMUTATIVE = frozenset(["add", "mul", "and", "or", "xor", "eq", "ne"])
-OPERATIONS = BINARY | UNARY | COMPARISONS | LOGIC | {"where", "real"}
+OPERATIONS = BINARY | UNARY | COMPARISONS | LOGIC | {"where", "real", "spike"}
 
 
 @dataclass(frozen=True, eq=False, slots=True)

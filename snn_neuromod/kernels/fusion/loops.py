@@ -169,6 +169,8 @@ def expression(node: Node, args: Sequence[str]) -> str:
         return f"({x} {'<' if node.op == 'max' else '>'} {y}{nan} ? {y} : {x})"
     if node.op == "where":
         return f"({args[0]} ? {args[1]} : {args[2]})"
+    if node.op == "spike":
+        return "({0} > 0 ? 1 : {0} < 0 ? 0 : {0})".format(*args)
     if node.op in ("neg", "not", "real"):
         return {"neg": "(-{})", "not": "(!{})", "real": "((REAL){})"}[node.op].format(args[0])
     kind = "NAME" if node.op in _OWN else "MATH"

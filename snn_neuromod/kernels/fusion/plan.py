@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from snn_neuromod.kernels.fusion.algebra import rewrite
-from snn_neuromod.kernels.fusion.graph import COMPARISONS, Graph, Node, inputs, live
+from snn_neuromod.kernels.fusion.graph import JUMPS, Graph, Node, inputs, live
 from snn_neuromod.kernels.fusion.loops import COSTLY
 from snn_neuromod.kernels.fusion.trace import Step
 
@@ -246,8 +246,7 @@ class _Planner:
     def _jumps(self) -> bool:
         """Whether results of the step jump with its input or state."""
         step, memo = self.step, dict[Node, bool]()
-        jumps = COMPARISONS | {"floor", "ceil", "trunc", "round"}
         return any(
-            node.op in jumps and not invariant(node, self.variant.per_step, memo)
+            node.op in JUMPS and not invariant(node, self.variant.per_step, memo)
             for node in live([step.spikes, *step.after])
         )

@@ -22,7 +22,7 @@ Received: TypeAlias = "Callable[[int, int], Iterable[Tensor]]"
 
 # In elements: of an array that one thread does alone, of a round of the widest vectorised loop.
 _ONE_THREAD, _VECTOR = 1 << 15, 32
-_PLAIN = frozenset(["input", "const", "neg", "abs", "max", "min", "real", "where"])
+_PLAIN = frozenset(["input", "const", "neg", "abs", "max", "min", "real", "spike", "where"])
 _ROUNDED = frozenset(["add", "sub", "mul", "div"])
 
 

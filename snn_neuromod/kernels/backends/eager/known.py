@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from snn_neuromod.kernels.call import Call
-from snn_neuromod.kernels.fusion.graph import COMPARISONS, Graph, Node, Value, live
+from snn_neuromod.kernels.fusion.graph import JUMPS, Graph, Node, Value, live
 from snn_neuromod.kernels.fusion.jacobian import SPIKES, flow, variables
 from snn_neuromod.kernels.fusion.trace import Step, apart
 
@@ -20,7 +20,6 @@ SAVED = frozenset(
 )
 """Results of the forward pass that the reverse pass reads rather than computes again."""
 
-JUMPS = COMPARISONS | {"floor", "ceil", "trunc", "round"}
 COSTLY = SAVED | {"sigmoid"}
 _CONSTANTS = (0.0, 1.0, math.inf, -math.inf)
 _T = TypeVar("_T")

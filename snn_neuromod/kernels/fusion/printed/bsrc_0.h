@@ -19,8 +19,6 @@ typedef struct {
     REAL q1[TILE];
     REAL q2[TILE];
     REAL q3[TILE];
-    REAL q4[TILE];
-    REAL q5[TILE];
     REAL p11[TILE];
     REAL p4[TILE];
     REAL p9[TILE];
@@ -29,16 +27,16 @@ typedef struct {
     REAL p3[TILE];
     REAL p7[TILE];
     REAL p6[TILE];
-    REAL q6[TILE];
+    REAL q4[TILE];
     REAL p5[TILE];
-    REAL q7[TILE];
+    REAL q5[TILE];
     REAL p8[TILE];
+    REAL q6[TILE];
+    REAL q7[TILE];
     REAL q8[TILE];
     REAL q9[TILE];
     REAL q10[TILE];
     REAL q11[TILE];
-    REAL q12[TILE];
-    REAL q13[TILE];
 } Fixed;
 typedef struct {
     _Alignas(64) REAL s[NUM_STATES][EVERY + 1][TILE], a[NUM_STATES][TILE], g[NUM_PARAMS + 1][TILE];
@@ -87,30 +85,28 @@ static void refresh(
     const int c11 = all || call->strides[33];
     if (c11) spread(w->fixed->p11, call, 11, t, first, wide);
     if (all) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q10[n] = o1;
+        w->fixed->q8[n] = o1;
     }
     if (c1) for (int64_t n = 0; n < wide; n++) {
         w->fixed->q0[n] = MATH(fabs)(w->fixed->p1[n]);
         w->fixed->q1[n] = (w->fixed->q0[n] != (REAL)INFINITY);
-        w->fixed->q2[n] = (w->fixed->p1[n] == w->fixed->p1[n]);
-        w->fixed->q3[n] = ((w->fixed->q1[n] != 0) & (w->fixed->q2[n] != 0));
-        w->fixed->q4[n] = ((w->fixed->q3[n] != 0) ? w->fixed->p1[n] : (REAL)1.0);
-        w->fixed->q5[n] = ((REAL)1.0 / w->fixed->q4[n]);
-        w->fixed->q12[n] = (w->fixed->q4[n] * w->fixed->q4[n]);
-        w->fixed->q13[n] = ((-(REAL)1.0) / w->fixed->q12[n]);
+        w->fixed->q2[n] = ((w->fixed->q1[n] != 0) ? w->fixed->p1[n] : (REAL)1.0);
+        w->fixed->q3[n] = ((REAL)1.0 / w->fixed->q2[n]);
+        w->fixed->q10[n] = (w->fixed->q2[n] * w->fixed->q2[n]);
+        w->fixed->q11[n] = ((-(REAL)1.0) / w->fixed->q10[n]);
     }
     if (c3) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q11[n] = (w->fixed->p3[n] * (REAL)2.0);
+        w->fixed->q9[n] = (w->fixed->p3[n] * (REAL)2.0);
     }
     if (c5) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q7[n] = ((REAL)1.0 - w->fixed->p5[n]);
+        w->fixed->q5[n] = ((REAL)1.0 - w->fixed->p5[n]);
     }
     if (c8) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q8[n] = ((REAL)1.0 - w->fixed->p8[n]);
+        w->fixed->q6[n] = ((REAL)1.0 - w->fixed->p8[n]);
     }
     if (c6 || c7) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q6[n] = (w->fixed->p7[n] - w->fixed->p6[n]);
-        w->fixed->q9[n] = (w->fixed->q6[n] * (REAL)10.0);
+        w->fixed->q4[n] = (w->fixed->p7[n] - w->fixed->p6[n]);
+        w->fixed->q7[n] = (w->fixed->q4[n] * (REAL)10.0);
     }
 }
 INLINE void step(
@@ -125,7 +121,7 @@ INLINE void step(
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
-        const REAL v2 = (v1 * w->fixed->q5[n]);
+        const REAL v2 = (v1 * w->fixed->q3[n]);
         const REAL r0 = NAME(tanh)(v2);
         w->u1[n] = r0;
     }
@@ -141,8 +137,8 @@ INLINE void step(
         const REAL v2 = (w->fixed->p9[n] + v1);
         const REAL v3 = (w->fixed->p0[n] * s0[n]);
         const REAL v4 = (x[n] + v3);
-        const REAL v5 = (w->fixed->q4[n] * w->u1[n]);
-        const REAL v6 = ((w->fixed->q3[n] != 0) ? v5 : v4);
+        const REAL v5 = (w->fixed->q2[n] * w->u1[n]);
+        const REAL v6 = ((w->fixed->q1[n] != 0) ? v5 : v4);
         const REAL v7 = (w->fixed->p2[n] * s1[n]);
         const REAL v8 = (v6 + v7);
         const REAL v9 = (w->fixed->p10[n] + s2[n]);
@@ -150,18 +146,18 @@ INLINE void step(
         const REAL v11 = (v9 * v10);
         const REAL v12 = (v8 + v11);
         const REAL v13 = (v2 + v12);
-        const REAL v14 = (w->fixed->q6[n] * w->u2[n]);
+        const REAL v14 = (w->fixed->q4[n] * w->u2[n]);
         const REAL v15 = (w->fixed->p6[n] + v14);
         const REAL v16 = NAME(tanh)(v13);
         const REAL v17 = (w->fixed->p5[n] * s1[n]);
-        const REAL v18 = (v16 * w->fixed->q7[n]);
+        const REAL v18 = (v16 * w->fixed->q5[n]);
         const REAL v19 = (v17 + v18);
         const REAL v20 = (s2[n] - s1[n]);
         const REAL v21 = (v15 * v20);
         const REAL v22 = (s1[n] + v21);
         const REAL v23 = (v19 < (REAL)0.0 ? (REAL)0.0 : v19);
         const REAL v24 = (w->fixed->p8[n] * s3[n]);
-        const REAL v25 = (s1[n] * w->fixed->q8[n]);
+        const REAL v25 = (s1[n] * w->fixed->q6[n]);
         const REAL v26 = (v24 + v25);
         const REAL r0 = v23;
         const REAL r1 = v4;
@@ -195,7 +191,7 @@ INLINE void again(
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
         n0[n] = v1;
-        const REAL v3 = (v1 * w->fixed->q5[n]);
+        const REAL v3 = (v1 * w->fixed->q3[n]);
         const REAL r0 = NAME(tanh)(v3);
         c0[n] = r0;
     }
@@ -209,8 +205,8 @@ INLINE void again(
         const REAL v0 = (w->fixed->p11[n] + s3[n]);
         const REAL v1 = (w->fixed->p4[n] * v0);
         const REAL v2 = (w->fixed->p9[n] + v1);
-        const REAL v3 = (w->fixed->q4[n] * c0[n]);
-        const REAL v4 = ((w->fixed->q3[n] != 0) ? v3 : n0[n]);
+        const REAL v3 = (w->fixed->q2[n] * c0[n]);
+        const REAL v4 = ((w->fixed->q1[n] != 0) ? v3 : n0[n]);
         const REAL v5 = (w->fixed->p2[n] * s1[n]);
         const REAL v6 = (v4 + v5);
         const REAL v7 = (w->fixed->p10[n] + s2[n]);
@@ -218,17 +214,17 @@ INLINE void again(
         const REAL v9 = (v7 * v8);
         const REAL v10 = (v6 + v9);
         const REAL v11 = (v2 + v10);
-        const REAL v12 = (w->fixed->q6[n] * c1[n]);
+        const REAL v12 = (w->fixed->q4[n] * c1[n]);
         const REAL v13 = (w->fixed->p6[n] + v12);
         const REAL v14 = NAME(tanh)(v11);
         const REAL v15 = (w->fixed->p5[n] * s1[n]);
-        const REAL v16 = (v14 * w->fixed->q7[n]);
+        const REAL v16 = (v14 * w->fixed->q5[n]);
         const REAL v17 = (v15 + v16);
         const REAL v18 = (s2[n] - s1[n]);
         const REAL v19 = (v13 * v18);
         const REAL v20 = (s1[n] + v19);
         const REAL v21 = (w->fixed->p8[n] * s3[n]);
-        const REAL v22 = (s1[n] * w->fixed->q8[n]);
+        const REAL v22 = (s1[n] * w->fixed->q6[n]);
         const REAL v23 = (v21 + v22);
         const REAL r1 = v17;
         const REAL r2 = v20;
@@ -260,11 +256,11 @@ INLINE void learning_step(
     REAL *const gx = leaving(w->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p10[n] + s2[n]);
-        const REAL v1 = (w->fixed->q6[n] * c1[n]);
+        const REAL v1 = (w->fixed->q4[n] * c1[n]);
         const REAL v2 = (w->fixed->p6[n] + v1);
         const REAL v3 = ((REAL)1.0 - v2);
         const REAL v4 = (n1[n] < (REAL)0.0 ? (REAL)0.0 : n1[n]);
-        const REAL v5 = (w->fixed->q8[n] * a3[n]);
+        const REAL v5 = (w->fixed->q6[n] * a3[n]);
         const REAL v6 = (w->fixed->p8[n] * a3[n]);
         const REAL v7 = (v3 * a2[n]);
         const REAL v8 = (s1[n] * a2[n]);
@@ -274,7 +270,7 @@ INLINE void learning_step(
         const REAL v12 = (v11 - v8);
         w->u1[n] = v12;
         const REAL v14 = ((REAL)1.0 - c1[n]);
-        const REAL v15 = (c1[n] * w->fixed->q9[n]);
+        const REAL v15 = (c1[n] * w->fixed->q7[n]);
         const REAL v16 = (v12 * v15);
         const REAL v17 = (v14 * v16);
         const int v18 = (v4 <= (REAL)0.0);
@@ -284,23 +280,23 @@ INLINE void learning_step(
         const REAL v22 = ((REAL)1.0 - v21);
         const REAL v23 = (c0[n] * c0[n]);
         const REAL v24 = ((REAL)1.0 - v23);
-        const REAL v25 = ((w->fixed->q10[n] != 0) ? v19 : gz[n]);
+        const REAL v25 = ((w->fixed->q8[n] != 0) ? v19 : gz[n]);
         const REAL v26 = (a1[n] + v25);
-        const REAL v27 = (w->fixed->q7[n] * v22);
+        const REAL v27 = (w->fixed->q5[n] * v22);
         w->u3[n] = v27;
         const REAL v29 = (v26 * v27);
         w->u4[n] = v29;
-        const REAL v31 = ((w->fixed->q3[n] != 0) ? (REAL)0.0 : v29);
+        const REAL v31 = ((w->fixed->q1[n] != 0) ? (REAL)0.0 : v29);
         const REAL v32 = (a0[n] + v31);
-        const REAL v33 = ((w->fixed->q3[n] != 0) ? v29 : (REAL)0.0);
-        const REAL v34 = (w->fixed->q4[n] * v24);
+        const REAL v33 = ((w->fixed->q1[n] != 0) ? v29 : (REAL)0.0);
+        const REAL v34 = (w->fixed->q2[n] * v24);
         w->u5[n] = v34;
         const REAL v36 = (v33 * v34);
-        const REAL v37 = (w->fixed->q5[n] * v36);
+        const REAL v37 = (w->fixed->q3[n] * v36);
         w->u6[n] = v37;
         const REAL v39 = (v32 + v37);
         w->u7[n] = v39;
-        const REAL v41 = (v0 * w->fixed->q11[n]);
+        const REAL v41 = (v0 * w->fixed->q9[n]);
         const REAL v42 = (v29 * v41);
         w->u8[n] = v42;
         const REAL v44 = (w->fixed->p4[n] * v29);
@@ -337,13 +333,13 @@ INLINE void learning_step(
     }
     if (call->g[1]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q3[n] != 0) ? w->u4[n] : (REAL)0.0);
+        const REAL v0 = ((w->fixed->q1[n] != 0) ? w->u4[n] : (REAL)0.0);
         const REAL v1 = (v0 * w->u5[n]);
         const REAL v2 = (c0[n] * v0);
-        const REAL v3 = (n0[n] * w->fixed->q13[n]);
+        const REAL v3 = (n0[n] * w->fixed->q11[n]);
         const REAL v4 = (v1 * v3);
         const REAL v5 = (v2 + v4);
-        const REAL v6 = ((w->fixed->q3[n] != 0) ? v5 : (REAL)0.0);
+        const REAL v6 = ((w->fixed->q1[n] != 0) ? v5 : (REAL)0.0);
         const REAL r0 = v6;
         w->g[1][n] += r0;
     }
@@ -378,7 +374,7 @@ INLINE void learning_step(
     }
     if (call->g[5]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q10[n] != 0) ? w->u2[n] : gz[n]);
+        const REAL v0 = ((w->fixed->q8[n] != 0) ? w->u2[n] : gz[n]);
         const REAL v1 = (w->u9[n] + v0);
         const REAL v2 = (s1[n] * v1);
         const REAL v3 = (c2[n] * v1);
@@ -456,11 +452,11 @@ INLINE void other_step(
     REAL *const gx = leaving(w->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p10[n] + s2[n]);
-        const REAL v1 = (w->fixed->q6[n] * c1[n]);
+        const REAL v1 = (w->fixed->q4[n] * c1[n]);
         const REAL v2 = (w->fixed->p6[n] + v1);
         const REAL v3 = ((REAL)1.0 - v2);
         const REAL v4 = (n1[n] < (REAL)0.0 ? (REAL)0.0 : n1[n]);
-        const REAL v5 = (w->fixed->q8[n] * a3[n]);
+        const REAL v5 = (w->fixed->q6[n] * a3[n]);
         const REAL v6 = (w->fixed->p8[n] * a3[n]);
         const REAL v7 = (v3 * a2[n]);
         const REAL v8 = (s1[n] * a2[n]);
@@ -469,7 +465,7 @@ INLINE void other_step(
         const REAL v11 = (s2[n] * a2[n]);
         const REAL v12 = (v11 - v8);
         const REAL v13 = ((REAL)1.0 - c1[n]);
-        const REAL v14 = (c1[n] * w->fixed->q9[n]);
+        const REAL v14 = (c1[n] * w->fixed->q7[n]);
         const REAL v15 = (v12 * v14);
         const REAL v16 = (v13 * v15);
         const int v17 = (v4 <= (REAL)0.0);
@@ -478,14 +474,14 @@ INLINE void other_step(
         const REAL v20 = ((REAL)1.0 - v19);
         const REAL v21 = (c0[n] * c0[n]);
         const REAL v22 = ((REAL)1.0 - v21);
-        const REAL v23 = ((w->fixed->q10[n] != 0) ? v18 : gz[n]);
+        const REAL v23 = ((w->fixed->q8[n] != 0) ? v18 : gz[n]);
         const REAL v24 = (a1[n] + v23);
-        const REAL v25 = (w->fixed->q7[n] * v20);
+        const REAL v25 = (w->fixed->q5[n] * v20);
         const REAL v26 = (v24 * v25);
-        const REAL v27 = ((w->fixed->q3[n] != 0) ? (REAL)0.0 : v26);
+        const REAL v27 = ((w->fixed->q1[n] != 0) ? (REAL)0.0 : v26);
         const REAL v28 = (a0[n] + v27);
-        const REAL v29 = ((w->fixed->q3[n] != 0) ? v26 : (REAL)0.0);
-        const REAL v30 = (v0 * w->fixed->q11[n]);
+        const REAL v29 = ((w->fixed->q1[n] != 0) ? v26 : (REAL)0.0);
+        const REAL v30 = (v0 * w->fixed->q9[n]);
         const REAL v31 = (v26 * v30);
         const REAL v32 = (w->fixed->p4[n] * v26);
         const REAL v33 = (w->fixed->p5[n] * v24);

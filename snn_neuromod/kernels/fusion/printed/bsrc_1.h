@@ -19,8 +19,6 @@ typedef struct {
     REAL q1[TILE];
     REAL q2[TILE];
     REAL q3[TILE];
-    REAL q4[TILE];
-    REAL q5[TILE];
     REAL p11[TILE];
     REAL p4[TILE];
     REAL p9[TILE];
@@ -29,15 +27,15 @@ typedef struct {
     REAL p3[TILE];
     REAL p7[TILE];
     REAL p6[TILE];
-    REAL q6[TILE];
+    REAL q4[TILE];
     REAL p5[TILE];
-    REAL q7[TILE];
+    REAL q5[TILE];
     REAL p8[TILE];
+    REAL q6[TILE];
+    REAL q7[TILE];
     REAL q8[TILE];
     REAL q9[TILE];
     REAL q10[TILE];
-    REAL q11[TILE];
-    REAL q12[TILE];
 } Fixed;
 typedef struct {
     _Alignas(64) REAL s[NUM_STATES][EVERY + 1][TILE], a[NUM_STATES][TILE], g[NUM_PARAMS + 1][TILE];
@@ -82,29 +80,27 @@ static void refresh(
     const int c11 = all || call->strides[33];
     if (c11) spread(w->fixed->p11, call, 11, t, first, wide);
     if (all) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q9[n] = o1;
+        w->fixed->q7[n] = o1;
     }
     if (c1) for (int64_t n = 0; n < wide; n++) {
         w->fixed->q0[n] = MATH(fabs)(w->fixed->p1[n]);
         w->fixed->q1[n] = (w->fixed->q0[n] != (REAL)INFINITY);
-        w->fixed->q2[n] = (w->fixed->p1[n] == w->fixed->p1[n]);
-        w->fixed->q3[n] = ((w->fixed->q1[n] != 0) & (w->fixed->q2[n] != 0));
-        w->fixed->q4[n] = ((w->fixed->q3[n] != 0) ? w->fixed->p1[n] : (REAL)1.0);
-        w->fixed->q5[n] = ((REAL)1.0 / w->fixed->q4[n]);
-        w->fixed->q10[n] = (w->fixed->q4[n] * w->fixed->q4[n]);
-        w->fixed->q11[n] = ((-(REAL)1.0) / w->fixed->q10[n]);
+        w->fixed->q2[n] = ((w->fixed->q1[n] != 0) ? w->fixed->p1[n] : (REAL)1.0);
+        w->fixed->q3[n] = ((REAL)1.0 / w->fixed->q2[n]);
+        w->fixed->q8[n] = (w->fixed->q2[n] * w->fixed->q2[n]);
+        w->fixed->q9[n] = ((-(REAL)1.0) / w->fixed->q8[n]);
     }
     if (c3) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q12[n] = (w->fixed->p3[n] * (REAL)2.0);
+        w->fixed->q10[n] = (w->fixed->p3[n] * (REAL)2.0);
     }
     if (c5) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q7[n] = ((REAL)1.0 - w->fixed->p5[n]);
+        w->fixed->q5[n] = ((REAL)1.0 - w->fixed->p5[n]);
     }
     if (c8) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q8[n] = ((REAL)1.0 - w->fixed->p8[n]);
+        w->fixed->q6[n] = ((REAL)1.0 - w->fixed->p8[n]);
     }
     if (c6 || c7) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q6[n] = (w->fixed->p7[n] - w->fixed->p6[n]);
+        w->fixed->q4[n] = (w->fixed->p7[n] - w->fixed->p6[n]);
     }
 }
 INLINE void step(
@@ -119,7 +115,7 @@ INLINE void step(
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
-        const REAL v2 = (v1 * w->fixed->q5[n]);
+        const REAL v2 = (v1 * w->fixed->q3[n]);
         const REAL r0 = NAME(tanh)(v2);
         w->u1[n] = r0;
     }
@@ -135,8 +131,8 @@ INLINE void step(
         const REAL v2 = (w->fixed->p9[n] + v1);
         const REAL v3 = (w->fixed->p0[n] * s0[n]);
         const REAL v4 = (x[n] + v3);
-        const REAL v5 = (w->fixed->q4[n] * w->u1[n]);
-        const REAL v6 = ((w->fixed->q3[n] != 0) ? v5 : v4);
+        const REAL v5 = (w->fixed->q2[n] * w->u1[n]);
+        const REAL v6 = ((w->fixed->q1[n] != 0) ? v5 : v4);
         const REAL v7 = (w->fixed->p2[n] * s1[n]);
         const REAL v8 = (v6 + v7);
         const REAL v9 = (w->fixed->p10[n] + s2[n]);
@@ -144,18 +140,18 @@ INLINE void step(
         const REAL v11 = (v9 * v10);
         const REAL v12 = (v8 + v11);
         const REAL v13 = (v2 + v12);
-        const REAL v14 = (w->fixed->q6[n] * w->u2[n]);
+        const REAL v14 = (w->fixed->q4[n] * w->u2[n]);
         const REAL v15 = (w->fixed->p6[n] + v14);
         const REAL v16 = NAME(tanh)(v13);
         const REAL v17 = (w->fixed->p5[n] * s1[n]);
-        const REAL v18 = (v16 * w->fixed->q7[n]);
+        const REAL v18 = (v16 * w->fixed->q5[n]);
         const REAL v19 = (v17 + v18);
         const REAL v20 = (s2[n] - s1[n]);
         const REAL v21 = (v15 * v20);
         const REAL v22 = (s1[n] + v21);
         const REAL v23 = (v19 < (REAL)0.0 ? (REAL)0.0 : v19);
         const REAL v24 = (w->fixed->p8[n] * s3[n]);
-        const REAL v25 = (s1[n] * w->fixed->q8[n]);
+        const REAL v25 = (s1[n] * w->fixed->q6[n]);
         const REAL v26 = (v24 + v25);
         const REAL r0 = v23;
         const REAL r1 = v4;
@@ -189,7 +185,7 @@ INLINE void again(
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
         n0[n] = v1;
-        const REAL v3 = (v1 * w->fixed->q5[n]);
+        const REAL v3 = (v1 * w->fixed->q3[n]);
         const REAL r0 = NAME(tanh)(v3);
         c0[n] = r0;
     }
@@ -203,8 +199,8 @@ INLINE void again(
         const REAL v0 = (w->fixed->p11[n] + s3[n]);
         const REAL v1 = (w->fixed->p4[n] * v0);
         const REAL v2 = (w->fixed->p9[n] + v1);
-        const REAL v3 = (w->fixed->q4[n] * c0[n]);
-        const REAL v4 = ((w->fixed->q3[n] != 0) ? v3 : n0[n]);
+        const REAL v3 = (w->fixed->q2[n] * c0[n]);
+        const REAL v4 = ((w->fixed->q1[n] != 0) ? v3 : n0[n]);
         const REAL v5 = (w->fixed->p2[n] * s1[n]);
         const REAL v6 = (v4 + v5);
         const REAL v7 = (w->fixed->p10[n] + s2[n]);
@@ -212,17 +208,17 @@ INLINE void again(
         const REAL v9 = (v7 * v8);
         const REAL v10 = (v6 + v9);
         const REAL v11 = (v2 + v10);
-        const REAL v12 = (w->fixed->q6[n] * c1[n]);
+        const REAL v12 = (w->fixed->q4[n] * c1[n]);
         const REAL v13 = (w->fixed->p6[n] + v12);
         const REAL v14 = NAME(tanh)(v11);
         const REAL v15 = (w->fixed->p5[n] * s1[n]);
-        const REAL v16 = (v14 * w->fixed->q7[n]);
+        const REAL v16 = (v14 * w->fixed->q5[n]);
         const REAL v17 = (v15 + v16);
         const REAL v18 = (s2[n] - s1[n]);
         const REAL v19 = (v13 * v18);
         const REAL v20 = (s1[n] + v19);
         const REAL v21 = (w->fixed->p8[n] * s3[n]);
-        const REAL v22 = (s1[n] * w->fixed->q8[n]);
+        const REAL v22 = (s1[n] * w->fixed->q6[n]);
         const REAL v23 = (v21 + v22);
         const REAL r1 = v17;
         const REAL r2 = v20;
@@ -261,19 +257,19 @@ INLINE void last_step(
         const REAL v5 = ((REAL)1.0 - v4);
         const REAL v6 = (c0[n] * c0[n]);
         const REAL v7 = ((REAL)1.0 - v6);
-        const REAL v8 = ((w->fixed->q9[n] != 0) ? v2 : gz[n]);
+        const REAL v8 = ((w->fixed->q7[n] != 0) ? v2 : gz[n]);
         const REAL v9 = (a1[n] + v8);
-        const REAL v10 = (w->fixed->q7[n] * v5);
+        const REAL v10 = (w->fixed->q5[n] * v5);
         w->u2[n] = v10;
         const REAL v12 = (v9 * v10);
         w->u3[n] = v12;
-        const REAL v14 = ((w->fixed->q3[n] != 0) ? (REAL)0.0 : v12);
+        const REAL v14 = ((w->fixed->q1[n] != 0) ? (REAL)0.0 : v12);
         const REAL v15 = (a0[n] + v14);
-        const REAL v16 = ((w->fixed->q3[n] != 0) ? v12 : (REAL)0.0);
-        const REAL v17 = (w->fixed->q4[n] * v7);
+        const REAL v16 = ((w->fixed->q1[n] != 0) ? v12 : (REAL)0.0);
+        const REAL v17 = (w->fixed->q2[n] * v7);
         w->u4[n] = v17;
         const REAL v19 = (v16 * v17);
-        const REAL v20 = (w->fixed->q5[n] * v19);
+        const REAL v20 = (w->fixed->q3[n] * v19);
         w->u5[n] = v20;
         const REAL v22 = (v15 + v20);
         w->u6[n] = v22;
@@ -293,13 +289,13 @@ INLINE void last_step(
     }
     if (call->g[1]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q3[n] != 0) ? w->u3[n] : (REAL)0.0);
+        const REAL v0 = ((w->fixed->q1[n] != 0) ? w->u3[n] : (REAL)0.0);
         const REAL v1 = (v0 * w->u4[n]);
         const REAL v2 = (c0[n] * v0);
-        const REAL v3 = (n0[n] * w->fixed->q11[n]);
+        const REAL v3 = (n0[n] * w->fixed->q9[n]);
         const REAL v4 = (v1 * v3);
         const REAL v5 = (v2 + v4);
-        const REAL v6 = ((w->fixed->q3[n] != 0) ? v5 : (REAL)0.0);
+        const REAL v6 = ((w->fixed->q1[n] != 0) ? v5 : (REAL)0.0);
         const REAL r0 = v6;
         w->g[1][n] += r0;
     }
@@ -334,7 +330,7 @@ INLINE void last_step(
     }
     if (call->g[5]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q9[n] != 0) ? w->u1[n] : gz[n]);
+        const REAL v0 = ((w->fixed->q7[n] != 0) ? w->u1[n] : gz[n]);
         const REAL v1 = (a1[n] + v0);
         const REAL v2 = (s1[n] * v1);
         const REAL v3 = (c2[n] * v1);
@@ -387,7 +383,7 @@ INLINE void last_step(
     if (call->g[10]) {
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p10[n] + s2[n]);
-        const REAL v1 = (v0 * w->fixed->q12[n]);
+        const REAL v1 = (v0 * w->fixed->q10[n]);
         const REAL v2 = (w->u3[n] * v1);
         const REAL r0 = v2;
         w->g[10][n] += r0;
@@ -437,19 +433,19 @@ INLINE void learning_step(
         const REAL v5 = ((REAL)1.0 - v4);
         const REAL v6 = (c0[n] * c0[n]);
         const REAL v7 = ((REAL)1.0 - v6);
-        const REAL v8 = ((w->fixed->q9[n] != 0) ? v2 : gz[n]);
-        const REAL v9 = (w->fixed->q7[n] * v5);
+        const REAL v8 = ((w->fixed->q7[n] != 0) ? v2 : gz[n]);
+        const REAL v9 = (w->fixed->q5[n] * v5);
         w->u2[n] = v9;
-        const REAL v11 = (w->fixed->q4[n] * v7);
+        const REAL v11 = (w->fixed->q2[n] * v7);
         w->u3[n] = v11;
         const REAL v13 = (v8 * v9);
-        const REAL v14 = ((w->fixed->q3[n] != 0) ? (REAL)0.0 : v13);
+        const REAL v14 = ((w->fixed->q1[n] != 0) ? (REAL)0.0 : v13);
         w->u4[n] = v14;
         const REAL v16 = (a0[n] + v14);
-        const REAL v17 = ((w->fixed->q3[n] != 0) ? v13 : (REAL)0.0);
+        const REAL v17 = ((w->fixed->q1[n] != 0) ? v13 : (REAL)0.0);
         w->u5[n] = v17;
         const REAL v19 = (v11 * v17);
-        const REAL v20 = (w->fixed->q5[n] * v19);
+        const REAL v20 = (w->fixed->q3[n] * v19);
         const REAL v21 = (v16 + v20);
         w->u6[n] = v21;
         const REAL v23 = (w->fixed->p0[n] * v21);
@@ -468,12 +464,12 @@ INLINE void learning_step(
     }
     if (call->g[1]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (n0[n] * w->fixed->q11[n]);
+        const REAL v0 = (n0[n] * w->fixed->q9[n]);
         const REAL v1 = (w->u3[n] * w->u5[n]);
         const REAL v2 = (c0[n] * w->u5[n]);
         const REAL v3 = (v0 * v1);
         const REAL v4 = (v2 + v3);
-        const REAL v5 = ((w->fixed->q3[n] != 0) ? v4 : (REAL)0.0);
+        const REAL v5 = ((w->fixed->q1[n] != 0) ? v4 : (REAL)0.0);
         const REAL r0 = v5;
         w->g[1][n] += r0;
     }
@@ -481,7 +477,7 @@ INLINE void learning_step(
     }
     if (call->g[2]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q9[n] != 0) ? w->u1[n] : gz[n]);
+        const REAL v0 = ((w->fixed->q7[n] != 0) ? w->u1[n] : gz[n]);
         const REAL v1 = (v0 * w->u2[n]);
         const REAL v2 = (s1[n] * v1);
         const REAL r0 = v2;
@@ -493,7 +489,7 @@ INLINE void learning_step(
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p10[n] + s2[n]);
         const REAL v1 = (v0 * v0);
-        const REAL v2 = ((w->fixed->q9[n] != 0) ? w->u1[n] : gz[n]);
+        const REAL v2 = ((w->fixed->q7[n] != 0) ? w->u1[n] : gz[n]);
         const REAL v3 = (v2 * w->u2[n]);
         const REAL v4 = (v1 * v3);
         const REAL r0 = v4;
@@ -504,7 +500,7 @@ INLINE void learning_step(
     if (call->g[4]) {
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p11[n] + s3[n]);
-        const REAL v1 = ((w->fixed->q9[n] != 0) ? w->u1[n] : gz[n]);
+        const REAL v1 = ((w->fixed->q7[n] != 0) ? w->u1[n] : gz[n]);
         const REAL v2 = (v1 * w->u2[n]);
         const REAL v3 = (v0 * v2);
         const REAL r0 = v3;
@@ -514,7 +510,7 @@ INLINE void learning_step(
     }
     if (call->g[5]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q9[n] != 0) ? w->u1[n] : gz[n]);
+        const REAL v0 = ((w->fixed->q7[n] != 0) ? w->u1[n] : gz[n]);
         const REAL v1 = (s1[n] * v0);
         const REAL v2 = (c2[n] * v0);
         const REAL v3 = (v1 - v2);
@@ -525,7 +521,7 @@ INLINE void learning_step(
     }
     if (call->g[9]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q9[n] != 0) ? w->u1[n] : gz[n]);
+        const REAL v0 = ((w->fixed->q7[n] != 0) ? w->u1[n] : gz[n]);
         const REAL v1 = (v0 * w->u2[n]);
         const REAL r0 = v1;
         w->g[9][n] += r0;
@@ -535,8 +531,8 @@ INLINE void learning_step(
     if (call->g[10]) {
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p10[n] + s2[n]);
-        const REAL v1 = ((w->fixed->q9[n] != 0) ? w->u1[n] : gz[n]);
-        const REAL v2 = (v0 * w->fixed->q12[n]);
+        const REAL v1 = ((w->fixed->q7[n] != 0) ? w->u1[n] : gz[n]);
+        const REAL v2 = (v0 * w->fixed->q10[n]);
         const REAL v3 = (v1 * w->u2[n]);
         const REAL v4 = (v2 * v3);
         const REAL r0 = v4;
@@ -546,7 +542,7 @@ INLINE void learning_step(
     }
     if (call->g[11]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q9[n] != 0) ? w->u1[n] : gz[n]);
+        const REAL v0 = ((w->fixed->q7[n] != 0) ? w->u1[n] : gz[n]);
         const REAL v1 = (v0 * w->u2[n]);
         const REAL v2 = (w->fixed->p4[n] * v1);
         const REAL r0 = v2;
@@ -573,12 +569,12 @@ INLINE void other_step(
         const REAL v4 = ((REAL)1.0 - v3);
         const REAL v5 = (c0[n] * c0[n]);
         const REAL v6 = ((REAL)1.0 - v5);
-        const REAL v7 = ((w->fixed->q9[n] != 0) ? v2 : gz[n]);
-        const REAL v8 = (w->fixed->q7[n] * v4);
+        const REAL v7 = ((w->fixed->q7[n] != 0) ? v2 : gz[n]);
+        const REAL v8 = (w->fixed->q5[n] * v4);
         const REAL v9 = (v7 * v8);
-        const REAL v10 = ((w->fixed->q3[n] != 0) ? (REAL)0.0 : v9);
+        const REAL v10 = ((w->fixed->q1[n] != 0) ? (REAL)0.0 : v9);
         const REAL v11 = (a0[n] + v10);
-        const REAL v12 = ((w->fixed->q3[n] != 0) ? v9 : (REAL)0.0);
+        const REAL v12 = ((w->fixed->q1[n] != 0) ? v9 : (REAL)0.0);
         const REAL v13 = (v6 * v12);
         const REAL v14 = (v11 + v13);
         const REAL v15 = (w->fixed->p0[n] * v14);

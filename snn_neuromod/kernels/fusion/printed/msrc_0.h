@@ -19,22 +19,20 @@ typedef struct {
     REAL q1[TILE];
     REAL q2[TILE];
     REAL q3[TILE];
-    REAL q4[TILE];
-    REAL q5[TILE];
     REAL p2[TILE];
     REAL p8[TILE];
     REAL p3[TILE];
     REAL p7[TILE];
     REAL p6[TILE];
     REAL p5[TILE];
-    REAL q6[TILE];
+    REAL q4[TILE];
     REAL p4[TILE];
+    REAL q5[TILE];
+    REAL q6[TILE];
     REAL q7[TILE];
     REAL q8[TILE];
     REAL q9[TILE];
     REAL q10[TILE];
-    REAL q11[TILE];
-    REAL q12[TILE];
 } Fixed;
 typedef struct {
     _Alignas(64) REAL s[NUM_STATES][EVERY + 1][TILE], a[NUM_STATES][TILE], g[NUM_PARAMS + 1][TILE];
@@ -76,27 +74,25 @@ static void refresh(
     const int c8 = all || call->strides[24];
     if (c8) spread(w->fixed->p8, call, 8, t, first, wide);
     if (all) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q9[n] = o1;
+        w->fixed->q7[n] = o1;
     }
     if (c1) for (int64_t n = 0; n < wide; n++) {
         w->fixed->q0[n] = MATH(fabs)(w->fixed->p1[n]);
         w->fixed->q1[n] = (w->fixed->q0[n] != (REAL)INFINITY);
-        w->fixed->q2[n] = (w->fixed->p1[n] == w->fixed->p1[n]);
-        w->fixed->q3[n] = ((w->fixed->q1[n] != 0) & (w->fixed->q2[n] != 0));
-        w->fixed->q4[n] = ((w->fixed->q3[n] != 0) ? w->fixed->p1[n] : (REAL)1.0);
-        w->fixed->q5[n] = ((REAL)1.0 / w->fixed->q4[n]);
-        w->fixed->q11[n] = (w->fixed->q4[n] * w->fixed->q4[n]);
-        w->fixed->q12[n] = ((-(REAL)1.0) / w->fixed->q11[n]);
+        w->fixed->q2[n] = ((w->fixed->q1[n] != 0) ? w->fixed->p1[n] : (REAL)1.0);
+        w->fixed->q3[n] = ((REAL)1.0 / w->fixed->q2[n]);
+        w->fixed->q9[n] = (w->fixed->q2[n] * w->fixed->q2[n]);
+        w->fixed->q10[n] = ((-(REAL)1.0) / w->fixed->q9[n]);
     }
     if (c3) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q10[n] = (w->fixed->p3[n] * (REAL)2.0);
+        w->fixed->q8[n] = (w->fixed->p3[n] * (REAL)2.0);
     }
     if (c4) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q7[n] = ((REAL)1.0 - w->fixed->p4[n]);
+        w->fixed->q5[n] = ((REAL)1.0 - w->fixed->p4[n]);
     }
     if (c5 || c6) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q6[n] = (w->fixed->p6[n] - w->fixed->p5[n]);
-        w->fixed->q8[n] = (w->fixed->q6[n] * (REAL)10.0);
+        w->fixed->q4[n] = (w->fixed->p6[n] - w->fixed->p5[n]);
+        w->fixed->q6[n] = (w->fixed->q4[n] * (REAL)10.0);
     }
 }
 INLINE void step(
@@ -110,7 +106,7 @@ INLINE void step(
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
-        const REAL v2 = (v1 * w->fixed->q5[n]);
+        const REAL v2 = (v1 * w->fixed->q3[n]);
         const REAL r0 = NAME(tanh)(v2);
         w->u1[n] = r0;
     }
@@ -123,8 +119,8 @@ INLINE void step(
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
-        const REAL v2 = (w->fixed->q4[n] * w->u1[n]);
-        const REAL v3 = ((w->fixed->q3[n] != 0) ? v2 : v1);
+        const REAL v2 = (w->fixed->q2[n] * w->u1[n]);
+        const REAL v3 = ((w->fixed->q1[n] != 0) ? v2 : v1);
         const REAL v4 = (w->fixed->p2[n] * s1[n]);
         const REAL v5 = (v3 + v4);
         const REAL v6 = (w->fixed->p8[n] + s2[n]);
@@ -132,11 +128,11 @@ INLINE void step(
         const REAL v8 = (v6 * v7);
         const REAL v9 = (v5 + v8);
         const REAL v10 = (w->fixed->p7[n] + v9);
-        const REAL v11 = (w->fixed->q6[n] * w->u2[n]);
+        const REAL v11 = (w->fixed->q4[n] * w->u2[n]);
         const REAL v12 = (w->fixed->p5[n] + v11);
         const REAL v13 = NAME(tanh)(v10);
         const REAL v14 = (w->fixed->p4[n] * s1[n]);
-        const REAL v15 = (v13 * w->fixed->q7[n]);
+        const REAL v15 = (v13 * w->fixed->q5[n]);
         const REAL v16 = (v14 + v15);
         const REAL v17 = (s2[n] - s1[n]);
         const REAL v18 = (v12 * v17);
@@ -170,7 +166,7 @@ INLINE void again(
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
         n0[n] = v1;
-        const REAL v3 = (v1 * w->fixed->q5[n]);
+        const REAL v3 = (v1 * w->fixed->q3[n]);
         const REAL r0 = NAME(tanh)(v3);
         c0[n] = r0;
     }
@@ -181,8 +177,8 @@ INLINE void again(
         c1[n] = r0;
     }
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (w->fixed->q4[n] * c0[n]);
-        const REAL v1 = ((w->fixed->q3[n] != 0) ? v0 : n0[n]);
+        const REAL v0 = (w->fixed->q2[n] * c0[n]);
+        const REAL v1 = ((w->fixed->q1[n] != 0) ? v0 : n0[n]);
         const REAL v2 = (w->fixed->p2[n] * s1[n]);
         const REAL v3 = (v1 + v2);
         const REAL v4 = (w->fixed->p8[n] + s2[n]);
@@ -190,11 +186,11 @@ INLINE void again(
         const REAL v6 = (v4 * v5);
         const REAL v7 = (v3 + v6);
         const REAL v8 = (w->fixed->p7[n] + v7);
-        const REAL v9 = (w->fixed->q6[n] * c1[n]);
+        const REAL v9 = (w->fixed->q4[n] * c1[n]);
         const REAL v10 = (w->fixed->p5[n] + v9);
         const REAL v11 = NAME(tanh)(v8);
         const REAL v12 = (w->fixed->p4[n] * s1[n]);
-        const REAL v13 = (v11 * w->fixed->q7[n]);
+        const REAL v13 = (v11 * w->fixed->q5[n]);
         const REAL v14 = (v12 + v13);
         const REAL v15 = (s2[n] - s1[n]);
         const REAL v16 = (v10 * v15);
@@ -225,7 +221,7 @@ INLINE void learning_step(
     REAL *const gx = leaving(w->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p8[n] + s2[n]);
-        const REAL v1 = (w->fixed->q6[n] * c1[n]);
+        const REAL v1 = (w->fixed->q4[n] * c1[n]);
         const REAL v2 = (w->fixed->p5[n] + v1);
         const REAL v3 = ((REAL)1.0 - v2);
         const REAL v4 = (n1[n] < (REAL)0.0 ? (REAL)0.0 : n1[n]);
@@ -236,7 +232,7 @@ INLINE void learning_step(
         const REAL v9 = (v8 - v6);
         w->u1[n] = v9;
         const REAL v11 = ((REAL)1.0 - c1[n]);
-        const REAL v12 = (c1[n] * w->fixed->q8[n]);
+        const REAL v12 = (c1[n] * w->fixed->q6[n]);
         const REAL v13 = (v9 * v12);
         const REAL v14 = (v11 * v13);
         const int v15 = (v4 <= (REAL)0.0);
@@ -246,23 +242,23 @@ INLINE void learning_step(
         const REAL v19 = ((REAL)1.0 - v18);
         const REAL v20 = (c0[n] * c0[n]);
         const REAL v21 = ((REAL)1.0 - v20);
-        const REAL v22 = ((w->fixed->q9[n] != 0) ? v16 : gz[n]);
+        const REAL v22 = ((w->fixed->q7[n] != 0) ? v16 : gz[n]);
         const REAL v23 = (a1[n] + v22);
-        const REAL v24 = (w->fixed->q7[n] * v19);
+        const REAL v24 = (w->fixed->q5[n] * v19);
         w->u3[n] = v24;
         const REAL v26 = (v23 * v24);
         w->u4[n] = v26;
-        const REAL v28 = ((w->fixed->q3[n] != 0) ? (REAL)0.0 : v26);
+        const REAL v28 = ((w->fixed->q1[n] != 0) ? (REAL)0.0 : v26);
         const REAL v29 = (a0[n] + v28);
-        const REAL v30 = ((w->fixed->q3[n] != 0) ? v26 : (REAL)0.0);
-        const REAL v31 = (w->fixed->q4[n] * v21);
+        const REAL v30 = ((w->fixed->q1[n] != 0) ? v26 : (REAL)0.0);
+        const REAL v31 = (w->fixed->q2[n] * v21);
         w->u5[n] = v31;
         const REAL v33 = (v30 * v31);
-        const REAL v34 = (w->fixed->q5[n] * v33);
+        const REAL v34 = (w->fixed->q3[n] * v33);
         w->u6[n] = v34;
         const REAL v36 = (v29 + v34);
         w->u7[n] = v36;
-        const REAL v38 = (v0 * w->fixed->q10[n]);
+        const REAL v38 = (v0 * w->fixed->q8[n]);
         const REAL v39 = (v26 * v38);
         w->u8[n] = v39;
         const REAL v41 = (w->fixed->p0[n] * v36);
@@ -293,13 +289,13 @@ INLINE void learning_step(
     }
     if (call->g[1]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q3[n] != 0) ? w->u4[n] : (REAL)0.0);
+        const REAL v0 = ((w->fixed->q1[n] != 0) ? w->u4[n] : (REAL)0.0);
         const REAL v1 = (v0 * w->u5[n]);
         const REAL v2 = (c0[n] * v0);
-        const REAL v3 = (n0[n] * w->fixed->q12[n]);
+        const REAL v3 = (n0[n] * w->fixed->q10[n]);
         const REAL v4 = (v1 * v3);
         const REAL v5 = (v2 + v4);
-        const REAL v6 = ((w->fixed->q3[n] != 0) ? v5 : (REAL)0.0);
+        const REAL v6 = ((w->fixed->q1[n] != 0) ? v5 : (REAL)0.0);
         const REAL r0 = v6;
         w->g[1][n] += r0;
     }
@@ -325,7 +321,7 @@ INLINE void learning_step(
     }
     if (call->g[4]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q9[n] != 0) ? w->u2[n] : gz[n]);
+        const REAL v0 = ((w->fixed->q7[n] != 0) ? w->u2[n] : gz[n]);
         const REAL v1 = (w->u9[n] + v0);
         const REAL v2 = (s1[n] * v1);
         const REAL v3 = (c2[n] * v1);
@@ -384,7 +380,7 @@ INLINE void other_step(
     REAL *const gx = leaving(w->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p8[n] + s2[n]);
-        const REAL v1 = (w->fixed->q6[n] * c1[n]);
+        const REAL v1 = (w->fixed->q4[n] * c1[n]);
         const REAL v2 = (w->fixed->p5[n] + v1);
         const REAL v3 = ((REAL)1.0 - v2);
         const REAL v4 = (n1[n] < (REAL)0.0 ? (REAL)0.0 : n1[n]);
@@ -394,7 +390,7 @@ INLINE void other_step(
         const REAL v8 = (s2[n] * a2[n]);
         const REAL v9 = (v8 - v6);
         const REAL v10 = ((REAL)1.0 - c1[n]);
-        const REAL v11 = (c1[n] * w->fixed->q8[n]);
+        const REAL v11 = (c1[n] * w->fixed->q6[n]);
         const REAL v12 = (v9 * v11);
         const REAL v13 = (v10 * v12);
         const int v14 = (v4 <= (REAL)0.0);
@@ -403,14 +399,14 @@ INLINE void other_step(
         const REAL v17 = ((REAL)1.0 - v16);
         const REAL v18 = (c0[n] * c0[n]);
         const REAL v19 = ((REAL)1.0 - v18);
-        const REAL v20 = ((w->fixed->q9[n] != 0) ? v15 : gz[n]);
+        const REAL v20 = ((w->fixed->q7[n] != 0) ? v15 : gz[n]);
         const REAL v21 = (a1[n] + v20);
-        const REAL v22 = (w->fixed->q7[n] * v17);
+        const REAL v22 = (w->fixed->q5[n] * v17);
         const REAL v23 = (v21 * v22);
-        const REAL v24 = ((w->fixed->q3[n] != 0) ? (REAL)0.0 : v23);
+        const REAL v24 = ((w->fixed->q1[n] != 0) ? (REAL)0.0 : v23);
         const REAL v25 = (a0[n] + v24);
-        const REAL v26 = ((w->fixed->q3[n] != 0) ? v23 : (REAL)0.0);
-        const REAL v27 = (v0 * w->fixed->q10[n]);
+        const REAL v26 = ((w->fixed->q1[n] != 0) ? v23 : (REAL)0.0);
+        const REAL v27 = (v0 * w->fixed->q8[n]);
         const REAL v28 = (v23 * v27);
         const REAL v29 = (w->fixed->p4[n] * v21);
         const REAL v30 = (v5 + v29);

@@ -19,20 +19,18 @@ typedef struct {
     REAL q1[TILE];
     REAL q2[TILE];
     REAL q3[TILE];
-    REAL q4[TILE];
-    REAL q5[TILE];
     REAL p2[TILE];
     REAL p3[TILE];
     REAL p7[TILE];
     REAL p6[TILE];
     REAL p5[TILE];
-    REAL q6[TILE];
+    REAL q4[TILE];
     REAL p4[TILE];
+    REAL q5[TILE];
+    REAL q6[TILE];
     REAL q7[TILE];
     REAL q8[TILE];
     REAL q9[TILE];
-    REAL q10[TILE];
-    REAL q11[TILE];
 } Fixed;
 typedef struct {
     _Alignas(64) REAL s[NUM_STATES][EVERY + 1][TILE], a[NUM_STATES][TILE], g[NUM_PARAMS + 1][TILE];
@@ -71,24 +69,22 @@ static void refresh(
     const int c7 = all || call->strides[21];
     if (c7) spread(w->fixed->p7, call, 7, t, first, wide);
     if (all) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q9[n] = o1;
+        w->fixed->q7[n] = o1;
     }
     if (c1) for (int64_t n = 0; n < wide; n++) {
         w->fixed->q0[n] = MATH(fabs)(w->fixed->p1[n]);
         w->fixed->q1[n] = (w->fixed->q0[n] != (REAL)INFINITY);
-        w->fixed->q2[n] = (w->fixed->p1[n] == w->fixed->p1[n]);
-        w->fixed->q3[n] = ((w->fixed->q1[n] != 0) & (w->fixed->q2[n] != 0));
-        w->fixed->q4[n] = ((w->fixed->q3[n] != 0) ? w->fixed->p1[n] : (REAL)1.0);
-        w->fixed->q5[n] = ((REAL)1.0 / w->fixed->q4[n]);
-        w->fixed->q10[n] = (w->fixed->q4[n] * w->fixed->q4[n]);
-        w->fixed->q11[n] = ((-(REAL)1.0) / w->fixed->q10[n]);
+        w->fixed->q2[n] = ((w->fixed->q1[n] != 0) ? w->fixed->p1[n] : (REAL)1.0);
+        w->fixed->q3[n] = ((REAL)1.0 / w->fixed->q2[n]);
+        w->fixed->q8[n] = (w->fixed->q2[n] * w->fixed->q2[n]);
+        w->fixed->q9[n] = ((-(REAL)1.0) / w->fixed->q8[n]);
     }
     if (c4) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q7[n] = ((REAL)1.0 - w->fixed->p4[n]);
+        w->fixed->q5[n] = ((REAL)1.0 - w->fixed->p4[n]);
     }
     if (c5 || c6) for (int64_t n = 0; n < wide; n++) {
-        w->fixed->q6[n] = (w->fixed->p6[n] - w->fixed->p5[n]);
-        w->fixed->q8[n] = (w->fixed->q6[n] * (REAL)10.0);
+        w->fixed->q4[n] = (w->fixed->p6[n] - w->fixed->p5[n]);
+        w->fixed->q6[n] = (w->fixed->q4[n] * (REAL)10.0);
     }
 }
 INLINE void step(
@@ -102,7 +98,7 @@ INLINE void step(
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
-        const REAL v2 = (v1 * w->fixed->q5[n]);
+        const REAL v2 = (v1 * w->fixed->q3[n]);
         const REAL r0 = NAME(tanh)(v2);
         w->u1[n] = r0;
     }
@@ -115,18 +111,18 @@ INLINE void step(
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
-        const REAL v2 = (w->fixed->q4[n] * w->u1[n]);
-        const REAL v3 = ((w->fixed->q3[n] != 0) ? v2 : v1);
+        const REAL v2 = (w->fixed->q2[n] * w->u1[n]);
+        const REAL v3 = ((w->fixed->q1[n] != 0) ? v2 : v1);
         const REAL v4 = (w->fixed->p2[n] * s1[n]);
         const REAL v5 = (v3 + v4);
         const REAL v6 = (w->fixed->p3[n] * s2[n]);
         const REAL v7 = (v5 + v6);
         const REAL v8 = (w->fixed->p7[n] + v7);
-        const REAL v9 = (w->fixed->q6[n] * w->u2[n]);
+        const REAL v9 = (w->fixed->q4[n] * w->u2[n]);
         const REAL v10 = (w->fixed->p5[n] + v9);
         const REAL v11 = NAME(tanh)(v8);
         const REAL v12 = (w->fixed->p4[n] * s1[n]);
-        const REAL v13 = (v11 * w->fixed->q7[n]);
+        const REAL v13 = (v11 * w->fixed->q5[n]);
         const REAL v14 = (v12 + v13);
         const REAL v15 = (s2[n] - s1[n]);
         const REAL v16 = (v10 * v15);
@@ -160,7 +156,7 @@ INLINE void again(
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
         n0[n] = v1;
-        const REAL v3 = (v1 * w->fixed->q5[n]);
+        const REAL v3 = (v1 * w->fixed->q3[n]);
         const REAL r0 = NAME(tanh)(v3);
         c0[n] = r0;
     }
@@ -171,18 +167,18 @@ INLINE void again(
         c1[n] = r0;
     }
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (w->fixed->q4[n] * c0[n]);
-        const REAL v1 = ((w->fixed->q3[n] != 0) ? v0 : n0[n]);
+        const REAL v0 = (w->fixed->q2[n] * c0[n]);
+        const REAL v1 = ((w->fixed->q1[n] != 0) ? v0 : n0[n]);
         const REAL v2 = (w->fixed->p2[n] * s1[n]);
         const REAL v3 = (v1 + v2);
         const REAL v4 = (w->fixed->p3[n] * s2[n]);
         const REAL v5 = (v3 + v4);
         const REAL v6 = (w->fixed->p7[n] + v5);
-        const REAL v7 = (w->fixed->q6[n] * c1[n]);
+        const REAL v7 = (w->fixed->q4[n] * c1[n]);
         const REAL v8 = (w->fixed->p5[n] + v7);
         const REAL v9 = NAME(tanh)(v6);
         const REAL v10 = (w->fixed->p4[n] * s1[n]);
-        const REAL v11 = (v9 * w->fixed->q7[n]);
+        const REAL v11 = (v9 * w->fixed->q5[n]);
         const REAL v12 = (v10 + v11);
         const REAL v13 = (s2[n] - s1[n]);
         const REAL v14 = (v8 * v13);
@@ -212,7 +208,7 @@ INLINE void learning_step(
     const REAL *const gz = arriving(w->gz, call->gz + t * call->gz_step + first, wide);
     REAL *const gx = leaving(w->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (w->fixed->q6[n] * c1[n]);
+        const REAL v0 = (w->fixed->q4[n] * c1[n]);
         const REAL v1 = (w->fixed->p5[n] + v0);
         const REAL v2 = ((REAL)1.0 - v1);
         const REAL v3 = (n1[n] < (REAL)0.0 ? (REAL)0.0 : n1[n]);
@@ -223,7 +219,7 @@ INLINE void learning_step(
         const REAL v8 = (v7 - v5);
         w->u1[n] = v8;
         const REAL v10 = ((REAL)1.0 - c1[n]);
-        const REAL v11 = (c1[n] * w->fixed->q8[n]);
+        const REAL v11 = (c1[n] * w->fixed->q6[n]);
         const REAL v12 = (v8 * v11);
         const REAL v13 = (v10 * v12);
         const int v14 = (v3 <= (REAL)0.0);
@@ -233,19 +229,19 @@ INLINE void learning_step(
         const REAL v18 = ((REAL)1.0 - v17);
         const REAL v19 = (c0[n] * c0[n]);
         const REAL v20 = ((REAL)1.0 - v19);
-        const REAL v21 = ((w->fixed->q9[n] != 0) ? v15 : gz[n]);
+        const REAL v21 = ((w->fixed->q7[n] != 0) ? v15 : gz[n]);
         const REAL v22 = (a1[n] + v21);
-        const REAL v23 = (w->fixed->q7[n] * v18);
+        const REAL v23 = (w->fixed->q5[n] * v18);
         w->u3[n] = v23;
         const REAL v25 = (v22 * v23);
         w->u4[n] = v25;
-        const REAL v27 = ((w->fixed->q3[n] != 0) ? (REAL)0.0 : v25);
+        const REAL v27 = ((w->fixed->q1[n] != 0) ? (REAL)0.0 : v25);
         const REAL v28 = (a0[n] + v27);
-        const REAL v29 = ((w->fixed->q3[n] != 0) ? v25 : (REAL)0.0);
-        const REAL v30 = (w->fixed->q4[n] * v20);
+        const REAL v29 = ((w->fixed->q1[n] != 0) ? v25 : (REAL)0.0);
+        const REAL v30 = (w->fixed->q2[n] * v20);
         w->u5[n] = v30;
         const REAL v32 = (v29 * v30);
-        const REAL v33 = (w->fixed->q5[n] * v32);
+        const REAL v33 = (w->fixed->q3[n] * v32);
         w->u6[n] = v33;
         const REAL v35 = (v28 + v33);
         w->u7[n] = v35;
@@ -278,13 +274,13 @@ INLINE void learning_step(
     }
     if (call->g[1]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q3[n] != 0) ? w->u4[n] : (REAL)0.0);
+        const REAL v0 = ((w->fixed->q1[n] != 0) ? w->u4[n] : (REAL)0.0);
         const REAL v1 = (v0 * w->u5[n]);
         const REAL v2 = (c0[n] * v0);
-        const REAL v3 = (n0[n] * w->fixed->q11[n]);
+        const REAL v3 = (n0[n] * w->fixed->q9[n]);
         const REAL v4 = (v1 * v3);
         const REAL v5 = (v2 + v4);
-        const REAL v6 = ((w->fixed->q3[n] != 0) ? v5 : (REAL)0.0);
+        const REAL v6 = ((w->fixed->q1[n] != 0) ? v5 : (REAL)0.0);
         const REAL r0 = v6;
         w->g[1][n] += r0;
     }
@@ -308,7 +304,7 @@ INLINE void learning_step(
     }
     if (call->g[4]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q9[n] != 0) ? w->u2[n] : gz[n]);
+        const REAL v0 = ((w->fixed->q7[n] != 0) ? w->u2[n] : gz[n]);
         const REAL v1 = (w->u8[n] + v0);
         const REAL v2 = (s1[n] * v1);
         const REAL v3 = (c2[n] * v1);
@@ -359,7 +355,7 @@ INLINE void other_step(
     const REAL *const gz = arriving(w->gz, call->gz + t * call->gz_step + first, wide);
     REAL *const gx = leaving(w->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (w->fixed->q6[n] * c1[n]);
+        const REAL v0 = (w->fixed->q4[n] * c1[n]);
         const REAL v1 = (w->fixed->p5[n] + v0);
         const REAL v2 = ((REAL)1.0 - v1);
         const REAL v3 = (n1[n] < (REAL)0.0 ? (REAL)0.0 : n1[n]);
@@ -369,7 +365,7 @@ INLINE void other_step(
         const REAL v7 = (s2[n] * a2[n]);
         const REAL v8 = (v7 - v5);
         const REAL v9 = ((REAL)1.0 - c1[n]);
-        const REAL v10 = (c1[n] * w->fixed->q8[n]);
+        const REAL v10 = (c1[n] * w->fixed->q6[n]);
         const REAL v11 = (v8 * v10);
         const REAL v12 = (v9 * v11);
         const int v13 = (v3 <= (REAL)0.0);
@@ -378,13 +374,13 @@ INLINE void other_step(
         const REAL v16 = ((REAL)1.0 - v15);
         const REAL v17 = (c0[n] * c0[n]);
         const REAL v18 = ((REAL)1.0 - v17);
-        const REAL v19 = ((w->fixed->q9[n] != 0) ? v14 : gz[n]);
+        const REAL v19 = ((w->fixed->q7[n] != 0) ? v14 : gz[n]);
         const REAL v20 = (a1[n] + v19);
-        const REAL v21 = (w->fixed->q7[n] * v16);
+        const REAL v21 = (w->fixed->q5[n] * v16);
         const REAL v22 = (v20 * v21);
-        const REAL v23 = ((w->fixed->q3[n] != 0) ? (REAL)0.0 : v22);
+        const REAL v23 = ((w->fixed->q1[n] != 0) ? (REAL)0.0 : v22);
         const REAL v24 = (a0[n] + v23);
-        const REAL v25 = ((w->fixed->q3[n] != 0) ? v22 : (REAL)0.0);
+        const REAL v25 = ((w->fixed->q1[n] != 0) ? v22 : (REAL)0.0);
         const REAL v26 = (w->fixed->p4[n] * v20);
         const REAL v27 = (v4 + v26);
         const REAL v28 = (v12 + v27);

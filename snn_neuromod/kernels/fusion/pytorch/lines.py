@@ -7,7 +7,6 @@ times slower there than those over numbers.
 from __future__ import annotations
 
 import math
-import operator
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -126,6 +125,8 @@ class Lines:
             return self.mask(node.args[0])
         if node.op == "where":
             return self._chosen(*node.args)
+        if node.op == "spike":
+            return self._line("ceil", self._line("clamp", self.real(*node.args), more=", 0, 1"))
         if node in self._added:
             return self._sum(node, *self._added[node])
         scaled = None if self._exact else self._scaled(node)
@@ -180,7 +181,7 @@ class Lines:
 
     def _mask(self, node: Node) -> Operand:
         if node.op in COMPARISONS:
-            return self._compared(node.op, *node.args)
+            return self._line(CALLS[node.op], *map(self.real, node.args))
         if node.op == "where" or not self._bits:
             return self._line("copy", self.truth(node))
         return self._logic(node.op, [self.mask(a) for a in node.args])
@@ -189,16 +190,6 @@ class Lines:
         if op == "not":
             return self._line("sub", self._preamble.tensor(_ONE), *args)
         return self._line({"and": "mul", "or": "maximum", "xor": "ne"}[op], *args)
-
-    def _compared(self, op: str, a: Node, b: Node) -> Operand:
-        """A comparison as 0 or 1; one with what is a number where something holds needs no choice."""
-        number = a.args[1].number if a.op == "where" and self._uses[a] == 1 else None
-        if not self._bits or number is None or b.number is None or self._preamble.fixed(a):
-            return self._line(CALLS[op], self.real(a), self.real(b))
-        condition, rest = self.mask(a.args[0]), self._compared(op, a.args[2], b)
-        if getattr(operator, op)(number, b.number):
-            return self._logic("or", [condition, rest])
-        return self._logic("and", [self._logic("not", [condition]), rest])
 
     def truth(self, node: Node) -> Operand:
         """A truth as booleans."""

@@ -19,6 +19,8 @@ CALLS = {name: name for name in (*BINARY, *UNARY, *COMPARISONS)} | {
 }
 """What PyTorch calls an operation: a function of tensors that takes `out`. This is all there is to say of a new one."""
 
+_FORMS = {"real": "{args}.to(like.dtype)", "spike": "ceil(clamp({args}, 0, 1))"}
+
 
 class Preamble:
     """Statements, and names for what they compute.
@@ -57,9 +59,12 @@ class Preamble:
         key = ("k", node)
         if key not in self._names:
             args = [self.tensor(a) for a in node.args]
-            real = node.op == "real"
-            text = f"{args[0]}.to(like.dtype)" if real else f"{CALLS[node.op]}({', '.join(args)})"
-            self._add(key, text)
+            self._add(
+                key,
+                _FORMS.get(node.op, "{call}({args})").format(
+                    call=CALLS.get(node.op), args=", ".join(args)
+                ),
+            )
         return self._names[key]
 
     def number(self, node: Node) -> str:

@@ -15,9 +15,15 @@ from snn_neuromod.kernels.fusion.pytorch.preamble import CALLS, Preamble
 
 __all__ = ["Part", "Program"]
 
-_CALLS = {*CALLS.values(), "addcmul", "lerp", "bitwise_and", "bitwise_not", "bitwise_xor"} - {
-    "real"
-}
+_CALLS = {
+    *CALLS.values(),
+    "addcmul",
+    "clamp",
+    "lerp",
+    "bitwise_and",
+    "bitwise_not",
+    "bitwise_xor",
+} - {"real"}
 _BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 _FORMS = {"real": "w", "bool": "b", "bits": "i"}
 _TYPES = {"real": "", "bool": ", dtype=bool", "bits": ", dtype=bits"}

@@ -33,7 +33,7 @@ _CALLS = {
     "exact div": "_divided({0}, {1})",
     "exact sqrt": "_root({0})",
     **{op: f"tl.{op}({{0}})" for op in ("sqrt", "sin", "cos", "erf", "floor", "ceil", "log")},
-    **{op: f"_{op}({{0}})" for op in ("exp", "tanh", "sigmoid")},
+    **{op: f"_{op}({{0}})" for op in ("exp", "tanh", "sigmoid", "spike")},
     **{op: f"libdevice.{op}({{0}})" for op in ("expm1", "log1p", "tan", "atan", "trunc")},
     "round": "libdevice.rint({0})",
     "pow": "libdevice.pow({0}, {1})",
@@ -103,6 +103,12 @@ def _tanh(x, EMULATED: tl.constexpr):
     else:
         y = _tanh_single(x, EMULATED)
     return y
+
+
+@triton.jit
+def _spike(x):
+    """1 above 0, else 0; NaN stays."""
+    return tl.where(x > 0, 1.0, tl.maximum(x, 0.0, propagate_nan=tl.PropagateNan.ALL)).to(x.dtype)
 
 
 @triton.jit

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from snn_neuromod.kernels.fusion.graph import COMPARISONS, Graph, Node, inputs, live
+from snn_neuromod.kernels.fusion.graph import JUMPS, Graph, Node, inputs, live
 from snn_neuromod.kernels.fusion.trace import Step
 from snn_neuromod.kernels.fusion.triton.expressions import Body
 
@@ -52,7 +52,7 @@ class Plan:
     def graded(self) -> bool:
         """Whether nothing is decided by what a neuron's state or input is, so that another rounding flips nothing."""
         values = live([self.step.spikes, *self.step.after])
-        decided = [node for node in values if node.op in COMPARISONS]
+        decided = [node for node in values if node.op in JUMPS]
         return not any(name[0] in "sx" for name in inputs(decided))
 
 
@@ -153,4 +153,6 @@ def whole(body: Body, node: Node) -> str:
 
 def decision(spikes: Node) -> list[Node]:
     """What decides about spikes, which has to round as it did forwards."""
-    return [spikes.args[0]] if spikes.op == "real" else []
+    if spikes.op == "mul":
+        return [node for factor in spikes.args for node in decision(factor)]
+    return [spikes.args[0]] if spikes.op in ("real", "spike") else []
