@@ -53,7 +53,7 @@ def _plain(workload: str) -> Variant:
         "snn_neuromod without C kernels",
         "ours:plain",
         arguments={"workload": workload.lower()},
-        differs='The same layers with `backend="eager"`: a hand-written backward pass in plain PyTorch.',
+        differs='The same layers with `backend="eager"`: both passes printed in plain PyTorch.',
     )
 
 

@@ -14,8 +14,10 @@ import pytest
 import torch
 
 import snn_neuromod as nm
+from snn_neuromod import dynamics
 from snn_neuromod.kernels import backends
 from snn_neuromod.kernels.backends.c import library
+from snn_neuromod.kernels.fusion import jit
 from tests.kernels.reference import make_case
 
 OPTIONS = {
@@ -221,7 +223,17 @@ def test_environment_variable() -> None:
 def test_without_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "load", lambda: (None, "not built: no compiler"))
     monkeypatch.setenv("SNN_NEUROMOD_JIT", "0")  # printed kernels would serve in its place
-    assert nm.kernels.info()["c"] == "not built: no compiler"
+    told = nm.kernels.info()
+    assert told["c"] == "not built: no compiler"
+    for neuron in dynamics.NEURONS:
+        assert told[neuron] == (
+            "eager: compiling at first use is turned off by SNN_NEUROMOD_JIT=0 (the library is not built: no compiler)"
+        )
+    assert told["one step"] == "plain PyTorch: the library is not built: no compiler"
+    monkeypatch.delenv("SNN_NEUROMOD_JIT")
+    if jit.unable() is None:
+        assert nm.kernels.info()["alif"].startswith("c: printed and compiled at first use (the lib")
+    monkeypatch.setenv("SNN_NEUROMOD_JIT", "0")
     current = torch.rand(5, 2, 3)
     layer = nm.ALIF(3, refractory=9)  # options that nothing else here uses: kernels found are kept
     library.say_missing.cache_clear()
@@ -231,6 +243,13 @@ def test_without_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
         layer(current)
     with nm.kernels.use("c"), pytest.raises(RuntimeError, match="not built: no compiler"):
         layer(current)
+
+
+def test_what_serves_is_told() -> None:
+    told = nm.kernels.info()
+    if library.load()[0] is not None:
+        assert {told[neuron] for neuron in dynamics.NEURONS} == {"c: printed in the package"}
+    assert told["others"].split(":")[0] == ("eager" if jit.unable() else "c")
 
 
 def test_library_of_other_sources_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -192,7 +192,7 @@ def test_turned_off_by_the_environment(tmp_path: Path) -> None:
         "import torch, snn_neuromod as nm\n"
         "layer = nm.Custom(3, nm.dynamics.alif)\n"
         "layer(torch.rand(4, 2, 3))\n"
-        "print(nm.kernels.info()['printed'])\n"
+        "print(nm.kernels.info()['others'])\n"
     )
     environment = {**os.environ, jit.JIT: "0", jit.CACHE: str(tmp_path / "cache")}
     result = subprocess.run(

@@ -126,14 +126,19 @@ def info() -> dict[str, str]:
 
     Returns:
         `requested`: the backend asked for; `c`: whether its library was found and how it was built, or why not;
-        `triton`: whether it serves, or why not; `neurons`: the neurons that both know by name; `printed`: whether
-        kernels of other neurons, and for what those know not, are printed and compiled for the CPU at first use.
+        `triton`: whether it serves, or why not. Then by the name of each neuron of the package what runs it on a CPU
+        where none is asked for: a kernel that was compiled with the package, one that is compiled at first use, or
+        plain PyTorch, because of what is missing; `others`: the same for neurons, spike functions and rules of your
+        own, `one step`: for neurons that are called at each step, as snnTorch does.
     """
-    neurons = ", ".join(NEURONS)
+    others = c.printed.status()
     return {
         "requested": requested(),
         "c": c.status(),
         "triton": triton.status(),
-        "neurons": neurons,
-        "printed": c.printed.status(),
+        **{neuron: c.printed.status(neuron) for neuron in NEURONS},
+        "others": others,
+        "one step": others
+        if c.library.load()[0]
+        else f"plain PyTorch: the library is {c.status()}",
     }

@@ -177,7 +177,13 @@ def _following(step: Any, states: Sequence[int]) -> Any:
     return cut
 
 
-def status() -> str:
-    """Whether steps are printed and compiled, and why not."""
+def status(neuron: str | None = None) -> str:
+    """What runs sequences of a neuron of the package on a CPU, and why; None: of any other."""
+    built, why = library.load()
+    if built is not None and neuron in index():
+        return "c: printed in the package"
+    missing = "" if neuron is None or built is not None else f" (the library is {why})"
     reason = jit.unable()
-    return f"off: {reason}" if reason else "compiled at first use"
+    if reason is None:
+        return f"c: printed and compiled at first use{missing}"
+    return f"eager: {reason}{missing}"
