@@ -6,11 +6,12 @@ import re
 import sys
 import textwrap
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from names import resolve
+from names import link_words, open_images, resolve
 from references import link
 from sphinx.util.inspect import TypeAliasForwardRef
 
@@ -32,7 +33,7 @@ copyright = author
 release = re.search(r'^version = "(.+)"$', PYPROJECT, re.MULTILINE)[1]  # type: ignore[index]
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
@@ -45,6 +46,10 @@ html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
+nb_execution_timeout = 120  # seconds for a cell; notebooks run at every build
+nb_execution_raise_on_error = True
+nb_merge_streams = True
+nb_output_stderr = "remove"  # that kernels are being compiled
 default_role = "code"
 
 autodoc_member_order = "bysource"
@@ -127,8 +132,8 @@ def process_docstring(
 
 
 def skip_member(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out the fields of named tuples: their meaning stands under Attributes."""
-    return True if type(obj).__name__ == "_tuplegetter" else None
+    """Leave out fields of named tuples, whose meaning stands under Attributes, and modules that are attributes."""
+    return True if type(obj).__name__ == "_tuplegetter" or isinstance(obj, ModuleType) else None
 
 
 def setup(app: Any) -> None:
@@ -137,3 +142,5 @@ def setup(app: Any) -> None:
     app.connect("autodoc-skip-member", skip_member)
     app.connect("doctree-read", link)
     app.connect("missing-reference", resolve)
+    app.connect("doctree-resolved", link_words)
+    app.connect("doctree-resolved", open_images)

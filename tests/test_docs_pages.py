@@ -1,6 +1,6 @@
 """Every Python block of every page runs, top to bottom, with what the page itself imports; commands are ones there are.
 
-docs/swap.md (each block by itself) and docs/modulation.md (printed results too) have tests of their own.
+docs/swap.md (each block by itself) and the notebooks (test_docs_tutorials.py) have tests of their own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PAGES = {
     for path in sorted(DOCS.rglob("*.md"))
     if "_build" not in path.parts
 }
-OWN_TESTS = {"swap.md", "modulation.md"}
+OWN_TESTS = {"swap.md"}
 Names = dict[str, Any]
 
 
@@ -89,18 +89,11 @@ def norse(names: Names) -> None:
     assert losses[-1] < losses[0] / 10
 
 
-def own_neuron(names: Names) -> None:
-    assert 0.01 < names["spikes"].mean() < 0.5
-    assert names["losses"][-1] < 0.9 * names["losses"][0]
-    assert names["found"]["auto"][1].abs().sum() > 0
-
-
 CHECKS: dict[str, Callable[[Names], None]] = {
     "analysis.md": analysis,
     "connectivity.md": connectivity,
     "eprop.md": eprop,
     "norse.md": norse,
-    "your_own_neuron.md": own_neuron,
 }
 
 
