@@ -46,10 +46,13 @@ class BoardLogger(TensorBoardLogger):
             writer.add_summary(summary)
 
     @rank_zero_only
+    def save(self) -> None:
+        """Bring what was logged to the file; `config.yaml` holds the settings, so that no `hparams.yaml` is written."""
+        if self._experiment is not None:
+            self._experiment.flush()
+
+    @rank_zero_only
     def finalize(self, status: str) -> None:
-        if self._experiment is None:
-            return
-        self._experiment.flush()
         if status == "success":
             self.save()
         else:

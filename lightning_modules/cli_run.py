@@ -78,12 +78,18 @@ class CLI(LightningCLI):
         name: Name of the experiment.
         root: Folder of all runs.
         command: The command line as it was given.
+
+    Attributes:
+        results: What the last test or validation gave, by name.
+        nothing_left: Whether the run that was to be resumed had finished already.
     """
 
     run_folder: RunFolder | None = None  # None until the trainer is made
+    nothing_left = False
 
     def __init__(self, args: list[str], name: str, root: Path, command: Sequence[str] = ()) -> None:
         self.name, self.root, self.command = name, root, command
+        self.results: dict[str, float] = {}
         # Lightning would read configurations from addresses as well.
         set_parsing_settings(config_read_mode_fsspec_enabled=False)
         options = {"exit_on_error": False, "allow_abbrev": False}
@@ -230,6 +236,8 @@ class CLI(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         try:
             super()._run_subcommand(subcommand)
+        except SystemExit:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt(self._resume_hint() if subcommand == "fit" else "") from None
         finally:
             for logger in self.trainer.loggers:
                 if isinstance(logger, BoardLogger):
@@ -242,12 +250,11 @@ class CLI(LightningCLI):
 
     def fit(self, **kwargs: Any) -> None:
         """Train, then test."""
-        if kwargs.get("ckpt_path") and self._nothing_left(Path(kwargs["ckpt_path"])):
+        checkpoint = kwargs.get("ckpt_path")
+        self.nothing_left = checkpoint is not None and self._nothing_left(Path(checkpoint))
+        if self.nothing_left:
             return
-        try:
-            self.trainer.fit(**kwargs)
-        except SystemExit:  # what Lightning makes of Ctrl-C
-            raise KeyboardInterrupt(self._resume_hint()) from None
+        self.trainer.fit(**kwargs)
         if self.interrupt is not None and self.interrupt.interrupted:
             raise KeyboardInterrupt(self._resume_hint())
         if self._get(self.config_init, "trainer").fast_dev_run:
@@ -262,9 +269,10 @@ class CLI(LightningCLI):
             weights_only=True if best else None,
             verbose=False,
         )
+        self.results = dict(results[0]) if results else {}
         if self.trainer.is_global_zero:
             if results:
-                print(self._summary("held-out", "test", results[0]))
+                print(self._summary("held-out", "test", self.results))
             else:
                 print("the test data were not read")
             print(f"trained in {seconds:.0f} s", file_list(self.folder), sep="\n")
@@ -304,8 +312,9 @@ class CLI(LightningCLI):
             raise ConfigError(
                 f"{self.subcommand}: data must have samples for it; raise val_fraction"
             )
+        self.results = dict(results[0])
         if self.trainer.is_global_zero:
-            print(self._summary(what, stage, results[0]))
+            print(self._summary(what, stage, self.results))
 
     def _summary(self, what: str, stage: str, metrics: Mapping[str, float]) -> str:
         loaders, batches = (

@@ -21,7 +21,7 @@ from pytorch_lightning.cli import LightningArgumentParser, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
-from snn_neuromod._storage import write_atomically, write_text_atomically
+from snn_neuromod._storage import append_bytes, write_atomically, write_text_atomically
 
 __all__ = [
     "MetricsLogger",
@@ -180,8 +180,7 @@ class _MetricsWriter(ExperimentWriter):
             write_atomically(path, lambda file: file.write(lines.getvalue().encode()))
         else:
             writer.writerows(self.metrics)
-            with path.open("ab") as binary:
-                binary.write(lines.getvalue().encode())  # whole lines at once
+            append_bytes(path, lines.getvalue().encode())  # whole lines at once
         self.metrics = []
 
     def _record_new_keys(self) -> set[str]:

@@ -37,7 +37,10 @@ def run_seeds(args: Sequence[str]) -> None:
     single = take(rest, ("--seed_everything", "--ckpt_path"))[1]
     if rest[0] != "fit" or single:
         raise ConfigError("--seeds must come with fit, without --seed_everything and --ckpt_path")
-    found = {seed: _result(rest, seed) for seed in seeds}
+    try:
+        found = {seed: _result(rest, seed) for seed in seeds}
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("go on with the same command") from None
     for name in sorted(set.intersection(*(set(values) for values in found.values()))):
         values = [found[seed][name] for seed in seeds]
         metric = name.partition("/")[2]
@@ -67,8 +70,13 @@ def _result(args: list[str], seed: int) -> dict[str, float]:
     left = [path / "checkpoints" / "last.ckpt" for path in runs]
     left = [path for path in left if path.is_file()]
     more = ["--ckpt_path", str(left[-1])] if left else []
-    CLI([*ready.args, *more], name, ready.root, command)
-    return _tested(max(folder.glob("version_*"), key=version_of))
+    cli = CLI([*ready.args, *more], name, ready.root, command)
+    if cli.nothing_left:  # it was stopped between training and test
+        best = left[-1].with_name("best.ckpt")
+        checkpoint = best if best.is_file() else left[-1]
+        test = prepare(["test", *command[1:], "--ckpt_path", str(checkpoint)])
+        cli = CLI(test.args, name, ready.root, command)
+    return cli.results
 
 
 def _command(run: Path) -> list[str]:

@@ -10,7 +10,7 @@ from typing import IO
 
 from snn_neuromod.errors import StorageError
 
-__all__ = ["write_atomically", "write_text_atomically"]
+__all__ = ["append_bytes", "write_atomically", "write_text_atomically"]
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -51,6 +51,26 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 def write_text_atomically(path: Path, text: str) -> None:
     """Write a text file in UTF-8, its line ends as they are, as `write_atomically` does."""
     write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def append_bytes(path: Path, content: bytes) -> None:
+    """Write all of something behind the end of a file, or nothing of it.
+
+    Raises:
+        StorageError: If it cannot be written; the file is as it was.
+    """
+    try:
+        before = path.stat().st_size
+        try:
+            with path.open("ab") as file:
+                file.write(content)
+        except OSError:
+            os.truncate(path, before)
+            raise
+    except OSError as error:
+        raise StorageError(
+            f"{path}: cannot be written ({error.strerror or error}); what was there is whole"
+        ) from error
 
 
 def _umask() -> int:

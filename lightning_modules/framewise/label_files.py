@@ -80,15 +80,14 @@ def write_label_files(
         A sentence about it.
 
     Raises:
-        FileNotFoundError: If the folder's parent does not exist.
-        ValueError: If there is a file of the folder's name.
+        ConfigError: If the folder's parent does not exist, or there is a file of the folder's name.
     """
     if folder.exists() and not folder.is_dir():
         raise ConfigError(
             f"predict: output must be a folder for label files, got the file {folder}"
         )
     if not folder.resolve().parent.is_dir():
-        raise FileNotFoundError(
+        raise ConfigError(
             f"predict: output must lie in an existing folder, got {folder}; make {folder.parent} first"
         )
     number, right, total = 0, 0.0, 0

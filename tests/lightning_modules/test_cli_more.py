@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ if any(
         "pytorch_lightning, mlxtend, matplotlib or pillow is not installed", allow_module_level=True
     )
 
+from lightning_modules.classification import SpikeClassification
 from lightning_modules.cli import main
 from lightning_modules.completion import script
 from lightning_modules.config_files import available_configs, listing
@@ -89,6 +91,44 @@ def test_seeds_give_mean_and_range_and_are_not_run_again(capfd) -> None:
             main([*command[:-2], *wrong])
         assert stop.value.code == 2
         assert "--seeds must" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["inside", "before the test"])
+def test_a_stopped_run_of_several_seeds_goes_on(where, capfd, monkeypatch) -> None:
+    """One is done, one was stopped, one has not begun: in the end all is as if nothing had happened."""
+    command = [
+        "fit",
+        "-c",
+        "smoke/msrc",
+        *SHORT,
+        "--trainer.max_epochs=2",
+        "--pictures.enabled=false",
+    ]
+    command += ["--seeds", "0,1,2"]
+    main(command)
+    whole = capfd.readouterr().out.splitlines()[-1]
+    assert whole.startswith("held-out accuracy over 3 seeds: mean")
+    shutil.rmtree("runs")
+    hook = "on_train_epoch_start" if where == "inside" else "on_test_start"
+    before = getattr(SpikeClassification, hook)
+
+    def stopped(self) -> None:
+        before(self)
+        if "seed_1" in str(self.trainer.loggers[0].log_dir) and self.trainer.current_epoch:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SpikeClassification, hook, stopped)
+        with pytest.raises(SystemExit) as stop:
+            main(command)
+    assert stop.value.code == 130
+    assert "go on with the same command" in capfd.readouterr().err
+    main(command)
+    out = capfd.readouterr().out
+    assert "seed 0 is done" in out
+    left = "resuming runs/smoke/msrc/seed_1/version_0" if where == "inside" else "nothing is left"
+    assert left in out
+    assert out.splitlines()[-1] == whole
 
 
 def test_predicts_for_a_folder_of_images(capfd) -> None:
@@ -171,7 +211,7 @@ def test_a_module_that_returns_something_else_is_told_so(capfd) -> None:
     Path("own_wrong.py").write_text(OWN)
     with pytest.raises(SystemExit) as stop:
         main(["fit", "-c", "smoke/msrc", *SHORT, f"{CLASS}=own_wrong.Wrong"])
-    assert stop.value.code == 1
+    assert stop.value.code == 2
     assert "Wrong: forward must return outputs (T, batch, class)" in capfd.readouterr().err
 
 
@@ -191,7 +231,7 @@ def test_classes_are_those_of_the_data_where_the_module_names_none(capfd) -> Non
     Path("own_seven.py").write_text(OWN.replace("width: int = 10", "width: int = 7"))
     with pytest.raises(SystemExit) as stop:
         main(["fit", "-c", "smoke/msrc", *SHORT, f"{CLASS}=own_seven.made"])
-    assert stop.value.code == 1
+    assert stop.value.code == 2
     assert "Sequential: forward must return outputs for 10 classes, got 7" in capfd.readouterr().err
 
 

@@ -167,6 +167,71 @@ def test_predict_writes_label_files_that_the_reader_reads(run, corpus, tmp_path,
     assert (tmp_path / "mine/test/v0.phn").read_text() == (folder / "test/v0.phn").read_text()
 
 
+def test_predict_labels_a_folder_of_recordings(run, corpus, tmp_path, monkeypatch, capfd):
+    """No corpus is needed, and the labels are those that the same recordings get as test data."""
+    main(["predict", "--ckpt_path", str(run), "--output", str(tmp_path / "test")])
+    for name in ("v0", "v1"):
+        target = tmp_path / "wavs" / ("deep" if name == "v1" else "") / f"{name}.wav"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((corpus / "test" / f"{name}.wav").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    capfd.readouterr()
+    alone = [
+        "predict",
+        "--ckpt_path",
+        str(run),
+        "--data.corpus.root",
+        "nowhere",
+        "--data.cache",
+        "new",
+    ]
+    main([*alone, "--input", "wavs", "--output", "labels"])
+    assert "labels of 2 utterances: labels" in capfd.readouterr().out
+    found = {
+        path.relative_to("labels").as_posix(): path.read_text()
+        for path in Path("labels").rglob("*.phn")
+    }
+    assert found.keys() == {"v0.phn", "deep/v1.phn"}
+    assert found["v0.phn"] == (tmp_path / "test" / "test" / "v0.phn").read_text()
+    (tmp_path / "wavs" / "cut.wav").write_bytes((corpus / "test" / "v2.wav").read_bytes()[:5000])
+    fails([*alone, "--input", "wavs"], capfd, 1, "wavs/cut.wav: ")
+    fails([*alone, "--input", "none"], capfd, 1, "root must be a folder of .wav files, got none")
+
+
+OWN = """
+import torch
+from torch import nn
+import snntorch
+
+class Frames(nn.Module):
+    def __init__(self, spikes: bool = False):
+        super().__init__()
+        self.spikes = spikes
+        self.hidden, self.out = nn.Linear(39, 16), nn.Linear(16, 51)
+        self.lif = snntorch.Leaky(beta=0.9)
+
+    def forward(self, x):
+        mem, seen = self.lif.init_leaky(), []
+        for current in self.hidden(x):
+            spk, mem = self.lif(current, mem)
+            seen.append(spk)
+        seen = torch.stack(seen)
+        return (self.out(seen), seen) if self.spikes else self.out(seen)
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--model.network.spikes=true"]])
+def test_any_module_of_ones_own_labels_frames(options, corpus, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    Path("own_frames.py").write_text(OWN)
+    args = arguments(corpus, "runs", "--trainer.max_epochs=2", "--pictures.enabled=false")
+    main(["fit", "-c", "phones/alif_eprop", *args, "--model.network=own_frames.Frames", *options])
+    out = capfd.readouterr().out
+    assert ("firing rate, layer 1" in out) == bool(options)
+    main(["predict", "--ckpt_path", "runs/phones/alif_eprop/version_0"])
+    assert "labels of 3 utterances" in capfd.readouterr().out
+
+
 def fails(args, capfd, code, message):
     with pytest.raises(SystemExit) as stop:
         main(args)
@@ -179,14 +244,14 @@ def fails(args, capfd, code, message):
 
 def test_mistakes_give_one_message(run, corpus, tmp_path, capfd):
     missing = str(tmp_path / "no" / "where")
-    fails(["predict", "--ckpt_path", str(run), "--output", missing], capfd, 1,
+    fails(["predict", "--ckpt_path", str(run), "--output", missing], capfd, 2,
           "output must lie in an existing folder")  # fmt: skip
     start = ["fit", "-c", "phones/alif_eprop", *arguments(corpus, tmp_path)]
     fails([*start, "--data.corpus.root", missing], capfd, 1, "root must hold a folder train")
     network = "--model.init_args.network.init_args"
-    fails([*start, f"{network}.num_classes=61"], capfd, 1, "num_classes must be 51")
-    fails([*start, f"{network}.sizes=[36,10]"], capfd, 1, "the number of inputs must be 39")
-    fails([*start, f"{network}.n_repeat=0"], capfd, 1, "n_repeat must be an integer >= 1")
+    fails([*start, f"{network}.num_classes=61"], capfd, 2, "num_classes must be 51")
+    fails([*start, f"{network}.sizes=[36,10]"], capfd, 2, "the number of inputs must be 39")
+    fails([*start, f"{network}.n_repeat=0"], capfd, 2, "n_repeat must be an integer >= 1")
 
 
 def last(root, version=0):

@@ -57,7 +57,7 @@ def test_the_corpus_reader_reads_them_back(tmp_path):
 
 
 def test_wrong_folders(tmp_path):
-    with pytest.raises(FileNotFoundError, match="output must lie in an existing folder"):
+    with pytest.raises(ValueError, match="output must lie in an existing folder"):
         write_label_files(predictions(), tmp_path / "no" / "out", names=NAMES, framing=Mfcc())
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="output must be a folder for label files"):
