@@ -86,6 +86,7 @@ class Neuron(Stateful, snntorch.SpikingNeuron):
             )
         finally:  # snnTorch's list would keep the neuron alive for ever
             known[:] = [neuron for neuron in known if neuron is not self]
+        self._hush()
         self._forget()
 
     _surrogate_bypass = staticmethod(no_surrogate)

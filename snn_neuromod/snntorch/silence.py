@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 import weakref
 from collections.abc import Callable
@@ -27,12 +28,18 @@ class Audible(nn.Module):
     _trained_on: bool = False
     _warned: bool = False
     _heard: bool = False
+    _peak: Tensor
+    graded_spikes_factor: Tensor
+    _compiled: bool = False
 
     def _listen(self, spikes: Tensor, factor: Tensor | None = None) -> None:
         """Note the spikes of a step, where they may be trained on; `factor` is what they were multiplied with."""
-        if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        if not (self.training and spikes.requires_grad and spikes.numel()):
             return
-        if self._heard or not (self.training and spikes.requires_grad and spikes.numel()):
+        if torch.compiler.is_compiling():
+            self._note(spikes.detach().amax())
+            return
+        if self._heard or torch._C._are_functorch_transforms_active():
             return
         spikes = spikes.detach()
         loudest = (spikes if factor is None else spikes / factor.detach()).amax()
@@ -41,6 +48,17 @@ class Audible(nn.Module):
         self._loudest = loudest
         if loudest.is_cpu:  # to look at it costs nothing there, and one spike is enough
             self._heard = float(loudest) > self.spike_level
+
+    def _note(self, loudest: Tensor) -> None:
+        """Keep the largest spike inside a compiled graph, in a buffer that is always there."""
+        self._peak = torch.maximum(self._peak, loudest.to(self._peak.dtype))
+        self._compiled = True
+
+    def _hush(self) -> None:
+        """Begin anew to keep the largest spike of compiled steps."""
+        least = self.graded_spikes_factor.detach().new_full((), -math.inf)
+        self.register_buffer("_peak", least, persistent=False)
+        self._compiled = False
 
     def _watch(self, *results: Tensor) -> None:
         """A gradient through the results of the first step that was listened to says that it was trained on."""
@@ -55,12 +73,18 @@ class Audible(nn.Module):
         """Warn, once, if the layer has not spiked since its last reset although it was trained on.
 
         `snn_neuromod.reset` and `snntorch.utils.reset` call it for every neuron of a network, `reset_mem` and `eval`
-        for one; it reads a number from the device. Steps inside `torch.compile` are not counted.
+        for one; it reads a number from the device. A step inside `torch.compile`, which cannot tell, counts as trained
+        on where it keeps a graph in training mode.
 
         Args:
             name: Name of the layer in its network.
         """
         loudest, trained_on = self._loudest, self._trained_on
+        if self._compiled:
+            compiled = self._peak
+            loudest = compiled if loudest is None else torch.maximum(compiled, loudest.to(compiled))
+            trained_on = not self._warned
+            self._hush()
         self._loudest, self._watched, self._trained_on = None, False, False
         self._heard = self._warned
         if loudest is None or not trained_on or loudest.is_meta:

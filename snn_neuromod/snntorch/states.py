@@ -18,7 +18,6 @@ class Stateful(Audible):
     """State by name, passed in the call or kept from the last one as `snntorch.Leaky` keeps its membrane."""
 
     init_hidden: bool
-    graded_spikes_factor: Tensor
     state_names: ClassVar[tuple[str, ...]]
     """The state in the order in which it is passed and returned, membrane last."""
 

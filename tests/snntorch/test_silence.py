@@ -110,3 +110,28 @@ def test_an_integrator_may_be_silent() -> None:
                 neuron.reset_mem()
         else:
             neuron.reset_mem()
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+@pytest.mark.parametrize(("name", "reset"), [("ALIF", utils.reset), ("MSRC", nm.reset)])
+def test_a_compiled_network(name: str, reset: Callable[[nn.Module], None]) -> None:
+    """The largest spike is kept inside the graph, which stays whole; it is read at the reset."""
+    torch.compiler.reset()
+    net = net_of(name)
+    compiled = torch.compile(net, fullgraph=True, backend="eager")
+    with torch.no_grad():
+        train(compiled, 1e-3, backward=False, steps=2)
+    reset(net)
+    train(compiled, 1e-3, steps=3)
+    with pytest.warns(ours.SilentLayerWarning, match=r"'1\.0' has not spiked") as seen:
+        reset(net)
+    assert len(seen) == 1
+    train(compiled, 1e-3, steps=3)
+    reset(net)  # said once
+    torch.compiler.reset()
+    other = net_of(name)
+    nn.init.constant_(other[0].weight, 1.0)
+    train(torch.compile(other, fullgraph=True, backend="eager"), 30.0)
+    reset(other)
+    assert "_peak" not in str(net.state_dict().keys())
