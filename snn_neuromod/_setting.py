@@ -29,6 +29,7 @@ class Setting(Generic[T]):
 
     def __init__(self, name: str, default: T) -> None:
         self._variable: ContextVar[T] = ContextVar(name, default=default)
+        self.here = self._variable.get  # the value here, where no graph is traced
         self._last = default  # set last, in whatever thread: an attribute can guard a graph, a context variable cannot
 
     def get(self) -> T:

@@ -114,7 +114,7 @@ def initial_state(current: Tensor, *, h: Param = -1.0, h_u: Param = -0.84) -> St
     Returns:
         The state before the first step.
     """
-    return State(*msrc.initial_state(current, h=h), torch.zeros_like(current) + h_u)
+    return State(*src.initial_state(current, h=h), torch.zeros_like(current) + h_u)
 
 
 def step(

@@ -95,7 +95,7 @@ GATE = Range(0.0, 1.0, open_high=True)
 
 
 class Parameter(NamedTuple):
-    """A parameter as users set it, in every form of the neuron.
+    r"""A parameter as users set it, in every form of the neuron.
 
     Attributes:
         symbol: Field of the neuron's `Params` that it sets.
@@ -104,7 +104,7 @@ class Parameter(NamedTuple):
         unit: Its unit; none where it is dimensionless or the neuron's page says it.
         range: Values that it may take.
         note: What else is to be known of its values.
-        decay: Whether it is a time constant, of which the symbol is the decay per step.
+        decay: Whether it is a time constant $\tau$, of which the symbol is the decay per step, $e^{-\Delta t / \tau}$.
     """
 
     symbol: str
@@ -126,15 +126,6 @@ class Parameter(NamedTuple):
         unit = f" in {self.unit}" if self.unit else ""
         allowed = f", {self.range.phrase}" if self.range.phrase else ""
         return f"{self.text}{unit}{allowed}{'; ' if self.note else ''}{self.note}."
-
-    def in_equations(self, value: Tensor, dt: float) -> Tensor:
-        """The symbol's value.
-
-        Args:
-            value: Value of the parameter.
-            dt: Time step in ms.
-        """
-        return torch.exp(-dt / value) if self.decay else value
 
 
 Parameters: TypeAlias = Mapping[str, Parameter]

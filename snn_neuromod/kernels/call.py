@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.kernels.neurons import Neuron, decode
 from snn_neuromod.kernels.synapses import Synapses
 
-__all__ = ["Call", "Paths", "call_of", "paths"]
+__all__ = ["Call", "Outline", "Paths", "call_of", "paths"]
 
 
 class Paths(NamedTuple):
@@ -93,6 +94,11 @@ class Call(NamedTuple):
             for group in zip(self.recurrent[1:], self.delays, by_delay, strict=True)
         ]
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All of them: current, params, state, recurrent, sources."""
+        return [self.current, *self.params, *self.state, *self.recurrent, *self.sources]
+
     def params_by_name(self) -> dict[str, Tensor]:
         """The parameters by their names in the neuron's `Params`."""
         return dict(zip(self.neuron.module.Params._fields, self.params, strict=True))
@@ -144,6 +150,7 @@ class Call(NamedTuple):
             )
         if self.recurrent or self.sources:
             self._check_synapses(shape)
+            self.check_senders()
 
     def _refuse_type(self, what: str, tensor: Tensor) -> None:
         current = self.current
@@ -188,28 +195,63 @@ class Call(NamedTuple):
                 self._refuse_type("recurrent weights", w)
             count = num
             if self.sources:
-                count = self._checked_count(self.sources[k], num)
+                source = self.sources[k]
+                if source.dtype != torch.int64 or source.ndim != 1 or source.device != device:
+                    raise KindError(
+                        f"{who}: sources must be one row of int64 on {device}, "
+                        f"got {source.dtype} of shape {tuple(source.shape)} on {source.device}"
+                    )
+                count = len(source)
             if tuple(w.shape) != (num, count):
                 raise ConfigError(
                     f"{who}: recurrent weights must have shape ({num}, {count}), neuron to, neuron from, "
                     f"got {tuple(w.shape)}"
                 )
 
-    def _checked_count(self, source: Tensor, num: int) -> int:
-        """Number of senders; those of a CPU are looked at, elsewhere the device looks itself."""
-        who = self.neuron.name
-        if source.dtype != torch.int64 or source.ndim != 1 or source.device != self.current.device:
-            raise KindError(
-                f"{who}: sources must be one row of int64 on {self.current.device}, "
-                f"got {source.dtype} of shape {tuple(source.shape)} on {source.device}"
-            )
-        if source.device.type == "cpu" and source.numel() and not is_fake(source):
-            low, high = (int(x) for x in source.aminmax())
-            if low < 0 or high >= num:
-                raise ConfigError(
-                    f"{who}: sources must lie in 0 ... {num - 1}, got {low} to {high}"
-                )
-        return source.shape[0]
+    def check_senders(self) -> None:
+        """Look at the numbers of the senders, which no shape tells; elsewhere than on a CPU the device looks itself.
+
+        Raises:
+            ValueError: If there is no neuron of such a number.
+        """
+        num = self.current.shape[-1]
+        for source in self.sources:
+            if source.device.type == "cpu" and source.numel() and not is_fake(source):
+                low, high = (int(x) for x in source.aminmax())
+                if low < 0 or high >= num:
+                    raise ConfigError(
+                        f"{self.neuron.name}: sources must lie in 0 ... {num - 1}, got {low} to {high}"
+                    )
+
+
+class Outline(NamedTuple):
+    """What there is to know of a call besides its tensors, which autograd keeps.
+
+    Attributes:
+        bare: The call without them.
+        counts: How many parameters, states, recurrent tensors and senders it has.
+    """
+
+    bare: Call
+    counts: tuple[int, int, int, int]
+
+    @staticmethod
+    def of(call: Call) -> Outline:
+        """That of a call."""
+        counts = (len(call.params), len(call.state), len(call.recurrent), len(call.sources))
+        none = call.current.new_empty(0)
+        bare = call._replace(current=none, params=(), state=(), recurrent=(), sources=())
+        return Outline(bare, counts)
+
+    def filled(self, tensors: Sequence[Tensor]) -> tuple[Call, list[Tensor]]:
+        """The call with its `Call.tensors`, and what else is among these."""
+        rest = iter(tensors)
+        current, parts = next(rest), [[*islice(rest, count)] for count in self.counts]
+        params, state, recurrent, sources = parts
+        call = self.bare._replace(
+            current=current, params=params, state=state, recurrent=recurrent, sources=sources
+        )
+        return call, [*rest]
 
 
 def is_fake(tensor: Tensor) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from snn_neuromod.kernels import backends
 from snn_neuromod.kernels.call import Call
 from snn_neuromod.kernels.products import weight_gradient
 from snn_neuromod.kernels.synapses import Synapses, past_gradient, spikes_gradient
@@ -17,12 +17,13 @@ __all__ = ["gradients", "weights_gradient"]
 
 def gradients(
     call: Call,
-    name: str,
+    serves: Any,
     grad_spikes: Tensor,
     grad_state: Sequence[Tensor | None],
     spikes: Tensor,
     tracks: Sequence[Tensor],
     wanted: Sequence[bool],
+    name: str,
 ) -> list[Tensor | None]:
     r"""Gradients of a sequence under its rule.
 
@@ -32,17 +33,18 @@ def gradients(
 
     Args:
         call: The sequence.
-        name: Backend of its forward pass.
+        serves: What ran its forward pass.
         grad_spikes: (T, batch, ..., neuron).
         grad_state: Gradient of the last state, None where it is zero.
         spikes: Those of the forward pass.
         tracks: What it kept.
         wanted: Which of `call.recurrent` need a gradient.
+        name: The backend.
 
     Returns:
         Gradients of input, parameters, first state, and of `call.recurrent`; None where none is needed.
     """
-    sweep = backends.REGISTRY[name][Call].backward
+    sweep = serves.backward
     groups = call.synapses if call.recurrent else []
     hops = call.paths.hops
     signal, arriving = grad_spikes, None  # what arrives at the spikes through the weights

@@ -30,6 +30,7 @@ class Neuron(NamedTuple):
         module: Holds `Params`, `State` and `step`.
         options: Options of its derivatives: those of `step`, with `psi` or `straight_through` for `spike_fn`.
         kernels: What backends printed from its step, by what they fixed in it.
+        plans: What was decided for sequences that look alike, see `operator`.
         described: For a neuron known by its step alone that description, which has to live as long as this; else None.
     """
 
@@ -37,6 +38,7 @@ class Neuron(NamedTuple):
     module: Any
     options: Mapping[str, Any]
     kernels: dict[Any, Any]
+    plans: dict[Any, Any]
     described: Described | None = None
 
     @property
@@ -128,7 +130,7 @@ def _decode(neuron: str) -> Neuron:
             f"sequence: neuron must be what a layer gives, a name among {', '.join(dynamics.NEURONS)} with its "
             f"options, got {neuron[:200]!r}"
         ) from error
-    found = Neuron(name, module, options, {})
+    found = Neuron(name, module, options, {}, {})
     unknown = set(found.step_options()) - set(inspect.signature(module.step).parameters)
     if unknown:
         raise ConfigError(
@@ -164,6 +166,7 @@ class Described:
                     "the neuron's Params"
                 )
         self.kernels: dict[Any, Any] = {}
+        self.plans: dict[Any, Any] = {}
         self.key = f"step {next(_COUNT)}"
         _DESCRIBED[self.key] = self
 
@@ -180,7 +183,7 @@ class Described:
             return spikes, state_type(*new)
 
         module = SimpleNamespace(Params=self.dynamics.Params, State=state_type, step=step)
-        return Neuron("neuron described by its step", module, {}, self.kernels, self)
+        return Neuron("neuron described by its step", module, {}, self.kernels, self.plans, self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Described:
         return self  # nothing in it ever changes

@@ -133,7 +133,7 @@ class _Plan:
     ) -> None:
         self.kernels, self.shapes, self.needed = kernels, params, needed
         kernel, step = kernels.kernel(dtype), kernels.step(dtype)
-        self.function, self.kept = kernel.address, kernel.kept
+        self.function, self.kept = kernel.function, kernel.kept
         self.call: Any = _call()
         self.without = [grad.number == 0 for grad in step.grad_before]
         self.wide = [k for k, p in enumerate(params) if p.numel() != 1 and p != shape[-1:]]
@@ -165,7 +165,7 @@ class _Plan:
         for to, s in zip(after, state, strict=True):
             copies += (to, s.data_ptr())
         self.call(
-            self.function, self.places[0], self.bytes, len(after), *copies,
+            self.function, self.places[0], 0, self.bytes, len(after), *copies,
             current.data_ptr(), spikes, 0, 0, *[p.data_ptr() for p in params], *after,
         )  # fmt: skip
         return results
@@ -191,7 +191,7 @@ class _Plan:
         copies = [x for pair in zip(new, seeds, strict=True) for x in pair]
         learned = dict(zip(self.needed, new[len(grad_state) :], strict=True))
         self.call(
-            self.function, self.places[1], self.bytes, len(new), *copies,
+            self.function, self.places[1], 0, self.bytes, len(new), *copies,
             current.data_ptr(), 0, spikes.data_ptr(), grad_current.data_ptr(),
             *[p.data_ptr() for p in params], *old, *[old[k] for k in self.kept],
             *new[: len(grad_state)], *[learned.get(k, 0) for k in range(len(params))],

@@ -1,30 +1,63 @@
 """Whole sequences as one differentiable call.
 
-In plain PyTorch code that is `_Sequence`; where a graph is traced or autocast is on, the operators of `registered`.
-Both run the same backends. Under `torch.func` and forward-mode differentiation it is the backend "reference", which
-autograd differentiates by itself.
+What can be decided once is: of sequences that look alike (sizes, strides, types, devices, options, what needs a
+gradient) the first is checked and gets a `Plan`, and the others follow it. In plain PyTorch code `_Sequence` makes the
+result differentiable; where a graph is traced or autocast is on, the operators of `registered` do. Both run the same
+backends. Under `torch.func` and forward-mode differentiation it is the backend "reference", which autograd
+differentiates by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.autograd.function import once_differentiable
 
 from snn_neuromod.kernels import backends
-from snn_neuromod.kernels.call import Call, Paths
+from snn_neuromod.kernels.call import Call, Outline, Paths
 from snn_neuromod.kernels.gradients import gradients
 from snn_neuromod.kernels.neurons import decode
-from snn_neuromod.kernels.registered import saved, shape_of
+from snn_neuromod.kernels.registered import sequence
 from snn_neuromod.kernels.synapses import Delays
 from snn_neuromod.kernels.transforms import transformed
 
-__all__ = ["run"]
+__all__ = ["Plan", "planned", "run"]
 
 _ONE_STEP, _ALL = Delays(), Paths()
+_REAL = {Tensor, torch.nn.Parameter}
+_MOST = 64
+
+
+class Plan(NamedTuple):
+    """What is decided once for sequences that look alike.
+
+    Attributes:
+        outline: What they are besides their tensors.
+        name: The backend.
+        serves: What it runs them with, `backends.served.Served` or what that prepared.
+    """
+
+    outline: Outline
+    name: str
+    serves: Any
+
+
+def planned(call: Call, asked: str) -> Plan:
+    """The plan of a call.
+
+    Args:
+        call: The call, checked.
+        asked: The backend asked for.
+
+    Raises:
+        RuntimeError: If it was asked for by name and cannot serve.
+    """
+    name = backends.choose(call, asked)
+    return Plan(Outline.of(call), name, backends.serving(call, name))
 
 
 def run(
@@ -66,57 +99,98 @@ def run(
     if w_rec is not None and spikes is not None:
         past = spikes if spikes.ndim == current.ndim else spikes.unsqueeze(0)
         recurrent = [past, *delays.split(w_rec)]
-    tensors = [current, *params, *state, *recurrent]
-    keep = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
-    needed = [p.requires_grad for p in params]
-    steps, sources = list(delays.steps), list(delays.sources)
-    asked = backend or backends.REQUESTED.get()
-    if transformed(*tensors):
-        asked = "reference"
-    elif asked != "reference" and not _plain(current):
-        given = (list(params), list(state), recurrent, steps, sources, paths.encode(), keep, needed)
-        first, *rest = torch.ops.snn_neuromod.sequence(neuron, current, *given, asked)
-        return first, rest[: len(state)]
-    tensors_of = (current, params, state, recurrent, steps, sources)
-    call = Call(decode(neuron), *tensors_of, paths, needed, keep, plain=True)
-    call.check()
-    name = backends.choose(call, asked)
-    serves = backends.REGISTRY[name][Call]
-    if keep and serves.backward is not None:
-        first, *rest = _Sequence.apply(call, name, *tensors)
+    tensors = [current, *params, *state, *recurrent, *delays.sources]
+    if _watched(tensors):
+        return _run_watched(neuron, current, params, state, recurrent, delays, paths, backend)
+    needs = [x.requires_grad for x in tensors]
+    keep = torch.is_grad_enabled() and True in needs
+    call = Call(
+        decode(neuron), current, params, state, recurrent, delays.steps, delays.sources, paths,
+        needs[1 : 1 + len(params)], keep, plain=True,
+    )  # fmt: skip
+    asked, plans = backend or backends.REQUESTED.here(), call.neuron.plans
+    looks = [(x.shape, x.stride(), x.dtype, x.device) for x in tensors]
+    counts = len(params), len(state), len(recurrent), torch.get_num_threads()
+    key = (asked, paths, delays.steps, keep, *counts, *needs, *looks)
+    plan = plans.get(key)
+    if plan is None:
+        call.check()
+        if len(plans) >= _MOST:  # sequences of ever new lengths
+            plans.clear()
+        plan = plans[key] = planned(call, asked)
+    elif delays.sources:
+        call.check_senders()
+    if keep and plan.serves.backward is not None:
+        first, *rest = _Sequence.apply(call, plan, *tensors)
         return first, rest
-    first, last, _ = serves.forward(call)
+    first, last, _ = plan.serves.forward(call)
     return first, last
 
 
-def _plain(current: Tensor) -> bool:
-    """Whether nothing but autograd looks on: no compiler, no autocast, no dispatch mode, and there is real memory."""
+def _watched(tensors: Sequence[Tensor]) -> bool:
+    """Whether something else than autograd looks on, or there is no real memory.
+
+    That is a compiler, `torch.func`, forward-mode differentiation, autocast or a dispatch mode.
+    """
     return (
-        not torch.compiler.is_compiling()
-        and type(current) in (Tensor, torch.nn.Parameter)
-        and not current.is_meta
-        and not torch.is_autocast_enabled(current.device.type)
-        and not torch._C._len_torch_dispatch_stack()
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()  # there is no public word for it
+        or forward_ad._current_level >= 0
+        or not _REAL.issuperset(map(type, tensors))
+        or tensors[0].is_meta
+        or torch.is_autocast_enabled(tensors[0].device.type)
+        or torch._C._len_torch_dispatch_stack() > 0
     )
 
 
+def _run_watched(
+    neuron: str,
+    current: Tensor,
+    params: Sequence[Tensor],
+    state: Sequence[Tensor],
+    recurrent: Sequence[Tensor],
+    delays: Delays,
+    paths: Paths,
+    backend: str | None,
+) -> tuple[Tensor, list[Tensor]]:
+    """Run it by operators, which all of these know, or where they do not by the reference, which needs none."""
+    asked, tensors = backends.requested(backend), [current, *params, *state, *recurrent]
+    keep = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+    needed, steps, sources = [p.requires_grad for p in params], [*delays.steps], [*delays.sources]
+    if asked == "reference" or transformed(*tensors):
+        call = Call(
+            decode(neuron), current, params, state, recurrent, steps, sources, paths, needed, keep
+        )
+        call.check()
+        spikes, last, _ = backends.serving(call, "reference").forward(call)
+        return spikes, last
+    given = [*params], [*state], [*recurrent], steps, sources, paths.encode(), keep, needed, asked
+    spikes, *more = sequence(neuron, current, *given)
+    return spikes, more[: len(state)]
+
+
 class _Sequence(torch.autograd.Function):
-    """A sequence with its backward pass; takes the call, its backend, and its tensors for autograd to see."""
+    """A sequence with its backward pass; takes the call, its plan, and its tensors for autograd to see."""
 
     @staticmethod
-    def forward(ctx: Any, call: Call, name: str, *tensors: Tensor) -> tuple[Tensor, ...]:
-        spikes, last, tracks = backends.REGISTRY[name][Call].forward(call)
-        ctx.shape = shape_of(call, name)
-        ctx.save_for_backward(*saved(call, name, spikes, tracks))
+    def forward(ctx: Any, call: Call, plan: Plan, *tensors: Tensor) -> tuple[Tensor, ...]:
+        spikes, last, tracks = plan.serves.forward(call)
+        # An input of which only the shape is read can be freed.
+        current = call.current if plan.serves.reads(call) else spikes
+        ctx.save_for_backward(current, *tensors[1:], spikes, *tracks)
+        ctx.plan = plan
         ctx.set_materialize_grads(False)
         return (spikes, *last)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        call, spikes, tracks = ctx.shape.call_of(ctx.saved_tensors)
+        plan: Plan = ctx.plan
+        call, (spikes, *tracks) = plan.outline.filled(ctx.saved_tensors)
         grad_spikes = torch.zeros_like(spikes) if grads[0] is None else grads[0]
-        needs = ctx.needs_input_grad[2:]
-        wanted = needs[len(needs) - len(call.recurrent) :] if call.recurrent else ()
-        found = gradients(call, ctx.shape.name, grad_spikes, grads[1:], spikes, tracks, wanted)
-        return None, None, *found
+        first = 2 + len(call.tensors) - len(call.recurrent) - len(call.sources)
+        wanted = ctx.needs_input_grad[first : first + len(call.recurrent)]
+        found = gradients(
+            call, plan.serves, grad_spikes, grads[1:], spikes, tracks, wanted, plan.name
+        )
+        return None, None, *found, *[None] * len(call.sources)

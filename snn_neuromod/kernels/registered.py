@@ -3,53 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 import torch
 from torch import Tensor
 
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels import backends
-from snn_neuromod.kernels.call import Call, call_of
+from snn_neuromod.kernels.call import Call, Outline, call_of
 from snn_neuromod.kernels.gradients import gradients
 
-__all__ = ["Shape", "saved", "sequence_backward", "shape_of"]
-
-
-class Shape(NamedTuple):
-    """What the backward pass knows of a call besides its tensors."""
-
-    call: Call
-    name: str
-    counts: tuple[int, int, int, int]
-
-    def call_of(self, tensors: Sequence[Tensor]) -> tuple[Call, Tensor, list[Tensor]]:
-        """The call, its spikes, and what its forward pass kept."""
-        params, state, recurrent, sources = self.counts
-        current, *rest = tensors
-        a, b, c = params, params + state, params + state + recurrent
-        d = c + sources
-        call = self.call._replace(
-            current=current,
-            params=rest[:a],
-            state=rest[a:b],
-            recurrent=rest[b:c],
-            sources=rest[c:d],
-        )
-        return call, rest[d], rest[d + 1 :]
-
-
-def shape_of(call: Call, name: str) -> Shape:
-    """What the backward pass has to know of a call, without its tensors."""
-    counts = (len(call.params), len(call.state), len(call.recurrent), len(call.sources))
-    bare = call._replace(current=call.current.new_empty(0), params=(), state=(), recurrent=())
-    return Shape(bare._replace(sources=()), name, counts)
-
-
-def saved(call: Call, name: str, spikes: Tensor, tracks: Sequence[Tensor]) -> list[Tensor]:
-    """Tensors for the backward pass; an input of which only the shape is read can be freed."""
-    current = call.current if backends.REGISTRY[name][Call].reads(call) else spikes
-    return [current, *call.params, *call.state, *call.recurrent, *call.sources, spikes, *tracks]
+__all__ = ["sequence", "sequence_backward"]
 
 
 def _swept(backend: str) -> str:
@@ -58,7 +22,7 @@ def _swept(backend: str) -> str:
 
 
 @torch.library.custom_op("snn_neuromod::sequence", mutates_args=())
-def _sequence(
+def sequence(
     neuron: str,
     current: Tensor,
     params: list[Tensor],
@@ -71,12 +35,13 @@ def _sequence(
     needed: list[bool],
     backend: str,
 ) -> list[Tensor]:
+    """Spikes, last state and what is kept; arguments as of `call.call_of`."""
     call = call_of(neuron, current, params, state, recurrent, delays, sources, rule, keep, needed)
     spikes, last, tracks = backends.serving(call, _swept(backend)).forward(call)
     return [spikes, *last, *tracks]
 
 
-@_sequence.register_fake
+@sequence.register_fake
 def _(
     neuron: str,
     current: Tensor,
@@ -91,7 +56,7 @@ def _(
     backend: str,
 ) -> list[Tensor]:
     call = call_of(neuron, current, params, state, recurrent, delays, sources, rule, keep, needed)
-    tracks = backends.serving(call, _swept(backend)).kept(call)
+    tracks = _serves(call, _swept(backend)).kept(call)
     spikes = torch.empty_like(current, memory_format=torch.contiguous_format)
     return [spikes, *(torch.empty_like(s) for s in state), *tracks.values()]
 
@@ -99,15 +64,21 @@ def _(
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     *given, backend = inputs
     call = call_of(*given)
-    ctx.neuron = inputs[0]
-    ctx.shape = shape_of(call, backends.choose(call, _swept(backend)))
+    ctx.neuron, ctx.outline = inputs[0], Outline.of(call)
+    ctx.name = backends.choose(call, _swept(backend))
     ctx.set_materialize_grads(False)
-    tracks = output[1 + len(call.state) :]
-    ctx.save_for_backward(*saved(call, ctx.shape.name, output[0], tracks))
+    spikes, tracks = output[0], output[1 + len(call.state) :]
+    current = call.current if _serves(call, ctx.name).reads(call) else spikes
+    ctx.save_for_backward(current, *call.tensors[1:], spikes, *tracks)
+
+
+def _serves(call: Call, asked: str) -> Any:
+    """What says of a sequence what it keeps, also while a graph is traced and there is no memory."""
+    return backends.REGISTRY[backends.choose(call, asked)][Call]
 
 
 def _backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
-    call, spikes, tracks = ctx.shape.call_of(ctx.saved_tensors)
+    call, (spikes, *tracks) = ctx.outline.filled(ctx.saved_tensors)
     count = len(call.state)
     found = sequence_backward(
         ctx.neuron,
@@ -123,7 +94,7 @@ def _backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
         tracks,
         call.paths.encode(),
         list(call.needed),
-        ctx.shape.name,
+        ctx.name,
     )
     grad_current, rest = found[0], found[1:]
     a = len(call.params)
@@ -156,7 +127,8 @@ def sequence_backward(
     call = call_of(neuron, current, params, state, recurrent, delays, sources, rule, True, needed)
     _check_backward(call, backend, grad_spikes, grad_state, spikes, tracks)
     wanted = [True] * len(recurrent)
-    found = gradients(call, backend, grad_spikes, grad_state, spikes, tracks, wanted)
+    serves = backends.serving(call, backend)
+    found = gradients(call, serves, grad_spikes, grad_state, spikes, tracks, wanted, backend)
     like = [current, *params, *state, *recurrent]
     return [torch.zeros_like(x) if g is None else g for g, x in zip(found, like, strict=True)]
 
@@ -183,7 +155,7 @@ def _check_backward(
     pairs += [
         ("grad_state", g, s) for g, s in zip(grad_state, call.state, strict=True) if g is not None
     ]
-    expected = backends.REGISTRY[backend][Call].kept(call)
+    expected = _serves(call, backend).kept(call)
     if len(expected) != len(tracks):
         raise ConfigError(
             f"sequence_backward: tracks must be {', '.join(expected) or 'none'}, got {len(tracks)} tensors"
@@ -217,8 +189,8 @@ def _(
     return [torch.empty_like(tensor) for tensor in (spikes, *params, *state, *recurrent)]
 
 
-_sequence.register_autograd(_backward, setup_context=_setup_context)
+sequence.register_autograd(_backward, setup_context=_setup_context)
 for _device in ("cpu", "cuda"):
     # Under autocast inputs of half precision come as float32, and nothing inside is autocast.
-    _sequence.register_autocast(_device, torch.float32)
+    sequence.register_autocast(_device, torch.float32)
     sequence_backward.register_autocast(_device, torch.float32)

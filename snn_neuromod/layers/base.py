@@ -25,7 +25,7 @@ from snn_neuromod.layers.fixed import Fixed
 from snn_neuromod.layers.parameters import Value, initialise, positive_integer, register
 from snn_neuromod.learning.rules import BPTT, Rule
 
-_HALF = (torch.float16, torch.bfloat16)
+HALF = (torch.float16, torch.bfloat16)
 _BPTT, _INSTANT = BPTT(), Paths(0, ())
 
 
@@ -123,15 +123,13 @@ class Layer(Fixed, nn.Module, Generic[S]):
         """
         initialise(self)
 
-    def _key(self) -> str:
-        """The neuron as operators can take it, from the options of its step."""
-        known = self._known
-        if known is None:
-            if torch.compiler.is_compiling():
-                key: str = self._traced_key()
-                return key
-            known = self._known = self._described()
-        return known if isinstance(known, str) else known.key
+    def _know(self) -> str | Described:
+        """The neuron as operators can take it, from the options of its step; kept until an attribute is set."""
+        if torch.compiler.is_compiling():
+            key: str = self._traced_key()
+            return key
+        self._known = self._described()
+        return self._known
 
     @constant_in_graphs
     def _traced_key(self) -> str:
@@ -150,8 +148,10 @@ class Layer(Fixed, nn.Module, Generic[S]):
         Returns:
             The `Params` of the neuron's module in `snn_neuromod.dynamics`, as tensors.
         """
-        stated, dt = self.dynamics.PARAMETERS, getattr(self, "dt", 1.0)
-        values = {p.symbol: p.in_equations(self.value(n, dtype), dt) for n, p in stated.items()}
+        values, dt = {}, getattr(self, "dt", 1.0)
+        for name, stated in self.dynamics.PARAMETERS.items():
+            value = self.value(name, dtype)
+            values[stated.symbol] = torch.exp(-dt / value) if stated.decay else value
         return self.dynamics.Params(**values)
 
     def value(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
@@ -190,7 +190,7 @@ class Layer(Fixed, nn.Module, Generic[S]):
         Returns:
             The `State` of the neuron's module in `snn_neuromod.dynamics`.
         """
-        single = current.float() if current.dtype in _HALF else current
+        single = current.float() if current.dtype in HALF else current
         rest: S = self.dynamics.initial_state(single)
         return rest
 
@@ -249,11 +249,11 @@ class Layer(Fixed, nn.Module, Generic[S]):
         **recurrence: Any,
     ) -> tuple[Tensor, Any]:
         single, state = self._inputs(current, state, 2)
-        params = self.params(single.dtype)._replace(**overrides)
+        params, known = self.params(single.dtype), self._known or self._know()
         spikes, new = operator.run(
-            self._key(),
+            known if isinstance(known, str) else known.key,
             single,
-            params,
+            params._replace(**overrides) if overrides else params,
             state,
             backend=self.backend,
             **recurrence,
@@ -343,7 +343,7 @@ class Layer(Fixed, nn.Module, Generic[S]):
             raise ConfigError(
                 f"{who}: current must have shape {axes}{last}) with at least one step, got {tuple(shape)}"
             )
-        single = current.float() if current.dtype in _HALF else current
+        single = current.float() if current.dtype in HALF else current
         one_step = single[0] if ndim == 2 else single
         if state is None:
             return single, self.initial_state(one_step)
@@ -412,4 +412,4 @@ def spike_function(who: str, psi: Any) -> Any:
 
 def working_dtype(current: Tensor) -> torch.dtype:
     """Type that a layer computes in: float32 for inputs of half precision, else the input's own."""
-    return torch.float32 if current.dtype in _HALF else current.dtype
+    return torch.float32 if current.dtype in HALF else current.dtype

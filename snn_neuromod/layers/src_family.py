@@ -11,7 +11,7 @@ from torch import Tensor
 from snn_neuromod.dynamics.parameter import Range
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels.backends import Backend
-from snn_neuromod.layers.base import Layer, S, working_dtype
+from snn_neuromod.layers.base import HALF, Layer, S, working_dtype
 from snn_neuromod.layers.delays import Delay
 from snn_neuromod.layers.parameters import Value, register
 from snn_neuromod.layers.times import in_steps
@@ -50,7 +50,7 @@ class SRCFamily(Layer[S]):
         return super()._checked(name, value)
 
     def initial_state(self, current: Tensor) -> S:
-        single = current.to(working_dtype(current))
+        single = current.float() if current.dtype in HALF else current
         rest: S = self.dynamics.initial_state(single, h=self.value("start", single.dtype))
         return rest
 
@@ -89,7 +89,8 @@ class Modulated(SRCFamily[S]):
                 fit it.
             TypeError: If `current` is not of a floating-point type.
         """
-        return self._step(current, state, self._override(modulation, current))
+        given = {} if modulation is None else self._override(modulation, current)
+        return self._step(current, state, given)
 
     def forward(
         self, current: Tensor, state: S | None = None, *, modulation: Tensor | None = None
@@ -111,7 +112,8 @@ class Modulated(SRCFamily[S]):
                 does not fit it.
             TypeError: If `current` is not of a floating-point type.
         """
-        return self._forward(current, state, self._override(modulation, current))
+        given = {} if modulation is None else self._override(modulation, current)
+        return self._forward(current, state, given)
 
     def _override(self, modulation: Tensor | None, current: Tensor) -> dict[str, Tensor]:
         if modulation is None:

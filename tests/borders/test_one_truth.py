@@ -159,3 +159,45 @@ def test_tasks_keep_their_own_backend() -> None:
         return list(await asyncio.gather(ask("eager"), ask("reference")))
 
     assert asyncio.run(both()) == ["eager", "reference"]
+
+
+@pytest.mark.parametrize("how", ["shape", "stride", "dtype"])
+def test_a_parameter_exchanged_between_the_passes(how: str) -> None:
+    """Autograd does not see it, and the kernel must not read what is not there."""
+    layer = nm.ALIF(130, beta=nm.Uniform(0.1, 0.2), learn=["v_th"])
+    current = torch.rand(7, 2, 130, requires_grad=True)
+    other = {
+        "shape": torch.ones(1),
+        "stride": torch.ones(1).expand(130),
+        "dtype": torch.ones(130, dtype=torch.float64),
+    }[how]
+    spikes, _ = layer(current)
+    layer.beta.data = other
+    with pytest.raises(RuntimeError, match="in the forward pass, got others"):
+        spikes.sum().backward()
+
+
+def test_sequences_that_look_alike_are_told_from_others() -> None:
+    """What one call was checked for must not serve another: each is as of a layer that has seen nothing."""
+    layer = nm.ALIF(6, learn=["beta"])
+    for make in (
+        lambda: torch.rand(20, 2, 6),
+        lambda: torch.rand(20, 6, 2).mT,
+        lambda: torch.rand(9, 2, 6),
+        lambda: torch.rand(20, 2, 6, dtype=torch.float64),
+        lambda: torch.rand(20, 2, 6, requires_grad=True),
+        lambda: torch.rand(20, 2, 3, 6),
+    ):
+        current = 3 * make()
+        net = layer.double() if current.dtype == torch.float64 else layer.float()
+        fresh, (spikes, state) = nm.ALIF(6, refractory=0), net(current)
+        with nm.kernels.use("reference"):
+            right, after = fresh.to(current.dtype)(current)
+        assert spikes.any()
+        assert torch.equal(spikes, right)
+        torch.testing.assert_close(state, after)
+    with pytest.raises(ValueError, match="current must have shape"):
+        layer(torch.rand(20, 2, 7))
+    layer.beta = torch.nn.Parameter(torch.rand(5))
+    with pytest.raises(ValueError, match="beta"):
+        layer(torch.rand(20, 2, 6))

@@ -96,7 +96,7 @@ class Problem(NamedTuple):
 
 
 class Solution(NamedTuple):
-    """Spikes, last state; gradients of input, parameters (each as the input of a step) and first state."""
+    """Spikes, last state; gradients of input, parameters and first state."""
 
     spikes: Tensor
     last: list[Tensor]
@@ -115,11 +115,12 @@ def by_autograd(neuron: Neuron, problem: Problem) -> Solution:
     """The step in a loop, differentiated by autograd."""
     shape = problem.current.shape[1:]
     current = problem.current.clone().requires_grad_()
-    params = [p.expand(shape).clone().requires_grad_() for p in problem.params]
+    params = [p.clone().requires_grad_() for p in problem.params]
+    wide = type(neuron.params)(*(p.expand(shape) for p in params))
     first = [s.clone().requires_grad_() for s in problem.state]
     state, spikes = neuron.state_type(*first), []
     for current_t in current.unbind(0):
-        z, state = neuron.step(type(neuron.params)(*params), state, current_t, **neuron.options)
+        z, state = neuron.step(wide, state, current_t, **neuron.options)
         spikes.append(z)
     results = [torch.stack(spikes), *state]
     inputs = [current, *params, *first]
@@ -159,6 +160,7 @@ def by_graph(traced: Step, problem: Problem) -> Solution:
         for total, part in zip(grad_params, rest[len(adjoints) :], strict=True):
             total += part
     last = [s.expand(shape) for s in state]
+    grad_params = [g.sum_to_size(p.shape) for g, p in zip(grad_params, problem.params, strict=True)]
     return Solution(
         torch.stack(spikes), last, torch.stack(grad_current[::-1]), grad_params, list(adjoints)
     )

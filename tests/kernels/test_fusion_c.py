@@ -11,6 +11,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from torch import Tensor
 
+from snn_neuromod.kernels import neurons
+from snn_neuromod.kernels.backends.c import library
+from snn_neuromod.kernels.backends.c.prepared import Prepared, by_ctypes, caller
+from snn_neuromod.kernels.call import Call
 from snn_neuromod.kernels.fusion import jit
 from snn_neuromod.kernels.fusion.kernel import Kernels
 from tests.kernels.fused import (
@@ -63,22 +67,25 @@ def by_kernel(
     made: Kernels | None = None,
 ) -> Solution:
     """The printed kernels, with NaN in all memory that they get."""
-    kernel = (made or kernels(neuron)).kernel(problem.current.dtype)
+    made = made or kernels(neuron)
+    call = call_of(made, *problem[:3])
+    seeds = problem.grads[1:] if seeded else [None] * len(problem.state)
     torch.use_deterministic_algorithms(True)  # torch.empty gives NaN
     try:
-        result = kernel.forward(problem.current, problem.params, problem.state, keep=True)
-        grads = kernel.backward(
-            problem.current,
-            problem.params,
-            problem.state,
-            result.kept,
-            problem.grads[0],
-            problem.grads[1:] if seeded else [None] * len(problem.state),
-            [True] * len(problem.params),
-        )
+        kernel = Prepared(call, made.kernel(problem.current.dtype))
+        spikes, last, kept = kernel.forward(call)
+        grads = kernel.backward(call, problem.grads[0], seeds, spikes, kept)
     finally:
         torch.use_deterministic_algorithms(False)
-    return Solution(result.spikes, result.last, grads.current, grads.params, grads.state)
+    return Solution(spikes, last, *grads)
+
+
+def call_of(
+    made: Kernels, current: Tensor, params: list[Tensor], state: list[Tensor], *, keep: bool = True
+) -> Call:
+    """A sequence; with a backward pass all gradients are wanted."""
+    known = neurons.Neuron(made.name, made.module, {}, {}, {})
+    return Call(known, current, params, state, needed=[keep] * len(params), keep=keep)
 
 
 def problem_of(
@@ -217,7 +224,7 @@ def test_functions_over_their_whole_range(dtype: torch.dtype) -> None:
         values = (torch.exp(current), torch.tanh(current), torch.sigmoid(current))
         return params.alpha * current, type(state)(*values)
 
-    made = Kernels(step, Quadratic.Params, Three).kernel(dtype)
+    made = Kernels(step, Quadratic.Params, Three)
     info = torch.finfo(dtype)
     top = float(torch.tensor(info.max, dtype=F64).log()) * 1.02
     x = torch.cat(
@@ -225,7 +232,8 @@ def test_functions_over_their_whole_range(dtype: torch.dtype) -> None:
     )
     x = torch.cat([x, torch.tensor([0.0, torch.inf, -torch.inf, torch.nan])]).to(dtype)
     one = torch.ones((), dtype=dtype)
-    found = made.forward(x[None], [one, one], [torch.zeros_like(x)] * 3, keep=False).last
+    call = call_of(made, x[None], [one, one], [torch.zeros_like(x)] * 3, keep=False)
+    _, found, _ = Prepared(call, made.kernel(dtype)).forward(call)
     for value, function in zip(found, (torch.exp, torch.tanh, torch.sigmoid), strict=True):
         right = function(x.double()) if dtype == F32 else function(x)
         assert torch.equal(value.isnan(), right.isnan())
@@ -239,8 +247,19 @@ def test_functions_over_their_whole_range(dtype: torch.dtype) -> None:
         ).abs().max() <= 5 * info.tiny
 
 
+@pytest.mark.parametrize("name", ["quadratic", "msrc-default"])
+def test_without_the_compiled_library(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then kernels that were compiled at first use are called through ctypes."""
+    problem = problem_of(NEURONS[name], 20, (2, 10), F64)
+    usual = by_kernel(NEURONS[name], problem).flat()
+    monkeypatch.setattr(library, "load", lambda: (None, "not built: no compiler"))
+    assert caller() is by_ctypes
+    found = by_kernel(NEURONS[name], problem).flat()
+    assert all(torch.equal(found[key], value) for key, value in usual.items())
+
+
 def test_results_are_refused_in_another_type() -> None:
-    kernel = kernels(NEURONS["quadratic"]).kernel(F64)
+    made = kernels(NEURONS["quadratic"])
     problem = NEURONS["quadratic"].problem(2, (3,), F32)
     with pytest.raises(TypeError, match="float64"):
-        kernel.forward(problem.current, problem.params, problem.state, keep=False)
+        Prepared(call_of(made, *problem[:3]), made.kernel(F64))

@@ -42,9 +42,8 @@ def call_of(neuron: Neuron, problem: Problem, known: neurons.Described) -> Call:
 
 def by_eager(neuron: Neuron, problem: Problem, known: neurons.Described | None = None) -> Solution:
     known = known or described(neuron)
-    shape = problem.current.shape[1:]
     current = problem.current.clone().requires_grad_()
-    params = [p.expand(shape).clone().requires_grad_() for p in problem.params]
+    params = [p.clone().requires_grad_() for p in problem.params]
     state = [s.clone().requires_grad_() for s in problem.state]
     with backends.use("eager"):
         spikes, last = operator.run(known.key, current, params, state)

@@ -117,8 +117,9 @@ def choose(call: Any, asked: str) -> str:
 
 
 def serving(call: Any, asked: str) -> Any:
-    """What runs a call; arguments and errors as of `choose`."""
-    return REGISTRY[choose(call, asked)][type(call)]
+    """What runs a call and all that look like it; arguments and errors as of `choose`."""
+    serves = REGISTRY[choose(call, asked)][type(call)]
+    return serves if serves.prepare is None else serves.prepare(call)
 
 
 def info() -> dict[str, str]:

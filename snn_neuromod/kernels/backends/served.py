@@ -20,13 +20,16 @@ class Served(NamedTuple):
         backward: Runs its reverse, for a sequence.
         kept: What `forward` would keep for `backward`, empty, by name.
         reads: Whether `backward` reads the input, and not its shape alone.
+        prepare: What has `forward`, `backward` and `reads` for all calls that look like one, so that more is decided
+            once; None: this has them.
     """
 
     unable: Callable[[Any], str | None]
-    forward: Callable[..., Any]
+    forward: Callable[..., Any] | None = None
     backward: Callable[..., Any] | None = None
     kept: Callable[[Any], Any] | None = None
     reads: Callable[[Any], bool] = reads_input
+    prepare: Callable[[Any], Any] | None = None
 
 
 def always(call: Any) -> None:

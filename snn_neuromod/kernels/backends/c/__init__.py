@@ -1,5 +1,7 @@
 """The "c" backend: loops over time, products with spikes, rate code and traces compiled from `kernels/c`."""
 
+from typing import Any
+
 from snn_neuromod.kernels.backends.c import (
     eligibility,
     library,
@@ -21,20 +23,19 @@ def _of(call: Call) -> Served:
     return _WRITTEN if call.recurrent and neurons.unable(call) is None else _PRINTED
 
 
-def _unable(call: Call) -> str | None:
-    return _of(call).unable(call)
+def _prepare(call: Call) -> Any:
+    return printed.prepare(call) if _of(call) is _PRINTED else _WRITTEN
 
 
-_PRINTED = Served(printed.unable, printed.forward, printed.backward, printed.kept, printed.reads)
+_PRINTED = Served(printed.unable, kept=printed.kept, reads=printed.reads)
 _WRITTEN = Served(neurons.unable, sequence.forward, sequence.backward, sequence.kept)
 
 SERVES = {
     Call: Served(
-        _unable,
-        lambda call: _of(call).forward(call),
-        lambda call, *given: _of(call).backward(call, *given),  # type: ignore[misc]
-        lambda call: _of(call).kept(call),  # type: ignore[misc]
-        lambda call: _of(call).reads(call),
+        lambda call: _of(call).unable(call),
+        kept=lambda call: _of(call).kept(call),  # type: ignore[misc]
+        reads=lambda call: _of(call).reads(call),
+        prepare=_prepare,
     ),
     Product: Served(products.unable, products.forward),
     WeightGradient: Served(products.gradient_unable, products.weight_gradient),

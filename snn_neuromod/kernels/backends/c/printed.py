@@ -15,11 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snn_neuromod.kernels.backends.c import library, recurrence
+from snn_neuromod.kernels.backends.c import library, prepared
 from snn_neuromod.kernels.call import Call
 from snn_neuromod.kernels.fusion import jit
-from snn_neuromod.kernels.fusion.kernel import DTYPES, Kernel, Kernels
-from snn_neuromod.kernels.fusion.plan import EVERY
+from snn_neuromod.kernels.fusion.kernel import DTYPES, Kernel, Kernels, address
 from snn_neuromod.kernels.fusion.switches import Switches
 from snn_neuromod.kernels.fusion.trace import NotElementwise, apart
 from snn_neuromod.kernels.neurons import Neuron
@@ -44,64 +43,18 @@ def unable(call: Call) -> str | None:
 
 
 def kept(call: Call) -> dict[str, Tensor]:
-    """Empty tensors for what the forward pass keeps.
-
-    States before every stretch, and of a recurrent layer the whole input of every step.
-    """
-    if not _keeps(call):
-        return {}
-    current, names = call.current, call.neuron.module.State._fields
-    stretches = -(-len(current) // EVERY)
-    states = {
-        names[k]: current.new_empty(stretches, *current.shape[1:]) for k in _kernel(call).kept
-    }
-    return {"input": torch.empty_like(current), **states} if call.recurrent else states
+    """Empty tensors for what the forward pass keeps."""
+    return prepared.kept(call, _kernel(call))
 
 
 def reads(call: Call) -> bool:
-    """Whether `backward` reads the input: a recurrent layer keeps a whole one."""
-    return not call.recurrent and (any(call.needed) or _kernel(call).reads)
+    """Whether the backward pass reads the input."""
+    return prepared.reads(call, _kernel(call))
 
 
-def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """Run a sequence; results as of `sequence.forward`."""
-    kernel, params = _kernel(call), call.params
-    if call.recurrent:
-        wiring = recurrence.wiring(call, back=False)
-        result, total = kernel.recurrent_forward(
-            call.current, params, call.state, wiring, keep=call.keep
-        )
-        return result.spikes, result.last, [total, *result.kept] if call.keep else []
-    keep = _keeps(call)
-    result = kernel.forward(call.current, params, call.state, keep=keep)
-    return result.spikes, result.last, result.kept if keep else []
-
-
-def _keeps(call: Call) -> bool:
-    """Whether states are kept: some neurons need them for gradients of parameters alone."""
-    return call.keep and bool(call.recurrent or any(call.needed) or _kernel(call).reads)
-
-
-def backward(
-    call: Call,
-    grad_spikes: Tensor,
-    grad_state: Sequence[Tensor | None],
-    spikes: Tensor,
-    tracks: Sequence[Tensor],
-) -> tuple[Tensor, list[Tensor | None], list[Tensor]]:
-    """Gradients of a sequence; arguments and results as of `sequence.backward`."""
-    kernel = _kernel(call)
-    current, states = (tracks[0], tracks[1:]) if call.recurrent else (call.current, tracks)
-    through = call.recurrent and call.paths.hops is None
-    wiring = recurrence.wiring(call, back=True) if through else None
-    found = kernel.backward(
-        current, call.params, call.state, states, grad_spikes, grad_state, call.needed, wiring
-    )
-    grads = [
-        None if g is None else (g if g.ndim >= p.ndim else g[None]).sum_to_size(p.shape)
-        for g, p in zip(found.params, call.params, strict=True)
-    ]
-    return found.current, grads, found.state
+def prepare(call: Call) -> prepared.Prepared:
+    """What runs a sequence and all that look like it."""
+    return prepared.Prepared(call, _kernel(call))
 
 
 def _kernel(call: Call) -> Kernel:
@@ -135,9 +88,9 @@ def _linked(neuron: Neuron, dtype: torch.dtype) -> Kernel | None:
         return None
     name = "_".join([neuron.name, *map(str, choice)])
     function, recurrent = (
-        getattr(built, f"snn_{name}{form}_{_SUFFIX[dtype]}") for form in ("", "_recurrent")
+        address(getattr(built, f"snn_{name}{form}_{_SUFFIX[dtype]}")) for form in ("", "_recurrent")
     )
-    row = torch.tensor(numbers, dtype=dtype) if numbers else None
+    row = [*torch.tensor(numbers, dtype=dtype).unbind(0)]
     kept, zero, reads = (known["kernels"][name][key] for key in ("kept", "zero", "reads"))
     return Kernel(function, recurrent, dtype, kept, zero, reads, row)
 

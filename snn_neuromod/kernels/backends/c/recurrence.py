@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from snn_neuromod.kernels.call import Call
-from snn_neuromod.kernels.fusion.kernel import Wiring
+
+
+class Wiring(NamedTuple):
+    """Weights among the neurons of a layer, contiguous.
+
+    Attributes:
+        past: Spikes before the first step, (longest delay, ..., neuron), oldest first.
+        weights: Of all groups of synapses with one delay, one after the other, rows padded to 64 bytes.
+        groups: How many there are, the longest delay, and of each its delay and number of senders.
+        sources: The neurons that send, int64, group after group; None: all.
+        given: Input from outside, or gradients of the spikes; put in where a kernel is called.
+    """
+
+    past: Tensor
+    weights: Tensor
+    groups: Sequence[int]
+    sources: Tensor | None = None
+    given: Tensor | None = None
 
 
 def wiring(call: Call, *, back: bool) -> Wiring:
