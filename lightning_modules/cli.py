@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from lightning_modules.completion import script
 from lightning_modules.config_files import available_configs, listing
 
 __all__ = ["main"]
@@ -71,8 +70,6 @@ def _answer(args: list[str]) -> str | None:
         return f"snn-neuromod {metadata.version('snn-neuromod')}"
     if args[0] == "list":
         return listing()
-    if args[0] == "completion":
-        return script(args[1] if args[1:] else "bash")
     return None
 
 
@@ -94,6 +91,10 @@ def _run(args: list[str]) -> None:
                 from lightning_modules.export import export
 
                 export(args[1:])
+            elif args[0] == "completion":
+                from lightning_modules.completion import script
+
+                print(script(args[1] if args[1:] else "bash"))
             elif any(arg.partition("=")[0] == "--seeds" for arg in args):
                 run_seeds(args)
             else:

@@ -1,59 +1,93 @@
-"""Completion of `snn-neuromod` by the tab key, for bash and zsh."""
+"""Completion of `snn-neuromod` by the tab key, from a description of its commands that shtab turns into a script."""
 
 from __future__ import annotations
 
-from lightning_modules.config_files import available_configs
+import argparse
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lightning_modules.cli_arguments import COMMANDS
+from lightning_modules.config_files import available_configs, load_config
+from snn_neuromod.errors import ConfigError
 
 __all__ = ["script"]
 
-_COMMANDS = (
-    "fit",
-    "validate",
-    "test",
-    "predict",
-    "export",
-    "list",
-    "completion",
-    "--version",
-    "--help",
-)
-_OPTIONS = (
-    "-c", "--config", "--ckpt_path", "--seeds", "--monitor", "--seed_everything", "--print_config", "--output",
-    "--input", "--trainer.max_epochs", "--trainer.max_time", "--trainer.precision", "--trainer.devices",
-    "--trainer.accelerator",
-    "--trainer.limit_train_batches", "--trainer.limit_test_batches", "--trainer.fast_dev_run", "--trainer.callbacks+",
-    "--trainer.default_root_dir", "--model.network.neuron", "--model.optimizer", "--model.scheduler", "--data.root",
-    "--data.batch_size", "--pictures.enabled",
-)  # fmt: skip
-
-_BASH = """_snn_neuromod() {{
-  local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}
-  case $before in
-    -c|--config) COMPREPLY=($(compgen -W "{configs}" -- "$word") $(compgen -f -X "!*.y*ml" -- "$word")) ;;
-    --ckpt_path|--output|--input|--data.root|export) COMPREPLY=($(compgen -f -- "$word")) ;;
-    *) if [ "$COMP_CWORD" = 1 ]; then COMPREPLY=($(compgen -W "{commands}" -- "$word"))
-       else COMPREPLY=($(compgen -W "{options}" -- "$word")); fi ;;
-  esac
-}}
-complete -F _snn_neuromod snn-neuromod
-"""
+_FILES = ("--ckpt_path", "--output", "--input", "--data.root")
+# The names of configurations, and files.
+_PREAMBLE = {
+    "bash": '_snn_neuromod_configs() {{ compgen -W "{names}" -- "$1"; compgen -f -X "!*.y*ml" -- "$1"; }}',
+    "zsh": '_snn_neuromod_configs() {{ compadd -- {names}; _files -g "*.y(a|)ml"; }}',
+}
+_CONFIG = dict.fromkeys(_PREAMBLE, "_snn_neuromod_configs") | {"tcsh": "f:*.yaml"}
 
 
 def script(shell: str) -> str:
     """A script for a shell's start-up file: `snn-neuromod completion bash >> ~/.bashrc`.
 
-    Args:
-        shell: "bash" or "zsh".
+    jsonargparse can hand its own parser to shtab, but then goes through all classes that could stand anywhere, which
+    takes minutes. This one knows the options of Lightning's trainer and those that the shipped configurations use.
 
-    Returns:
-        The script; for another shell a sentence that says so.
+    Args:
+        shell: Such as "bash" or "zsh".
+
+    Raises:
+        ConfigError: If shtab knows no such shell.
     """
-    if shell not in ("bash", "zsh"):
-        return f"# completion must be for bash or zsh, got {shell}"
-    text = _BASH.format(
-        configs=" ".join(available_configs()),
-        commands=" ".join(_COMMANDS),
-        options=" ".join(_OPTIONS),
-    )
-    start = "autoload -Uz bashcompinit && bashcompinit\n" if shell == "zsh" else ""
-    return start + text.rstrip()
+    import shtab
+
+    if shell not in shtab.SUPPORTED_SHELLS:
+        raise ConfigError(
+            f"completion must be for {', '.join(shtab.SUPPORTED_SHELLS)}, got {shell}"
+        )
+    preamble = _PREAMBLE.get(shell, "").format(names=" ".join(available_configs()))
+    text: str = shtab.complete(_parser(), shell=shell, preamble=preamble)
+    return text.rstrip()
+
+
+def _parser() -> argparse.ArgumentParser:
+    import shtab
+
+    file = shtab.FILE
+    parser = argparse.ArgumentParser(prog="snn-neuromod", description="Spiking neural networks")
+    parser.add_argument("--version", action="store_true", help="version of the package")
+    commands = parser.add_subparsers(dest="command")
+    options = sorted(_options())
+    for name in COMMANDS:
+        more = {"fit": ["--seeds"], "predict": ["--input", "--output"]}.get(name, [])
+        command = commands.add_parser(name, help=name)
+        command.add_argument("-c", "--config", help="configuration").complete = _CONFIG  # type: ignore[attr-defined]
+        for option in [*more, *options]:
+            argument = command.add_argument(option, help=option.removeprefix("--"))
+            if option in _FILES:
+                argument.complete = file  # type: ignore[attr-defined]
+    export = commands.add_parser("export", help="the network of a run for other tools")
+    export.add_argument("run", help="folder of a run").complete = file  # type: ignore[attr-defined]
+    export.add_argument("--format", choices=("nir", "onnx"), help="format")
+    commands.add_parser("list", help="all configurations")
+    shells = commands.add_parser("completion", help="a script like this one")
+    shells.add_argument("shell", choices=shtab.SUPPORTED_SHELLS)
+    return parser
+
+
+def _options() -> set[str]:
+    """Options of the trainer and the pictures, of a run, and all that a shipped configuration sets."""
+    import pytorch_lightning as pl
+
+    from lightning_modules.pictures import Pictures
+
+    found = {"--ckpt_path", "--monitor", "--monitor_mode", "--seed_everything", "--print_config"}
+    for name, kind in (("trainer", pl.Trainer), ("pictures", Pictures)):
+        found |= {f"--{name}.{key}" for key in inspect.signature(kind).parameters}
+    for name in available_configs():
+        found |= {f"--{key}" for key in _keys(load_config(name)) if "." in key}
+    return found
+
+
+def _keys(config: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    for name, value in config.items():
+        inside = above if name == "init_args" else f"{above}.{name}".lstrip(".")
+        if isinstance(value, Mapping):
+            yield from _keys(value, inside)
+        if name not in ("init_args", "class_path"):
+            yield inside

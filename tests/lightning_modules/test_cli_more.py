@@ -25,7 +25,7 @@ from lightning_modules.cli import main
 from lightning_modules.completion import script
 from lightning_modules.config_files import available_configs, listing
 from snn_neuromod.data.pictures import read_pictures
-from snn_neuromod.errors import DataError
+from snn_neuromod.errors import ConfigError, DataError
 
 SHORT = ["--trainer.limit_train_batches=2", "--trainer.limit_test_batches=1", "--trainer.limit_val_batches=0",
          "--trainer.max_epochs=1"]  # fmt: skip
@@ -37,7 +37,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("args", [["--help"], ["--version"], ["list"], ["completion", "zsh"], []])
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["list"], []])
 def test_what_needs_no_run_does_not_wait_for_torch(args) -> None:
     code = "import sys; from lightning_modules.cli import main; main(sys.argv[1:]); sys.exit('torch' in sys.modules)"
     root = str(Path(__file__).parents[2])
@@ -58,10 +58,26 @@ def test_the_list_has_a_sentence_for_each_and_figures_where_they_were_measured()
 
 
 def test_completion_is_a_script_that_the_shell_takes() -> None:
-    ask = "\nCOMP_WORDS=(snn-neuromod fit -c quick); COMP_CWORD=3; _snn_neuromod; echo ${COMPREPLY[@]}"
-    command = ["bash", "-c", script("bash") + ask]
-    found = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "quickstart"
+    pytest.importorskip("shtab")
+    asked = {
+        "fit -c quick": "quickstart",
+        "fit --trainer.max_ep": "--trainer.max_epochs",
+        "fit --model.network.learning": "--model.network.learning_rule",
+        "pred": "predict",
+        "export --format o": "onnx",
+        "fit --seeds": "--seeds",
+    }
+    text = script("bash")
+    for words in asked:
+        number = len(words.split())
+        text += f"\nCOMP_WORDS=(snn-neuromod {words}); COMP_CWORD={number}; COMPREPLY=()"
+        text += "\n_shtab_snn_neuromod; echo ${COMPREPLY[@]}"
+    found = subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines() == list(asked.values())
+    assert "quickstart" in script("zsh")
+    assert "seeds" in script("fish")
+    with pytest.raises(ConfigError, match="completion must be for bash"):
+        script("no shell")
 
 
 def test_seeds_give_mean_and_range_and_are_not_run_again(capfd) -> None:
