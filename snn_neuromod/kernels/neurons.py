@@ -41,11 +41,6 @@ class Neuron(NamedTuple):
     plans: dict[Any, Any]
     described: Described | None = None
 
-    @property
-    def reads_input(self) -> bool:
-        """Whether the derivatives depend on the input of the step."""
-        return self.described is not None or bool(self.options.get("normalise"))
-
     def step_options(self) -> dict[str, Any]:
         """Options of `step`."""
         options = dict(self.options)

@@ -275,9 +275,11 @@ def test_hash_changes_with_the_sources(tmp_path: Path) -> None:
 def test_arguments_are_as_large_as_the_library_says(monkeypatch: pytest.MonkeyPatch) -> None:
     if library.load()[0] is None:
         pytest.skip(f"C kernels: {library.load()[1]}")
-    other = type("ALIF", (library.structure("SPIKES"),), {})
+    other = type("ELIGIBILITY", (library.structure("SPIKES"),), {})
     known = library.structure
-    monkeypatch.setattr(library, "structure", lambda name: other if name == "ALIF" else known(name))
+    monkeypatch.setattr(
+        library, "structure", lambda name: other if name == "ELIGIBILITY" else known(name)
+    )
     loaded, reason = library.load.__wrapped__()
     assert loaded is None
-    assert "ALIF has another size" in reason
+    assert "ELIGIBILITY has another size" in reason

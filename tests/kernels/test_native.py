@@ -12,11 +12,9 @@ import torch
 import snn_neuromod as nm
 from snn_neuromod import dynamics, surrogate
 from snn_neuromod.kernels import neurons, operator
-from snn_neuromod.kernels.backends.c import library, sequence
-from snn_neuromod.kernels.backends.c import neurons as kernels
-from snn_neuromod.kernels.call import Call, Paths
+from snn_neuromod.kernels.backends.c import library
+from snn_neuromod.kernels.call import Paths
 from snn_neuromod.kernels.gradients import weights_gradient
-from snn_neuromod.kernels.neurons import decode
 from snn_neuromod.kernels.synapses import Synapses
 from tests.kernels.reference import SRC_FAMILY, Case, assert_equal_gradients, make_case
 
@@ -36,8 +34,9 @@ NEURONS: dict[str, dict[str, Any]] = {
     "bsrc": {"straight_through": False, "detach_recurrence": False},
 }
 PATHS = {"feedforward": (False, None), "recurrent": (True, None), "e-prop": (True, 0)}
+SPIKING = ["alif", "stdp_alif", "izhikevich"]
 every_neuron = pytest.mark.parametrize("neuron", NEURONS)
-every_spiking_neuron = pytest.mark.parametrize("neuron", ["alif", "stdp_alif", "izhikevich"])
+every_spiking_neuron = pytest.mark.parametrize("neuron", SPIKING)
 every_path = pytest.mark.parametrize("path", PATHS)
 every_neuron_and_path = pytest.mark.parametrize(
     ("neuron", "path"),
@@ -45,7 +44,7 @@ every_neuron_and_path = pytest.mark.parametrize(
         (neuron, path)
         for neuron in NEURONS
         for path in PATHS
-        if path == "feedforward" or neuron in kernels.KERNELS
+        if path == "feedforward" or neuron in SPIKING
     ],
 )
 
@@ -150,7 +149,7 @@ def test_resets_of_alif(reset: str, refractory: int, detach_reset: bool, path: s
     )
 
 
-@pytest.mark.parametrize("shape", sequence._SHAPES)
+@pytest.mark.parametrize("shape", surrogate.PROFILES)
 @pytest.mark.parametrize("scale", ["threshold", "none"])
 @pytest.mark.parametrize("refractory", [0, 2])
 @every_path
@@ -415,14 +414,6 @@ def test_served_without_a_compiler(
 ) -> None:
     monkeypatch.setenv("SNN_NEUROMOD_JIT", "0")
     assert_equal_to_eager(make_case(neuron, NEURONS[neuron], **change), 1e-7)
-
-
-def test_unknown_options_are_not_served() -> None:
-    case, known = live_case("alif"), decode(neurons.encode("alif", **ALIF))
-    call = Call(known, case.current, case.params, case.state, needed=[False] * 4)
-    assert kernels.unable(call) is None
-    other = call._replace(neuron=known._replace(options={**known.options, "bursting": True}))
-    assert "does not know bursting" in str(kernels.unable(other))
 
 
 @every_neuron

@@ -55,7 +55,7 @@ def cases() -> str:
         for name, kernel in known["kernels"].items() if module else ():
             counts = [len(module.Params._fields), len(known["numbers"]), len(module.State._fields)]
             numbers = ", ".join(map(str, [*counts, len(kernel["kept"])]))
-            lines.append(f"CASE(snn_{name}, {numbers})\n")
+            lines.append(f"CASE(snn_{name}, snn_{name}_recurrent, {numbers})\n")
     return "".join(lines)
 
 
@@ -75,7 +75,7 @@ def test_no_kernel_leaves_its_memory(compiler: list[str], tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("file", "right", "wrong", "where"),
     [
-        ("c/alif.h", "n < part.col1", "n <= part.col1", "alif_forward"),
+        ("c/gather.h", "count += x[i] != 0", "count += x[i + 1] != 0", "events_of"),
         ("fusion/call.h", "memcpy(to, row, wide *", "memcpy(to, row, (wide + 1) *", "_left"),
     ],
 )
@@ -108,18 +108,19 @@ def test_kernels_of_random_steps(
     counts = [len(neuron.params), 0, len(states._fields), len(made.kept)]
     driver = DRIVER.read_text().partition("/* Printed kernels")[2].replace("run_all_printed();", "")
     main = (
-        "static double number(void) { return 0.5; }\n#include <stdio.h>\n"
+        "static double fired;\nstatic double number(void) { return 0.5; }\n#include <stdio.h>\n"
         "static void *between_double(int64_t count, double low, double high) {\n"
         "    double *const out = malloc(count * sizeof(double));\n"
         "    for (int64_t i = 0; i < count; i++) out[i] = low + (high - low) * number();\n"
         "    return out;\n}\n#define between_float between_double\n/* Printed kernels"
     )
-    driver = driver.replace(
-        "#define CASE(name, ...) {name##_float, 4, __VA_ARGS__}, ", "#define CASE(name, ...) "
+    both = (
+        "{name##_float, recurrent##_float, 4, __VA_ARGS__}, {name##_double, recurrent##_double, 8,"
     )
-    driver = driver.replace("{name##_double, 8", "{name, 8").partition("int main")[0]
+    assert both in driver
+    driver = driver.replace(both, "{name, recurrent, 8,").partition("int main")[0]
     numbers = ", ".join(map(str, counts))
-    (folder / "cases.h").write_text(f"CASE(snn_kernel, {numbers})\n")
+    (folder / "cases.h").write_text(f"CASE(snn_kernel, snn_recurrent, {numbers})\n")
     end = "int main(void) { run_all_printed(); return 0; }\n"
     (folder / "all.c").write_text(made.text + main + driver + end)
     built = run(*compiler, "-I", folder, folder / "all.c", "-o", folder / "all", *FLAGS)

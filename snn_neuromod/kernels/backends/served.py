@@ -6,11 +6,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 
-def reads_input(call: Any) -> bool:
-    """Whether derivatives of the neuron read the input, or kernels of its family do."""
-    return bool(call.neuron.reads_input) or "straight_through" in call.neuron.options
-
-
 class Served(NamedTuple):
     """What a backend has for one kind of call.
 
@@ -19,7 +14,7 @@ class Served(NamedTuple):
         forward: Runs a call.
         backward: Runs its reverse, for a sequence.
         kept: What `forward` would keep for `backward`, empty, by name.
-        reads: Whether `backward` reads the input, and not its shape alone.
+        reads: Whether `backward` reads the input of a sequence, and not its shape alone.
         prepare: What has `forward`, `backward` and `reads` for all calls that look like one, so that more is decided
             once; None: this has them.
     """
@@ -28,7 +23,7 @@ class Served(NamedTuple):
     forward: Callable[..., Any] | None = None
     backward: Callable[..., Any] | None = None
     kept: Callable[[Any], Any] | None = None
-    reads: Callable[[Any], bool] = reads_input
+    reads: Callable[[Any], bool] | None = None
     prepare: Callable[[Any], Any] | None = None
 
 

@@ -55,10 +55,11 @@ static void expect(void *memory, int64_t bytes) {
 #endif
 }
 
-/* Rows of a task of a layer with weights among its neurons: a multiple of BLOCK that gives every thread something. */
-static int64_t rows_of_task(int64_t rows, int64_t threads) {
+/* Rows of a task of a layer with weights among its `num` neurons: a multiple of BLOCK that gives every thread something.
+ * Few stay in cache with all states of a stretch, many share a pass over weights that do not. */
+static int64_t rows_of_task(int64_t rows, int64_t num, int64_t threads) {
     const int64_t each = (rows + threads - 1) / threads;
-    return smaller(16, (each + BLOCK - 1) / BLOCK * BLOCK);
+    return smaller(num < 512 ? 8 : 16, (each + BLOCK - 1) / BLOCK * BLOCK);
 }
 
 /* 64 bytes that are 0 or 1 as bits, the first one lowest. */

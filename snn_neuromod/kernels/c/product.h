@@ -6,22 +6,26 @@
 typedef REAL V(vec) __attribute__((vector_size(VECTOR), aligned(sizeof(REAL)), may_alias));
 #define WIDTH (VECTOR / (int64_t)sizeof(REAL))
 #define HIGH (VECTOR < 64 ? 4 : 8) /* rows of a tile */
-#define ACROSS 2                   /* vectors of a tile */
+#define SOON 16                    /* rows of weights from one that is read to one that is asked for */
 
 /* `high` rows (constant) from row r and `across` vectors (constant) of columns from j. */
 INLINE void V(tile)(const NAME(Product) *p, int64_t r, int64_t j, const int high, const int across) {
     FUSED_BLOCK
     const int64_t width = PADDED(p->num_out);
     const REAL *const x = p->x + r * p->num_in;
-    V(vec) sum[HIGH][ACROSS];
+    V(vec) sum[HIGH][4];
     for (int k = 0; k < high; k++)
         for (int c = 0; c < across; c++) sum[k][c] = (V(vec)){0};
     for (int64_t i = 0; i < p->num_in; i++) {
-        V(vec) w[ACROSS];
-        for (int c = 0; c < across; c++) w[c] = *(const V(vec) *)(p->w + i * width + j + c * WIDTH);
+        V(vec) w[4];
+        for (int c = 0; c < across; c++) {
+            const REAL *const from = p->w + i * width + j + c * WIDTH;
+            w[c] = *(const V(vec) *)from;
+            if (high == HIGH) __builtin_prefetch(from + SOON * width); /* fewer rows wait for loads alone */
+        }
 #pragma GCC unroll 8
         for (int k = 0; k < high; k++)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
             for (int c = 0; c < across; c++) sum[k][c] += x[k * p->num_in + i] * w[c];
     }
     for (int k = 0; k < high; k++) {
@@ -38,21 +42,33 @@ INLINE void V(tile)(const NAME(Product) *p, int64_t r, int64_t j, const int high
     }
 }
 
-INLINE void V(columns)(const NAME(Product) *p, int64_t j, const int across) {
-    int64_t r = 0;
-    for (; r + HIGH <= p->high; r += HIGH) V(tile)(p, r, j, HIGH, across);
-    for (; r + HIGH / 4 <= p->high; r += HIGH / 4) V(tile)(p, r, j, HIGH / 4, across);
-    for (; r < p->high; r++) V(tile)(p, r, j, 1, across);
+/* As many columns from j on as there are `across` vectors at a time; returns the next one. */
+INLINE int64_t V(columns)(const NAME(Product) *p, int64_t r, int64_t stop, int64_t j, const int high, const int across) {
+    for (; j + across * WIDTH <= PADDED(p->num_out); j += across * WIDTH)
+        for (int64_t k = r; k < stop; k += high) V(tile)(p, k, j, high, across);
+    return j;
+}
+
+/* As many rows from r on as there are `high` at a time; returns the next one. */
+INLINE int64_t V(rows)(const NAME(Product) *p, int64_t r, const int high, const int across) {
+    const int64_t stop = r + (p->high - r) / high * high;
+    if (r == stop) return r;
+    int64_t j = V(columns)(p, r, stop, 0, high, across);
+    if (across > 2) j = V(columns)(p, r, stop, j, high, 2);
+    V(columns)(p, r, stop, j, high, 1);
+    return stop;
 }
 
 TARGET static void V(product)(const NAME(Product) *p) {
-    int64_t j = 0;
-    for (; j + ACROSS * WIDTH <= PADDED(p->num_out); j += ACROSS * WIDTH) V(columns)(p, j, ACROSS);
-    if (j < p->num_out) V(columns)(p, j, 1);
+    int64_t r = 0;
+    if (HIGH > 4) r = V(rows)(p, r, HIGH, 2);
+    r = V(rows)(p, r, 4, 2);
+    r = V(rows)(p, r, 2, 2);
+    V(rows)(p, r, 1, 4);
 }
 #undef WIDTH
 #undef HIGH
-#undef ACROSS
+#undef SOON
 #undef VECTOR
 #undef TARGET
 #undef V

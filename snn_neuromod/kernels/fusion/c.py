@@ -30,6 +30,17 @@ _SEQUENCES = ("x", "z", "gz", "gx")
 _ARGUMENTS = "const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide"
 
 
+_WORK = """\
+#define LEVEL(k) (w->levels + (k) * w->apart)
+typedef struct { /* a tile */
+    _Alignas(64) REAL a[NUM_STATES][TILE], g[NUM_PARAMS + 1][TILE];
+    Fixed *fixed;
+    Scratch *scratch;
+    Level *levels; /* of the steps of a stretch, so many apart */
+    int64_t apart, first, wide;
+} Work;"""
+
+
 class Source(NamedTuple):
     """Printed kernels of one step.
 
@@ -121,16 +132,20 @@ class _Printer:
 
     def _work(self) -> list[str]:
         """A tile's rows; only known when all bodies are printed."""
-        lines = [
+        return [
             "typedef struct {",
             *(f"    REAL {name}[TILE];" for name in self.work.fixed or ["unused"]),
             "} Fixed;",
             "typedef struct {",
-            "    _Alignas(64) REAL s[NUM_STATES][EVERY + 1][TILE], a[NUM_STATES][TILE], g[NUM_PARAMS + 1][TILE];",
-            "    REAL x[TILE], z[TILE], gz[TILE], gx[TILE];",
+            "    _Alignas(64) REAL s[NUM_STATES][TILE];",
+            *(f"    REAL c{j}[TILE];" for j in range(len(self.plan.costly))),
+            "} Level;",
+            "typedef struct {",
+            "    _Alignas(64) REAL x[TILE], z[TILE], gz[TILE], gx[TILE];",
+            *(f"    REAL {name}[TILE];" for name in self.work.rows),
+            "} Scratch;",
+            _WORK,
         ]
-        lines += [f"    REAL {name}{many}[TILE];" for name, many in self.work.rows.items()]
-        return [*lines, "    Fixed *fixed;", "} Work;"]
 
     def _refresh(self) -> list[str]:
         """Values that do not change with time, or those that depend on what is given per step."""
@@ -164,7 +179,7 @@ class _Printer:
         names = {"x": "x[n]", **{f"s{k}": f"s{k}[n]" for k in states}}
         sinks = [Sink("z[n]", self.plan.spikes)]
         sinks += [Sink(f"s{k}[n]", node) for k, node in self.plan.after.items()]
-        rows = {f"s{k}": f"w->s[{k}][0]" for k in states}
+        rows = {f"s{k}": f"w->levels->s[{k}]" for k in states}
         rows |= {"*x": "call->x + t * call->x_step + first", "z": "call->z + t * call->E + first"}
         return self._function("step", rows, body(sinks, self._names(names), self.work))
 
@@ -217,12 +232,11 @@ class _Printer:
         for k in range(len(self.step.states)):
             moves = k in self.plan.moving
             names[f"s{k}"] = f"s{k}[n]"
-            rows[f"s{k}"] = f"w->s[{k}][{'k' if moves else 0}]"
+            rows[f"s{k}"] = f"{'LEVEL(k)' if moves else 'w->levels'}->s[{k}]"
             if k in self.plan.kept:
-                rows[f"n{k}"] = f"w->s[{k}][k + 1]"
+                rows[f"n{k}"] = f"LEVEL(k + 1)->s[{k}]"
         for j in range(len(self.plan.costly)):
-            self.work.row(f"c{j}", "[EVERY]")
-            rows[f"c{j}"] = f"w->c{j}[k]"
+            rows[f"c{j}"] = f"LEVEL(k)->c{j}"
         return names, rows
 
 
@@ -231,7 +245,7 @@ def _pointers(rows: Mapping[str, str]) -> list[str]:
     lines = []
     for name, place in rows.items():
         if name.lstrip("*") in _SEQUENCES:
-            row = f"w->{name.lstrip('*')}"
+            row = f"w->scratch->{name.lstrip('*')}"
             place = f"{'arriving' if name[0] == '*' else 'leaving'}({row}, {place}, wide)"
         const = "const " if name[0] == "*" else ""
         lines.append(f"{const}REAL *const {name.lstrip('*')} = {place};")

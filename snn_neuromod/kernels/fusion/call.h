@@ -9,7 +9,8 @@
 #define Call OWN(Call)
 #define Work OWN(Work)
 #define Fixed OWN(Fixed)
-#define Tile OWN(Tile)
+#define Level OWN(Level)
+#define Scratch OWN(Scratch)
 #define Task OWN(Task)
 #define KEPT OWN(KEPT)
 #define spread OWN(spread)
@@ -18,7 +19,6 @@
 #define leaving OWN(leaving)
 #define left OWN(left)
 #define refresh OWN(refresh)
-#define once OWN(once)
 #define step OWN(step)
 #define again OWN(again)
 #define last_step OWN(last_step)
@@ -34,6 +34,7 @@ typedef struct {
     REAL *z;
     const REAL *gz;
     REAL *gx;
+    const REAL *given; /* what comes from outside, of all steps: x, in the reverse pass gz, where no weights add to it */
     const REAL *const *p;
     REAL *const *s, *const *m, *const *a, *const *g; /* a: NULL is 0; g: NULL is not wanted */
 } Call;

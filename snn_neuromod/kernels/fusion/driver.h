@@ -11,7 +11,12 @@
 #define forward OWN(forward)
 #define backward OWN(backward)
 #define call_of OWN(call_of)
-#define aligned OWN(aligned)
+#define load_states OWN(load_states)
+#define store_states OWN(store_states)
+#define load_kept OWN(load_kept)
+#define store_kept OWN(store_kept)
+#define Room OWN(Room)
+#define new_room OWN(new_room)
 #define expect_results OWN(expect_results)
 #define load_gradients OWN(load_gradients)
 #define store_gradients OWN(store_gradients)
@@ -29,97 +34,113 @@ INLINE void load(REAL *restrict row, const REAL *from, int64_t first, int64_t wi
 INLINE void store(REAL *to, const REAL *restrict row, int64_t first, int64_t wide) {
     memcpy(to + first, row, wide * sizeof(REAL));
 }
-INLINE void *aligned(void *memory) { return (void *)(((uintptr_t)memory + 63) & ~(uintptr_t)63); }
 INLINE void ahead(const REAL *from, int64_t num, const int write) {
     for (int64_t n = 0; n < num; n += 64 / (int64_t)sizeof(REAL))
         if (write) __builtin_prefetch(from + n, 1);
         else __builtin_prefetch(from + n, 0);
 }
-INLINE void once(const Call *call, Work *w, int64_t first, int64_t wide) { refresh(call, w, 0, first, wide, 1); }
 
+/* States before all steps, after them. */
+static void load_states(const Call *call, Work *w) {
+    for (int k = 0; k < NUM_STATES; k++) load(w->levels->s[k], call->s[k], w->first, w->wide);
+}
+static void store_states(const Call *call, const Work *w) {
+    for (int k = 0; k < NUM_STATES; k++) store(call->s[k], w->levels->s[k], w->first, w->wide);
+}
+/* States before a stretch. */
+static void load_kept(const Call *call, Work *w, int64_t start) {
+    for (int j = 0; j < NUM_KEPT; j++)
+        load(w->levels->s[KEPT[j]], call->m[j] + start / EVERY * call->E, w->first, w->wide);
+}
+static void store_kept(const Call *call, const Work *w, int64_t start) {
+    for (int j = 0; j < NUM_KEPT && call->keep; j++)
+        store(call->m[j] + start / EVERY * call->E, w->levels->s[KEPT[j]], w->first, w->wide);
+}
 /* Gradients of the last state, of the first after all steps, and sums of those of parameters. */
-static void load_gradients(const Call *call, Work *w, int64_t first, int64_t wide) {
+static void load_gradients(const Call *call, Work *w) {
     for (int k = 0; k < NUM_STATES; k++)
-        if (call->a[k]) load(w->a[k], call->a[k], first, wide);
+        if (call->a[k]) load(w->a[k], call->a[k], w->first, w->wide);
         else memset(w->a[k], 0, sizeof w->a[k]);
     for (int k = 0; k < NUM_PARAMS; k++)
-        if (call->g[k] && !call->strides[3 * k]) load(w->g[k], call->g[k], first, wide);
+        if (call->g[k] && !call->strides[3 * k]) load(w->g[k], call->g[k], w->first, w->wide);
         else memset(w->g[k], 0, sizeof w->g[k]);
 }
-static void store_gradients(const Call *call, const Work *w, int64_t first, int64_t wide) {
+static void store_gradients(const Call *call, const Work *w) {
     for (int k = 0; k < NUM_STATES; k++)
-        if (call->a[k]) store(call->a[k], w->a[k], first, wide);
+        if (call->a[k]) store(call->a[k], w->a[k], w->first, w->wide);
     for (int k = 0; k < NUM_PARAMS; k++)
-        if (call->g[k] && !call->strides[3 * k]) store(call->g[k], w->g[k], first, wide);
+        if (call->g[k] && !call->strides[3 * k]) store(call->g[k], w->g[k], w->first, w->wide);
 }
 
-/* Steps of a stretch, in their own functions for each instruction set. */
-CLONES ROUNDED static void forth(
-    const Call *call, Work *w, int64_t first, int64_t wide, int64_t start, int64_t stop) {
+#define EACH(num) (Work *w = works; w < works + (num); w++)
+
+/* Steps of a stretch for some tiles, in their own functions for each instruction set. */
+CLONES ROUNDED static void forth(const Call *call, Work *works, int64_t num, int64_t start, int64_t stop) {
     ROUNDED_BLOCK
-    for (int64_t t = start; t < stop; t++) {
-        if (t + 1 < call->T) {
-            ahead(call->x + (t + 1) * call->x_step + first, wide, 0);
-            ahead(call->z + (t + 1) * call->E + first, wide, 1);
+    for EACH(num)
+        for (int64_t t = start; t < stop; t++) {
+            if (t + 1 < call->T) {
+                ahead(call->given + (t + 1) * call->E + w->first, w->wide, 0);
+                ahead(call->z + (t + 1) * call->E + w->first, w->wide, 1);
+            }
+            if (call->moves) refresh(call, w, t, w->first, w->wide, 0);
+            step(call, w, t, 0, w->first, w->wide);
         }
-        if (call->moves) refresh(call, w, t, first, wide, 0);
-        step(call, w, t, 0, first, wide);
-    }
 }
-CLONES ROUNDED static void found(
-    const Call *call, Work *w, int64_t first, int64_t wide, int64_t start, int64_t stop) {
+CLONES ROUNDED static void found(const Call *call, Work *works, int64_t num, int64_t start, int64_t stop) {
     ROUNDED_BLOCK
-    for (int64_t t = start; t < stop; t++) {
-        ahead(call->x + (t + 1 < call->T ? t + 1 : t) * call->x_step + first, wide, 0);
-        ahead(call->gz + t * call->gz_step + first, wide, 0);
-        ahead(call->gx + t * call->E + first, wide, 1);
-        if (call->moves) refresh(call, w, t, first, wide, 0);
-        again(call, w, t, t - start, first, wide);
-    }
+    for EACH(num)
+        for (int64_t t = start; t < stop; t++) {
+            ahead(call->x + (t + 1 < call->T ? t + 1 : t) * call->x_step + w->first, w->wide, 0);
+            if (call->gz_step) {
+                ahead(call->given + t * call->E + w->first, w->wide, 0);
+                ahead(call->gx + t * call->E + w->first, w->wide, 1);
+            }
+            if (call->moves) refresh(call, w, t, w->first, w->wide, 0);
+            again(call, w, t, t - start, w->first, w->wide);
+        }
 }
 /* From the step before `stop` to `from`, of the stretch that begins at `start`. */
 CLONES FUSED static void back(
-    const Call *call, Work *w, int64_t first, int64_t wide, int64_t start, int64_t from, int64_t stop) {
+    const Call *call, Work *works, int64_t num, int64_t start, int64_t from, int64_t stop) {
     FUSED_BLOCK
     const int finds = AGAIN && (READS || call->learns);
-    for (int64_t t = stop - 1; t >= from; t--) {
-        if (!finds && t > 0) {
-            ahead(call->gz + (t - 1) * call->gz_step + first, wide, 0);
-            ahead(call->gx + (t - 1) * call->E + first, wide, 1);
-        }
-        if (call->moves) refresh(call, w, t, first, wide, 0);
+    for EACH(num)
+        for (int64_t t = stop - 1; t >= from; t--) {
+            if ((!finds || !call->gz_step) && t > 0) {
+                ahead(call->given + (t - 1) * call->E + w->first, w->wide, 0);
+                ahead(call->gx + (t - 1) * call->E + w->first, w->wide, 1);
+            }
+            if (call->moves) refresh(call, w, t, w->first, w->wide, 0);
 #if DIFFERS
-        if (t == call->T - 1) last_step(call, w, t, t - start, first, wide);
-        else
+            if (t == call->T - 1) last_step(call, w, t, t - start, w->first, w->wide);
+            else
 #endif
-        if (call->learns) learning_step(call, w, t, t - start, first, wide);
-        else other_step(call, w, t, t - start, first, wide);
-    }
+            if (call->learns) learning_step(call, w, t, t - start, w->first, w->wide);
+            else other_step(call, w, t, t - start, w->first, w->wide);
+        }
 }
 
-static void forward(const Call *call, Work *w, int64_t first, int64_t wide) {
-    const int64_t E = call->E, T = call->T;
-    for (int k = 0; k < NUM_STATES; k++) load(w->s[k][0], call->s[k], first, wide);
-    for (int64_t start = 0; start < T; start += EVERY) {
-        for (int j = 0; j < NUM_KEPT && call->keep; j++)
-            store(call->m[j] + start / EVERY * E, w->s[KEPT[j]][0], first, wide);
-        forth(call, w, first, wide, start, start + EVERY < T ? start + EVERY : T);
+static void forward(const Call *call, Work *w) {
+    load_states(call, w);
+    for (int64_t start = 0; start < call->T; start += EVERY) {
+        store_kept(call, w, start);
+        forth(call, w, 1, start, smaller(start + EVERY, call->T));
     }
-    for (int k = 0; k < NUM_STATES; k++) store(call->s[k], w->s[k][0], first, wide);
+    store_states(call, w);
 }
 
-static void backward(const Call *call, Work *w, int64_t first, int64_t wide) {
-    const int64_t E = call->E, T = call->T;
-    for (int k = 0; k < NUM_STATES; k++) load(w->s[k][0], call->s[k], first, wide);
-    load_gradients(call, w, first, wide);
+static void backward(const Call *call, Work *w) {
+    load_states(call, w);
+    load_gradients(call, w);
     const int finds = AGAIN && (READS || call->learns);
-    for (int64_t start = (T - 1) / EVERY * EVERY; start >= 0; start -= EVERY) {
-        const int64_t stop = start + EVERY < T ? start + EVERY : T;
-        for (int j = 0; finds && j < NUM_KEPT; j++) load(w->s[KEPT[j]][0], call->m[j] + start / EVERY * E, first, wide);
-        if (finds) found(call, w, first, wide, start, stop);
-        back(call, w, first, wide, start, start, stop);
+    for (int64_t start = (call->T - 1) / EVERY * EVERY; start >= 0; start -= EVERY) {
+        const int64_t stop = smaller(start + EVERY, call->T);
+        if (finds) load_kept(call, w, start);
+        if (finds) found(call, w, 1, start, stop);
+        back(call, w, 1, start, start, stop);
     }
-    store_gradients(call, w, first, wide);
+    store_gradients(call, w);
 }
 
 /* sizes: T, E, neurons of a row, threads, whether to keep, direction, strides of each parameter by step, row and neuron.
@@ -129,7 +150,7 @@ static void backward(const Call *call, Work *w, int64_t first, int64_t wide) {
 static Call call_of(const int64_t *sizes, void *const *data) {
     void *const *const states = data + 4 + NUM_PARAMS + NUM_NUMBERS;
     Call call = {sizes[0], sizes[1], sizes[2], sizes[4], sizes[1], sizes[1], 0, 0, sizes + 6, data[0], data[1],
-                 data[2], data[3],
+                 data[2], data[3], data[sizes[5] ? 2 : 0],
                  (const REAL *const *)data + 4, (REAL *const *)states, (REAL *const *)states + NUM_STATES,
                  (REAL *const *)states + NUM_STATES + NUM_KEPT, (REAL *const *)states + 2 * NUM_STATES + NUM_KEPT};
     for (int k = 0; k < NUM_PARAMS; k++) {
@@ -147,6 +168,29 @@ static void expect_results(const Call *call, int reverse) {
         if (call->g[k] && call->strides[3 * k]) expect(call->g[k], bytes);
 }
 
+/* Memory for some tiles with these many different sets of fixed rows; NULL if there was none. */
+typedef struct {
+    void *memory;
+    Fixed *fixed;
+    Work *works;
+} Room;
+
+static Room new_room(int64_t tiles, int64_t sets, int reverse) {
+    const int64_t levels = (reverse ? EVERY + 1 : 1) * tiles;
+    void *const memory = malloc(levels * sizeof(Level) + sets * sizeof(Fixed) + sizeof(Scratch) + tiles * sizeof(Work) + 64);
+    if (memory == NULL) return (Room){NULL, NULL, NULL};
+    Level *const level = (void *)(((uintptr_t)memory + 63) & ~(uintptr_t)63);
+    Work *const works = (Work *)(level + levels);
+    Fixed *const fixed = (Fixed *)(works + tiles);
+    for (int64_t k = 0; k < tiles; k++) {
+        works[k].levels = level + k;
+        works[k].apart = tiles;
+        works[k].fixed = fixed;
+        works[k].scratch = (Scratch *)(fixed + sets);
+    }
+    return (Room){memory, fixed, works};
+}
+
 /* Returns 0, or 1 if there was no memory. */
 EXPORT int KERNEL(const int64_t *sizes, void *const *data) {
     const Call call = call_of(sizes, data);
@@ -158,24 +202,23 @@ EXPORT int KERNEL(const int64_t *sizes, void *const *data) {
 #pragma omp parallel num_threads((int)(threads < tiles ? threads : tiles)) if (tiles > 1 && threads > 1) reduction(| : failed)
 #endif
     {
-        void *const memory = malloc(sizeof(Work) + sizeof(Fixed) + 64);
+        const Room room = new_room(1, 1, sizes[5] != 0);
+        Work *const w = room.works;
         int known = 0;
-        failed |= memory == NULL;
-        Fixed *const fixed = aligned(memory);
-        Work *const w = (Work *)(fixed + 1);
+        failed |= w == NULL;
 #ifdef _OPENMP
 #pragma omp for schedule(static)
 #endif
         for (int64_t k = 0; k < tiles; k++) {
-            const int64_t first = k * TILE, wide = call.E - first < TILE ? call.E - first : TILE;
-            if (memory == NULL) continue;
-            w->fixed = fixed;
-            if (!known || moves) once(&call, w, first, moves ? wide : TILE);
+            if (w == NULL) continue;
+            w->first = k * TILE;
+            w->wide = smaller(call.E - w->first, TILE);
+            if (!known || moves) refresh(&call, w, 0, w->first, moves ? w->wide : TILE, 1);
             known = 1;
-            if (sizes[5]) backward(&call, w, first, wide);
-            else forward(&call, w, first, wide);
+            if (sizes[5]) backward(&call, w);
+            else forward(&call, w);
         }
-        free(memory);
+        free(room.memory);
     }
     return failed;
 }

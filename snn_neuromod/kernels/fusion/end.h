@@ -9,11 +9,12 @@
 #undef Call
 #undef Work
 #undef Fixed
-#undef Tile
+#undef Level
+#undef Scratch
 #undef Task
 #undef RECURRENT
-#undef EACH_TILE
-#undef aligned
+#undef EACH
+#undef LEVEL
 #undef expect_results
 #undef divided
 #undef rows_in_tiles
@@ -27,7 +28,6 @@
 #undef leaving
 #undef left
 #undef refresh
-#undef once
 #undef step
 #undef again
 #undef last_step
@@ -50,6 +50,12 @@
 #undef forward
 #undef backward
 #undef call_of
+#undef load_states
+#undef store_states
+#undef load_kept
+#undef store_kept
+#undef Room
+#undef new_room
 #undef load_gradients
 #undef store_gradients
 #undef ROUNDED

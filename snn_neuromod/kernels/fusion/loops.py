@@ -59,7 +59,7 @@ class Work:
     Attributes:
         invariant: Whether a node does not change with time.
         num_params: How many parameters of the neuron there are; behind them stand numbers.
-        rows: Names of rows, and how many there are of each.
+        rows: Names of rows that hold values while a step is computed.
         fixed: Names of rows that do not change with time.
         once: Statements of loops over the tile, and the parameters that they depend on.
         params: Numbers of the parameters that are read.
@@ -68,7 +68,7 @@ class Work:
 
     invariant: Callable[[Node], bool]
     num_params: int
-    rows: dict[str, str] = field(default_factory=dict)
+    rows: dict[str, None] = field(default_factory=dict)
     fixed: list[str] = field(default_factory=list)
     once: list[tuple[frozenset[int], str]] = field(default_factory=list)
     params: set[int] = field(default_factory=set)
@@ -91,10 +91,10 @@ class Work:
                 self._reads[node] = frozenset[int]().union(*map(self.reads, node.args))
         return self._reads[node]
 
-    def row(self, name: str, many: str = "") -> str:
+    def row(self, name: str) -> str:
         """An element of a row of this name."""
-        self.rows[name] = many
-        return f"w->{name}[n]"
+        self.rows[name] = None
+        return f"w->scratch->{name}[n]"
 
     def hoisted(self, node: Node) -> str:
         """An element of the row of a value that does not change with time, or the name of a number.

@@ -17,7 +17,7 @@ from torch import Tensor
 FOLDER = Path(__file__).parents[2]
 SOURCES = FOLDER / "c"
 
-STRUCTURES = ("ALIF", "IZHIKEVICH", "ELIGIBILITY", "SPIKES")
+STRUCTURES = ("ELIGIBILITY", "SPIKES")
 """The arguments of the kernels, as the sources name them."""
 
 _TYPES = {"int64_t": ctypes.c_int64, "double": ctypes.c_double}

@@ -39,7 +39,7 @@ def reads_input(call: Call) -> bool:
 
 
 def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """Run a sequence; results as of `backends.c.sequence.forward`."""
+    """Run a sequence; results as of `backends.c.prepared.Prepared.forward`."""
     tracks = new_tracks(call)
     spikes = torch.empty_like(call.current, memory_format=torch.contiguous_format)
     last = _way(call).forward(call, spikes, tracks)
@@ -53,7 +53,7 @@ def backward(
     spikes: Tensor,
     tracks: Sequence[Tensor],
 ) -> tuple[Tensor, list[Tensor | None], list[Tensor]]:
-    """Gradients of a sequence; arguments and results as of `backends.c.sequence.backward`."""
+    """Gradients of a sequence; arguments and results as of `backends.c.prepared.Prepared.backward`."""
     ndim = spikes.ndim
     derivatives = _way(call).Derivatives(call, grad_state, spikes, tracks)
     states: Sequence[str] = derivatives.states

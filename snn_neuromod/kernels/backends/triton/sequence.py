@@ -73,7 +73,7 @@ def kept(call: Call) -> dict[str, Tensor]:
 
 
 def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """Run a sequence; results as of `backends.c.sequence.forward`."""
+    """Run a sequence; results as of `backends.c.prepared.Prepared.forward`."""
     params, tracks = _params(call), kept(call)
     if not call.recurrent:
         kernels = _Printed.of(call.neuron).sequences(call)
@@ -95,7 +95,7 @@ def backward(
     spikes: Tensor,
     tracks: Sequence[Tensor],
 ) -> tuple[Tensor, list[Tensor | None], list[Tensor]]:
-    """Gradients of a sequence; arguments and results as of `backends.c.sequence.backward`."""
+    """Gradients of a sequence; arguments and results as of `backends.c.prepared.Prepared.backward`."""
     params, marks = _params(call), tracks[0]
     current = tracks[1] if call.recurrent else call.current
     given = (grad_spikes, grad_state, current, params, call.state, marks)

@@ -30,15 +30,24 @@ typedef struct {
     REAL q10[TILE];
 } Fixed;
 typedef struct {
-    _Alignas(64) REAL s[NUM_STATES][EVERY + 1][TILE], a[NUM_STATES][TILE], g[NUM_PARAMS + 1][TILE];
-    REAL x[TILE], z[TILE], gz[TILE], gx[TILE];
+    _Alignas(64) REAL s[NUM_STATES][TILE];
+} Level;
+typedef struct {
+    _Alignas(64) REAL x[TILE], z[TILE], gz[TILE], gx[TILE];
     REAL u1[TILE];
     REAL u2[TILE];
     REAL u3[TILE];
     REAL u4[TILE];
     REAL u5[TILE];
     REAL u6[TILE];
+} Scratch;
+#define LEVEL(k) (w->levels + (k) * w->apart)
+typedef struct { /* a tile */
+    _Alignas(64) REAL a[NUM_STATES][TILE], g[NUM_PARAMS + 1][TILE];
     Fixed *fixed;
+    Scratch *scratch;
+    Level *levels; /* of the steps of a stretch, so many apart */
+    int64_t apart, first, wide;
 } Work;
 static void refresh(
     const Call *call, Work *w, int64_t t, int64_t first, int64_t wide, const int all) {
@@ -81,11 +90,11 @@ static void refresh(
 INLINE void step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    REAL *const s0 = w->s[0][0];
-    REAL *const s1 = w->s[1][0];
-    REAL *const s2 = w->s[2][0];
-    const REAL *const x = arriving(w->x, call->x + t * call->x_step + first, wide);
-    REAL *const z = leaving(w->z, call->z + t * call->E + first, wide);
+    REAL *const s0 = w->levels->s[0];
+    REAL *const s1 = w->levels->s[1];
+    REAL *const s2 = w->levels->s[2];
+    const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
+    REAL *const z = leaving(w->scratch->z, call->z + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
@@ -117,13 +126,13 @@ INLINE void step(
 INLINE void again(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    const REAL *const x = arriving(w->x, call->x + t * call->x_step + first, wide);
-    REAL *const s0 = w->s[0][k];
-    REAL *const n0 = w->s[0][k + 1];
-    REAL *const s1 = w->s[1][k];
-    REAL *const n1 = w->s[1][k + 1];
-    REAL *const s2 = w->s[2][k];
-    REAL *const n2 = w->s[2][k + 1];
+    const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
+    REAL *const s0 = LEVEL(k)->s[0];
+    REAL *const n0 = LEVEL(k + 1)->s[0];
+    REAL *const s1 = LEVEL(k)->s[1];
+    REAL *const n1 = LEVEL(k + 1)->s[1];
+    REAL *const s2 = LEVEL(k)->s[2];
+    REAL *const n2 = LEVEL(k + 1)->s[2];
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
@@ -152,17 +161,17 @@ INLINE void again(
 INLINE void last_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    REAL *const s0 = w->s[0][k];
-    REAL *const n0 = w->s[0][k + 1];
-    REAL *const s1 = w->s[1][k];
-    REAL *const n1 = w->s[1][k + 1];
-    REAL *const s2 = w->s[2][k];
+    REAL *const s0 = LEVEL(k)->s[0];
+    REAL *const n0 = LEVEL(k + 1)->s[0];
+    REAL *const s1 = LEVEL(k)->s[1];
+    REAL *const n1 = LEVEL(k + 1)->s[1];
+    REAL *const s2 = LEVEL(k)->s[2];
     REAL *const a0 = w->a[0];
     REAL *const a1 = w->a[1];
     REAL *const a2 = w->a[2];
     REAL *const a3 = w->a[3];
-    const REAL *const gz = arriving(w->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->gx, call->gx + t * call->E + first, wide);
+    const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
+    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
     const REAL o4 = *call->p[4];
     const int o5 = (o4 == (REAL)4.0);
     const int o6 = (o4 == (REAL)3.0);
@@ -182,7 +191,7 @@ INLINE void last_step(
         const REAL v5 = ((REAL)1.0 - v4);
         const REAL v6 = (v5 < (REAL)0.0 ? (REAL)0.0 : v5);
         const REAL r0 = v6;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o8) {
@@ -194,7 +203,7 @@ INLINE void last_step(
         const REAL v4 = (v3 > (REAL)0.0 ? (REAL)0.0 : v3);
         const REAL v5 = NAME(exp)(v4);
         const REAL r0 = v5;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o7) {
@@ -207,7 +216,7 @@ INLINE void last_step(
         const int v5 = (v4 < (REAL)0.5);
         const REAL v6 = ((REAL)v5);
         const REAL r0 = v6;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o6) {
@@ -221,7 +230,7 @@ INLINE void last_step(
         const REAL v6 = (v5 * v5);
         const REAL v7 = ((REAL)1.0 / v6);
         const REAL r0 = v7;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o5) {
@@ -234,7 +243,7 @@ INLINE void last_step(
         const REAL v5 = (v4 * (-(REAL)0.5));
         const REAL v6 = NAME(exp)(v5);
         const REAL r0 = v6;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     SIMD for (int64_t n = 0; n < full; n++) {
@@ -246,7 +255,7 @@ INLINE void last_step(
         const REAL v5 = (v4 + (REAL)1.0);
         const REAL v6 = ((REAL)1.0 / v5);
         const REAL r0 = v6;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     }
     }
@@ -261,21 +270,21 @@ INLINE void last_step(
         const REAL v4 = (w->fixed->p3[n] + v3);
         const REAL v5 = (gz[n] + a2[n]);
         const REAL v6 = (n0[n] - v4);
-        w->u2[n] = v6;
+        w->scratch->u2[n] = v6;
         const REAL v8 = ((w->fixed->q1[n] != 0) ? w->fixed->p0[n] : v2);
-        const REAL v9 = (o10 * w->u1[n]);
+        const REAL v9 = (o10 * w->scratch->u1[n]);
         const int v10 = (v6 > (REAL)0.0);
         const int v11 = ((w->fixed->q4[n] != 0) & v10);
         const REAL v12 = (v11 ? o14 : v9);
-        w->u3[n] = v12;
+        w->scratch->u3[n] = v12;
         const REAL v14 = (v5 * w->fixed->q7[n]);
         const REAL v15 = (v12 * v14);
-        w->u4[n] = v15;
+        w->scratch->u4[n] = v15;
         const REAL v17 = (-v15);
         const REAL v18 = (a0[n] + v15);
         const REAL v19 = (w->fixed->p2[n] * v17);
         const REAL v20 = (a1[n] + v19);
-        w->u5[n] = v20;
+        w->scratch->u5[n] = v20;
         const REAL v22 = (w->fixed->p1[n] * v20);
         const REAL v23 = (-v18);
         const REAL v24 = (w->fixed->p3[n] * v23);
@@ -296,12 +305,12 @@ INLINE void last_step(
         a0[n] = r1;
         a1[n] = r2;
         a2[n] = r3;
-        w->u6[n] = r4;
+        w->scratch->u6[n] = r4;
     }
     if (call->g[0]) {
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = ((REAL)1.0 - s2[n]);
-        const REAL v1 = (w->u6[n] + w->u4[n]);
+        const REAL v1 = (w->scratch->u6[n] + w->scratch->u4[n]);
         const REAL v2 = (s0[n] * v1);
         const REAL v3 = ((w->fixed->q0[n] != 0) ? v2 : s0[n]);
         const REAL v4 = ((w->fixed->q0[n] != 0) ? v0 : v1);
@@ -315,7 +324,7 @@ INLINE void last_step(
     }
     if (call->g[1]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (s1[n] * w->u5[n]);
+        const REAL v0 = (s1[n] * w->scratch->u5[n]);
         const REAL r0 = v0;
         w->g[1][n] += r0;
     }
@@ -323,7 +332,7 @@ INLINE void last_step(
     }
     if (call->g[2]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (-w->u4[n]);
+        const REAL v0 = (-w->scratch->u4[n]);
         const REAL v1 = (n1[n] * v0);
         const REAL r0 = v1;
         w->g[2][n] += r0;
@@ -332,11 +341,11 @@ INLINE void last_step(
     }
     if (call->g[3]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (-w->u4[n]);
-        const REAL v1 = (w->u6[n] + w->u4[n]);
+        const REAL v0 = (-w->scratch->u4[n]);
+        const REAL v1 = (w->scratch->u6[n] + w->scratch->u4[n]);
         const REAL v2 = (-v1);
         const REAL v3 = (s2[n] * v2);
-        const REAL v4 = (v3 - w->u4[n]);
+        const REAL v4 = (v3 - w->scratch->u4[n]);
         const REAL v5 = ((w->fixed->q1[n] != 0) ? v4 : v0);
         const REAL r0 = v5;
         w->g[3][n] += r0;
@@ -354,16 +363,16 @@ INLINE void last_step(
 INLINE void learning_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    REAL *const s0 = w->s[0][k];
-    REAL *const n0 = w->s[0][k + 1];
-    REAL *const s1 = w->s[1][k];
-    REAL *const n1 = w->s[1][k + 1];
-    REAL *const s2 = w->s[2][k];
+    REAL *const s0 = LEVEL(k)->s[0];
+    REAL *const n0 = LEVEL(k + 1)->s[0];
+    REAL *const s1 = LEVEL(k)->s[1];
+    REAL *const n1 = LEVEL(k + 1)->s[1];
+    REAL *const s2 = LEVEL(k)->s[2];
     REAL *const a0 = w->a[0];
     REAL *const a1 = w->a[1];
     REAL *const a2 = w->a[2];
-    const REAL *const gz = arriving(w->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->gx, call->gx + t * call->E + first, wide);
+    const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
+    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
     const REAL o4 = *call->p[4];
     const int o5 = (o4 == (REAL)4.0);
     const int o6 = (o4 == (REAL)3.0);
@@ -383,7 +392,7 @@ INLINE void learning_step(
         const REAL v5 = ((REAL)1.0 - v4);
         const REAL v6 = (v5 < (REAL)0.0 ? (REAL)0.0 : v5);
         const REAL r0 = v6;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o8) {
@@ -395,7 +404,7 @@ INLINE void learning_step(
         const REAL v4 = (v3 > (REAL)0.0 ? (REAL)0.0 : v3);
         const REAL v5 = NAME(exp)(v4);
         const REAL r0 = v5;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o7) {
@@ -408,7 +417,7 @@ INLINE void learning_step(
         const int v5 = (v4 < (REAL)0.5);
         const REAL v6 = ((REAL)v5);
         const REAL r0 = v6;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o6) {
@@ -422,7 +431,7 @@ INLINE void learning_step(
         const REAL v6 = (v5 * v5);
         const REAL v7 = ((REAL)1.0 / v6);
         const REAL r0 = v7;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o5) {
@@ -435,7 +444,7 @@ INLINE void learning_step(
         const REAL v5 = (v4 * (-(REAL)0.5));
         const REAL v6 = NAME(exp)(v5);
         const REAL r0 = v6;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     SIMD for (int64_t n = 0; n < full; n++) {
@@ -447,7 +456,7 @@ INLINE void learning_step(
         const REAL v5 = (v4 + (REAL)1.0);
         const REAL v6 = ((REAL)1.0 / v5);
         const REAL r0 = v6;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     }
     }
@@ -462,21 +471,21 @@ INLINE void learning_step(
         const REAL v4 = (w->fixed->p3[n] + v3);
         const REAL v5 = (gz[n] + a2[n]);
         const REAL v6 = (n0[n] - v4);
-        w->u2[n] = v6;
+        w->scratch->u2[n] = v6;
         const REAL v8 = ((w->fixed->q1[n] != 0) ? w->fixed->p0[n] : v2);
-        const REAL v9 = (o10 * w->u1[n]);
+        const REAL v9 = (o10 * w->scratch->u1[n]);
         const int v10 = (v6 > (REAL)0.0);
         const int v11 = ((w->fixed->q4[n] != 0) & v10);
         const REAL v12 = (v11 ? o14 : v9);
-        w->u3[n] = v12;
+        w->scratch->u3[n] = v12;
         const REAL v14 = (v5 * w->fixed->q7[n]);
         const REAL v15 = (v12 * v14);
-        w->u4[n] = v15;
+        w->scratch->u4[n] = v15;
         const REAL v17 = (-v15);
         const REAL v18 = (a0[n] + v15);
         const REAL v19 = (w->fixed->p2[n] * v17);
         const REAL v20 = (a1[n] + v19);
-        w->u5[n] = v20;
+        w->scratch->u5[n] = v20;
         const REAL v22 = (w->fixed->p1[n] * v20);
         const REAL v23 = (-v18);
         const REAL v24 = (w->fixed->p3[n] * v23);
@@ -497,12 +506,12 @@ INLINE void learning_step(
         a0[n] = r1;
         a1[n] = r2;
         a2[n] = r3;
-        w->u6[n] = r4;
+        w->scratch->u6[n] = r4;
     }
     if (call->g[0]) {
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = ((REAL)1.0 - s2[n]);
-        const REAL v1 = (w->u6[n] + w->u4[n]);
+        const REAL v1 = (w->scratch->u6[n] + w->scratch->u4[n]);
         const REAL v2 = (s0[n] * v1);
         const REAL v3 = ((w->fixed->q0[n] != 0) ? v2 : s0[n]);
         const REAL v4 = ((w->fixed->q0[n] != 0) ? v0 : v1);
@@ -516,7 +525,7 @@ INLINE void learning_step(
     }
     if (call->g[1]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (s1[n] * w->u5[n]);
+        const REAL v0 = (s1[n] * w->scratch->u5[n]);
         const REAL r0 = v0;
         w->g[1][n] += r0;
     }
@@ -524,7 +533,7 @@ INLINE void learning_step(
     }
     if (call->g[2]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (-w->u4[n]);
+        const REAL v0 = (-w->scratch->u4[n]);
         const REAL v1 = (n1[n] * v0);
         const REAL r0 = v1;
         w->g[2][n] += r0;
@@ -533,11 +542,11 @@ INLINE void learning_step(
     }
     if (call->g[3]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (-w->u4[n]);
-        const REAL v1 = (w->u6[n] + w->u4[n]);
+        const REAL v0 = (-w->scratch->u4[n]);
+        const REAL v1 = (w->scratch->u6[n] + w->scratch->u4[n]);
         const REAL v2 = (-v1);
         const REAL v3 = (s2[n] * v2);
-        const REAL v4 = (v3 - w->u4[n]);
+        const REAL v4 = (v3 - w->scratch->u4[n]);
         const REAL v5 = ((w->fixed->q1[n] != 0) ? v4 : v0);
         const REAL r0 = v5;
         w->g[3][n] += r0;
@@ -549,15 +558,15 @@ INLINE void learning_step(
 INLINE void other_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    REAL *const s0 = w->s[0][k];
-    REAL *const n0 = w->s[0][k + 1];
-    REAL *const n1 = w->s[1][k + 1];
-    REAL *const s2 = w->s[2][k];
+    REAL *const s0 = LEVEL(k)->s[0];
+    REAL *const n0 = LEVEL(k + 1)->s[0];
+    REAL *const n1 = LEVEL(k + 1)->s[1];
+    REAL *const s2 = LEVEL(k)->s[2];
     REAL *const a0 = w->a[0];
     REAL *const a1 = w->a[1];
     REAL *const a2 = w->a[2];
-    const REAL *const gz = arriving(w->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->gx, call->gx + t * call->E + first, wide);
+    const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
+    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
     const REAL o4 = *call->p[4];
     const int o5 = (o4 == (REAL)4.0);
     const int o6 = (o4 == (REAL)3.0);
@@ -577,7 +586,7 @@ INLINE void other_step(
         const REAL v5 = ((REAL)1.0 - v4);
         const REAL v6 = (v5 < (REAL)0.0 ? (REAL)0.0 : v5);
         const REAL r0 = v6;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o8) {
@@ -589,7 +598,7 @@ INLINE void other_step(
         const REAL v4 = (v3 > (REAL)0.0 ? (REAL)0.0 : v3);
         const REAL v5 = NAME(exp)(v4);
         const REAL r0 = v5;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o7) {
@@ -602,7 +611,7 @@ INLINE void other_step(
         const int v5 = (v4 < (REAL)0.5);
         const REAL v6 = ((REAL)v5);
         const REAL r0 = v6;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o6) {
@@ -616,7 +625,7 @@ INLINE void other_step(
         const REAL v6 = (v5 * v5);
         const REAL v7 = ((REAL)1.0 / v6);
         const REAL r0 = v7;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o5) {
@@ -629,7 +638,7 @@ INLINE void other_step(
         const REAL v5 = (v4 * (-(REAL)0.5));
         const REAL v6 = NAME(exp)(v5);
         const REAL r0 = v6;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     SIMD for (int64_t n = 0; n < full; n++) {
@@ -641,7 +650,7 @@ INLINE void other_step(
         const REAL v5 = (v4 + (REAL)1.0);
         const REAL v6 = ((REAL)1.0 / v5);
         const REAL r0 = v6;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     }
     }
@@ -658,7 +667,7 @@ INLINE void other_step(
         const REAL v6 = (gz[n] + a2[n]);
         const REAL v7 = (n0[n] - v5);
         const REAL v8 = ((w->fixed->q1[n] != 0) ? w->fixed->p0[n] : v3);
-        const REAL v9 = (o10 * w->u1[n]);
+        const REAL v9 = (o10 * w->scratch->u1[n]);
         const int v10 = (v7 > (REAL)0.0);
         const int v11 = ((w->fixed->q4[n] != 0) & v10);
         const REAL v12 = (v11 ? o14 : v9);

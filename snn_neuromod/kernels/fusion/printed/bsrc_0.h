@@ -39,13 +39,15 @@ typedef struct {
     REAL q11[TILE];
 } Fixed;
 typedef struct {
-    _Alignas(64) REAL s[NUM_STATES][EVERY + 1][TILE], a[NUM_STATES][TILE], g[NUM_PARAMS + 1][TILE];
-    REAL x[TILE], z[TILE], gz[TILE], gx[TILE];
+    _Alignas(64) REAL s[NUM_STATES][TILE];
+    REAL c0[TILE];
+    REAL c1[TILE];
+    REAL c2[TILE];
+} Level;
+typedef struct {
+    _Alignas(64) REAL x[TILE], z[TILE], gz[TILE], gx[TILE];
     REAL u1[TILE];
     REAL u2[TILE];
-    REAL c0[EVERY][TILE];
-    REAL c1[EVERY][TILE];
-    REAL c2[EVERY][TILE];
     REAL u3[TILE];
     REAL u4[TILE];
     REAL u5[TILE];
@@ -54,7 +56,14 @@ typedef struct {
     REAL u8[TILE];
     REAL u9[TILE];
     REAL u10[TILE];
+} Scratch;
+#define LEVEL(k) (w->levels + (k) * w->apart)
+typedef struct { /* a tile */
+    _Alignas(64) REAL a[NUM_STATES][TILE], g[NUM_PARAMS + 1][TILE];
     Fixed *fixed;
+    Scratch *scratch;
+    Level *levels; /* of the steps of a stretch, so many apart */
+    int64_t apart, first, wide;
 } Work;
 static void refresh(
     const Call *call, Work *w, int64_t t, int64_t first, int64_t wide, const int all) {
@@ -112,24 +121,24 @@ static void refresh(
 INLINE void step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    REAL *const s0 = w->s[0][0];
-    REAL *const s1 = w->s[1][0];
-    REAL *const s2 = w->s[2][0];
-    REAL *const s3 = w->s[3][0];
-    const REAL *const x = arriving(w->x, call->x + t * call->x_step + first, wide);
-    REAL *const z = leaving(w->z, call->z + t * call->E + first, wide);
+    REAL *const s0 = w->levels->s[0];
+    REAL *const s1 = w->levels->s[1];
+    REAL *const s2 = w->levels->s[2];
+    REAL *const s3 = w->levels->s[3];
+    const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
+    REAL *const z = leaving(w->scratch->z, call->z + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
         const REAL v2 = (v1 * w->fixed->q3[n]);
         const REAL r0 = NAME(tanh)(v2);
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (s1[n] - (REAL)0.5);
         const REAL v1 = (v0 * (REAL)10.0);
         const REAL r0 = NAME(sigmoid)(v1);
-        w->u2[n] = r0;
+        w->scratch->u2[n] = r0;
     }
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p11[n] + s3[n]);
@@ -137,7 +146,7 @@ INLINE void step(
         const REAL v2 = (w->fixed->p9[n] + v1);
         const REAL v3 = (w->fixed->p0[n] * s0[n]);
         const REAL v4 = (x[n] + v3);
-        const REAL v5 = (w->fixed->q2[n] * w->u1[n]);
+        const REAL v5 = (w->fixed->q2[n] * w->scratch->u1[n]);
         const REAL v6 = ((w->fixed->q1[n] != 0) ? v5 : v4);
         const REAL v7 = (w->fixed->p2[n] * s1[n]);
         const REAL v8 = (v6 + v7);
@@ -146,7 +155,7 @@ INLINE void step(
         const REAL v11 = (v9 * v10);
         const REAL v12 = (v8 + v11);
         const REAL v13 = (v2 + v12);
-        const REAL v14 = (w->fixed->q4[n] * w->u2[n]);
+        const REAL v14 = (w->fixed->q4[n] * w->scratch->u2[n]);
         const REAL v15 = (w->fixed->p6[n] + v14);
         const REAL v16 = NAME(tanh)(v13);
         const REAL v17 = (w->fixed->p5[n] * s1[n]);
@@ -175,18 +184,18 @@ INLINE void step(
 INLINE void again(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    const REAL *const x = arriving(w->x, call->x + t * call->x_step + first, wide);
-    REAL *const s0 = w->s[0][k];
-    REAL *const n0 = w->s[0][k + 1];
-    REAL *const s1 = w->s[1][k];
-    REAL *const n1 = w->s[1][k + 1];
-    REAL *const s2 = w->s[2][k];
-    REAL *const n2 = w->s[2][k + 1];
-    REAL *const s3 = w->s[3][k];
-    REAL *const n3 = w->s[3][k + 1];
-    REAL *const c0 = w->c0[k];
-    REAL *const c1 = w->c1[k];
-    REAL *const c2 = w->c2[k];
+    const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
+    REAL *const s0 = LEVEL(k)->s[0];
+    REAL *const n0 = LEVEL(k + 1)->s[0];
+    REAL *const s1 = LEVEL(k)->s[1];
+    REAL *const n1 = LEVEL(k + 1)->s[1];
+    REAL *const s2 = LEVEL(k)->s[2];
+    REAL *const n2 = LEVEL(k + 1)->s[2];
+    REAL *const s3 = LEVEL(k)->s[3];
+    REAL *const n3 = LEVEL(k + 1)->s[3];
+    REAL *const c0 = LEVEL(k)->c0;
+    REAL *const c1 = LEVEL(k)->c1;
+    REAL *const c2 = LEVEL(k)->c2;
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
@@ -239,21 +248,21 @@ INLINE void again(
 INLINE void learning_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    REAL *const s0 = w->s[0][k];
-    REAL *const n0 = w->s[0][k + 1];
-    REAL *const s1 = w->s[1][k];
-    REAL *const n1 = w->s[1][k + 1];
-    REAL *const s2 = w->s[2][k];
-    REAL *const s3 = w->s[3][k];
-    REAL *const c0 = w->c0[k];
-    REAL *const c1 = w->c1[k];
-    REAL *const c2 = w->c2[k];
+    REAL *const s0 = LEVEL(k)->s[0];
+    REAL *const n0 = LEVEL(k + 1)->s[0];
+    REAL *const s1 = LEVEL(k)->s[1];
+    REAL *const n1 = LEVEL(k + 1)->s[1];
+    REAL *const s2 = LEVEL(k)->s[2];
+    REAL *const s3 = LEVEL(k)->s[3];
+    REAL *const c0 = LEVEL(k)->c0;
+    REAL *const c1 = LEVEL(k)->c1;
+    REAL *const c2 = LEVEL(k)->c2;
     REAL *const a0 = w->a[0];
     REAL *const a1 = w->a[1];
     REAL *const a2 = w->a[2];
     REAL *const a3 = w->a[3];
-    const REAL *const gz = arriving(w->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->gx, call->gx + t * call->E + first, wide);
+    const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
+    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p10[n] + s2[n]);
         const REAL v1 = (w->fixed->q4[n] * c1[n]);
@@ -268,14 +277,14 @@ INLINE void learning_step(
         const REAL v10 = (v2 * a2[n]);
         const REAL v11 = (s2[n] * a2[n]);
         const REAL v12 = (v11 - v8);
-        w->u1[n] = v12;
+        w->scratch->u1[n] = v12;
         const REAL v14 = ((REAL)1.0 - c1[n]);
         const REAL v15 = (c1[n] * w->fixed->q7[n]);
         const REAL v16 = (v12 * v15);
         const REAL v17 = (v14 * v16);
         const int v18 = (v4 <= (REAL)0.0);
         const REAL v19 = (v18 ? (REAL)0.0 : gz[n]);
-        w->u2[n] = v19;
+        w->scratch->u2[n] = v19;
         const REAL v21 = (c2[n] * c2[n]);
         const REAL v22 = ((REAL)1.0 - v21);
         const REAL v23 = (c0[n] * c0[n]);
@@ -283,22 +292,22 @@ INLINE void learning_step(
         const REAL v25 = ((w->fixed->q8[n] != 0) ? v19 : gz[n]);
         const REAL v26 = (a1[n] + v25);
         const REAL v27 = (w->fixed->q5[n] * v22);
-        w->u3[n] = v27;
+        w->scratch->u3[n] = v27;
         const REAL v29 = (v26 * v27);
-        w->u4[n] = v29;
+        w->scratch->u4[n] = v29;
         const REAL v31 = ((w->fixed->q1[n] != 0) ? (REAL)0.0 : v29);
         const REAL v32 = (a0[n] + v31);
         const REAL v33 = ((w->fixed->q1[n] != 0) ? v29 : (REAL)0.0);
         const REAL v34 = (w->fixed->q2[n] * v24);
-        w->u5[n] = v34;
+        w->scratch->u5[n] = v34;
         const REAL v36 = (v33 * v34);
         const REAL v37 = (w->fixed->q3[n] * v36);
-        w->u6[n] = v37;
+        w->scratch->u6[n] = v37;
         const REAL v39 = (v32 + v37);
-        w->u7[n] = v39;
+        w->scratch->u7[n] = v39;
         const REAL v41 = (v0 * w->fixed->q9[n]);
         const REAL v42 = (v29 * v41);
-        w->u8[n] = v42;
+        w->scratch->u8[n] = v42;
         const REAL v44 = (w->fixed->p4[n] * v29);
         const REAL v45 = (w->fixed->p0[n] * v39);
         const REAL v46 = (w->fixed->p5[n] * v26);
@@ -320,12 +329,12 @@ INLINE void learning_step(
         a1[n] = r2;
         a2[n] = r3;
         a3[n] = r4;
-        w->u9[n] = r5;
-        w->u10[n] = r6;
+        w->scratch->u9[n] = r5;
+        w->scratch->u10[n] = r6;
     }
     if (call->g[0]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (s0[n] * w->u7[n]);
+        const REAL v0 = (s0[n] * w->scratch->u7[n]);
         const REAL r0 = v0;
         w->g[0][n] += r0;
     }
@@ -333,8 +342,8 @@ INLINE void learning_step(
     }
     if (call->g[1]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q1[n] != 0) ? w->u4[n] : (REAL)0.0);
-        const REAL v1 = (v0 * w->u5[n]);
+        const REAL v0 = ((w->fixed->q1[n] != 0) ? w->scratch->u4[n] : (REAL)0.0);
+        const REAL v1 = (v0 * w->scratch->u5[n]);
         const REAL v2 = (c0[n] * v0);
         const REAL v3 = (n0[n] * w->fixed->q11[n]);
         const REAL v4 = (v1 * v3);
@@ -347,7 +356,7 @@ INLINE void learning_step(
     }
     if (call->g[2]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (s1[n] * w->u4[n]);
+        const REAL v0 = (s1[n] * w->scratch->u4[n]);
         const REAL r0 = v0;
         w->g[2][n] += r0;
     }
@@ -357,7 +366,7 @@ INLINE void learning_step(
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p10[n] + s2[n]);
         const REAL v1 = (v0 * v0);
-        const REAL v2 = (v1 * w->u4[n]);
+        const REAL v2 = (v1 * w->scratch->u4[n]);
         const REAL r0 = v2;
         w->g[3][n] += r0;
     }
@@ -366,7 +375,7 @@ INLINE void learning_step(
     if (call->g[4]) {
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p11[n] + s3[n]);
-        const REAL v1 = (v0 * w->u4[n]);
+        const REAL v1 = (v0 * w->scratch->u4[n]);
         const REAL r0 = v1;
         w->g[4][n] += r0;
     }
@@ -374,8 +383,8 @@ INLINE void learning_step(
     }
     if (call->g[5]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q8[n] != 0) ? w->u2[n] : gz[n]);
-        const REAL v1 = (w->u9[n] + v0);
+        const REAL v0 = ((w->fixed->q8[n] != 0) ? w->scratch->u2[n] : gz[n]);
+        const REAL v1 = (w->scratch->u9[n] + v0);
         const REAL v2 = (s1[n] * v1);
         const REAL v3 = (c2[n] * v1);
         const REAL v4 = (v2 - v3);
@@ -386,8 +395,8 @@ INLINE void learning_step(
     }
     if (call->g[6]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (c1[n] * w->u1[n]);
-        const REAL v1 = (w->u1[n] - v0);
+        const REAL v0 = (c1[n] * w->scratch->u1[n]);
+        const REAL v1 = (w->scratch->u1[n] - v0);
         const REAL r0 = v1;
         w->g[6][n] += r0;
     }
@@ -395,7 +404,7 @@ INLINE void learning_step(
     }
     if (call->g[7]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (c1[n] * w->u1[n]);
+        const REAL v0 = (c1[n] * w->scratch->u1[n]);
         const REAL r0 = v0;
         w->g[7][n] += r0;
     }
@@ -403,8 +412,8 @@ INLINE void learning_step(
     }
     if (call->g[8]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (s1[n] * w->u10[n]);
-        const REAL v1 = (s3[n] * w->u10[n]);
+        const REAL v0 = (s1[n] * w->scratch->u10[n]);
+        const REAL v1 = (s3[n] * w->scratch->u10[n]);
         const REAL v2 = (v1 - v0);
         const REAL r0 = v2;
         w->g[8][n] += r0;
@@ -413,21 +422,21 @@ INLINE void learning_step(
     }
     if (call->g[9]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL r0 = w->u4[n];
+        const REAL r0 = w->scratch->u4[n];
         w->g[9][n] += r0;
     }
     if (call->strides[27]) flush(w->g[9], call, 9, t, first, wide);
     }
     if (call->g[10]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL r0 = w->u8[n];
+        const REAL r0 = w->scratch->u8[n];
         w->g[10][n] += r0;
     }
     if (call->strides[30]) flush(w->g[10], call, 10, t, first, wide);
     }
     if (call->g[11]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (w->fixed->p4[n] * w->u4[n]);
+        const REAL v0 = (w->fixed->p4[n] * w->scratch->u4[n]);
         const REAL r0 = v0;
         w->g[11][n] += r0;
     }
@@ -438,18 +447,18 @@ INLINE void learning_step(
 INLINE void other_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    REAL *const s1 = w->s[1][k];
-    REAL *const n1 = w->s[1][k + 1];
-    REAL *const s2 = w->s[2][k];
-    REAL *const c0 = w->c0[k];
-    REAL *const c1 = w->c1[k];
-    REAL *const c2 = w->c2[k];
+    REAL *const s1 = LEVEL(k)->s[1];
+    REAL *const n1 = LEVEL(k + 1)->s[1];
+    REAL *const s2 = LEVEL(k)->s[2];
+    REAL *const c0 = LEVEL(k)->c0;
+    REAL *const c1 = LEVEL(k)->c1;
+    REAL *const c2 = LEVEL(k)->c2;
     REAL *const a0 = w->a[0];
     REAL *const a1 = w->a[1];
     REAL *const a2 = w->a[2];
     REAL *const a3 = w->a[3];
-    const REAL *const gz = arriving(w->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->gx, call->gx + t * call->E + first, wide);
+    const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
+    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p10[n] + s2[n]);
         const REAL v1 = (w->fixed->q4[n] * c1[n]);

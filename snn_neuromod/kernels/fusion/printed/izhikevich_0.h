@@ -23,8 +23,10 @@ typedef struct {
     REAL q2[TILE];
 } Fixed;
 typedef struct {
-    _Alignas(64) REAL s[NUM_STATES][EVERY + 1][TILE], a[NUM_STATES][TILE], g[NUM_PARAMS + 1][TILE];
-    REAL x[TILE], z[TILE], gz[TILE], gx[TILE];
+    _Alignas(64) REAL s[NUM_STATES][TILE];
+} Level;
+typedef struct {
+    _Alignas(64) REAL x[TILE], z[TILE], gz[TILE], gx[TILE];
     REAL u1[TILE];
     REAL u2[TILE];
     REAL u3[TILE];
@@ -41,7 +43,14 @@ typedef struct {
     REAL u14[TILE];
     REAL u15[TILE];
     REAL u16[TILE];
+} Scratch;
+#define LEVEL(k) (w->levels + (k) * w->apart)
+typedef struct { /* a tile */
+    _Alignas(64) REAL a[NUM_STATES][TILE], g[NUM_PARAMS + 1][TILE];
     Fixed *fixed;
+    Scratch *scratch;
+    Level *levels; /* of the steps of a stretch, so many apart */
+    int64_t apart, first, wide;
 } Work;
 static void refresh(
     const Call *call, Work *w, int64_t t, int64_t first, int64_t wide, const int all) {
@@ -70,11 +79,11 @@ static void refresh(
 INLINE void step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    REAL *const s0 = w->s[0][0];
-    REAL *const s1 = w->s[1][0];
-    REAL *const s2 = w->s[2][0];
-    const REAL *const x = arriving(w->x, call->x + t * call->x_step + first, wide);
-    REAL *const z = leaving(w->z, call->z + t * call->E + first, wide);
+    REAL *const s0 = w->levels->s[0];
+    REAL *const s1 = w->levels->s[1];
+    REAL *const s2 = w->levels->s[2];
+    const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
+    REAL *const z = leaving(w->scratch->z, call->z + t * call->E + first, wide);
     const REAL o0 = *call->p[15];
     const REAL o1 = *call->p[16];
     SIMD for (int64_t n = 0; n < full; n++) {
@@ -112,13 +121,13 @@ INLINE void step(
 INLINE void again(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    const REAL *const x = arriving(w->x, call->x + t * call->x_step + first, wide);
-    REAL *const s0 = w->s[0][k];
-    REAL *const n0 = w->s[0][k + 1];
-    REAL *const s1 = w->s[1][k];
-    REAL *const n1 = w->s[1][k + 1];
-    REAL *const s2 = w->s[2][k];
-    REAL *const n2 = w->s[2][k + 1];
+    const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
+    REAL *const s0 = LEVEL(k)->s[0];
+    REAL *const n0 = LEVEL(k + 1)->s[0];
+    REAL *const s1 = LEVEL(k)->s[1];
+    REAL *const n1 = LEVEL(k + 1)->s[1];
+    REAL *const s2 = LEVEL(k)->s[2];
+    REAL *const n2 = LEVEL(k + 1)->s[2];
     const REAL o0 = *call->p[15];
     const REAL o1 = *call->p[16];
     SIMD for (int64_t n = 0; n < full; n++) {
@@ -153,16 +162,16 @@ INLINE void again(
 INLINE void learning_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    const REAL *const x = arriving(w->x, call->x + t * call->x_step + first, wide);
-    REAL *const s0 = w->s[0][k];
-    REAL *const n0 = w->s[0][k + 1];
-    REAL *const s1 = w->s[1][k];
-    REAL *const s2 = w->s[2][k];
+    const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
+    REAL *const s0 = LEVEL(k)->s[0];
+    REAL *const n0 = LEVEL(k + 1)->s[0];
+    REAL *const s1 = LEVEL(k)->s[1];
+    REAL *const s2 = LEVEL(k)->s[2];
     REAL *const a0 = w->a[0];
     REAL *const a1 = w->a[1];
     REAL *const a2 = w->a[2];
-    const REAL *const gz = arriving(w->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->gx, call->gx + t * call->E + first, wide);
+    const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
+    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
     const REAL o0 = *call->p[15];
     const REAL o1 = *call->p[16];
     const REAL o2 = *call->p[7];
@@ -191,7 +200,7 @@ INLINE void learning_step(
         const REAL v3 = ((REAL)1.0 - v2);
         const REAL v4 = (v3 < (REAL)0.0 ? (REAL)0.0 : v3);
         const REAL r0 = v4;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o9) {
@@ -201,7 +210,7 @@ INLINE void learning_step(
         const REAL v2 = (v1 > (REAL)0.0 ? (REAL)0.0 : v1);
         const REAL v3 = NAME(exp)(v2);
         const REAL r0 = v3;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o8) {
@@ -212,7 +221,7 @@ INLINE void learning_step(
         const int v3 = (v2 < (REAL)0.5);
         const REAL v4 = ((REAL)v3);
         const REAL r0 = v4;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o7) {
@@ -224,7 +233,7 @@ INLINE void learning_step(
         const REAL v4 = (v3 * v3);
         const REAL v5 = ((REAL)1.0 / v4);
         const REAL r0 = v5;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o6) {
@@ -235,7 +244,7 @@ INLINE void learning_step(
         const REAL v3 = (v2 * (-(REAL)0.5));
         const REAL v4 = NAME(exp)(v3);
         const REAL r0 = v4;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     SIMD for (int64_t n = 0; n < full; n++) {
@@ -245,7 +254,7 @@ INLINE void learning_step(
         const REAL v3 = (v2 + (REAL)1.0);
         const REAL v4 = ((REAL)1.0 / v3);
         const REAL r0 = v4;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     }
     }
@@ -256,7 +265,7 @@ INLINE void learning_step(
         const REAL v0 = (s0[n] - w->fixed->p2[n]);
         const REAL v1 = (s2[n] * v0);
         const REAL v2 = (s0[n] - v1);
-        w->u2[n] = v2;
+        w->scratch->u2[n] = v2;
         const REAL v4 = (n0[n] - (REAL)30.0);
         const REAL v5 = (gz[n] + a2[n]);
         const REAL v6 = (w->fixed->q0[n] * a1[n]);
@@ -265,43 +274,43 @@ INLINE void learning_step(
         const REAL v9 = (v2 * (REAL)0.08);
         const REAL v10 = (o0 + v9);
         const REAL v11 = (w->fixed->p4[n] * v10);
-        w->u3[n] = v11;
+        w->scratch->u3[n] = v11;
         const REAL v13 = (v11 + (REAL)1.0);
         const REAL v14 = (v13 < o12 || o12 != o12 ? o12 : v13);
         const REAL v15 = (v14 > o11 || o11 != o11 ? o11 : v14);
-        w->u4[n] = v15;
+        w->scratch->u4[n] = v15;
         const REAL v17 = (v13 - v15);
-        const REAL v18 = (o13 * w->u1[n]);
+        const REAL v18 = (o13 * w->scratch->u1[n]);
         const int v19 = (v4 > (REAL)0.0);
         const int v20 = ((w->fixed->q1[n] != 0) & v19);
         const REAL v21 = (v20 ? o17 : v18);
-        w->u5[n] = v21;
+        w->scratch->u5[n] = v21;
         const REAL v23 = (v5 * o21);
         const REAL v24 = (v21 * v23);
-        w->u6[n] = v24;
+        w->scratch->u6[n] = v24;
         const REAL v26 = (a0[n] + v24);
         const REAL v27 = (w->fixed->p4[n] * v26);
         const REAL v28 = (v7 - v27);
-        w->u7[n] = v28;
+        w->scratch->u7[n] = v28;
         const REAL v30 = (o0 * v27);
-        w->u8[n] = v30;
+        w->scratch->u8[n] = v30;
         const REAL v32 = (v9 * v27);
-        w->u9[n] = v32;
+        w->scratch->u9[n] = v32;
         const REAL v34 = (w->fixed->p3[n] * v28);
         const REAL v35 = (-v17);
-        w->u10[n] = v35;
+        w->scratch->u10[n] = v35;
         const REAL v37 = (v26 * v35);
         const REAL v38 = (v8 + v37);
-        w->u11[n] = v38;
+        w->scratch->u11[n] = v38;
         const REAL v40 = ((w->fixed->q2[n] != 0) ? v8 : v38);
-        w->u12[n] = v40;
+        w->scratch->u12[n] = v40;
         const REAL v42 = (v26 + v40);
         const REAL v43 = (v30 + v42);
-        w->u13[n] = v43;
+        w->scratch->u13[n] = v43;
         const REAL v45 = (v32 + v43);
         const REAL v46 = (-v45);
         const REAL v47 = (s2[n] * v46);
-        w->u14[n] = v47;
+        w->scratch->u14[n] = v47;
         const REAL v49 = (v45 + v47);
         const REAL v50 = (v0 * v46);
         const REAL v51 = (v34 + v50);
@@ -315,16 +324,16 @@ INLINE void learning_step(
         a0[n] = r1;
         a1[n] = r2;
         a2[n] = r3;
-        w->u15[n] = r4;
-        w->u16[n] = r5;
+        w->scratch->u15[n] = r4;
+        w->scratch->u16[n] = r5;
     }
     if (call->g[0]) {
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p3[n] * s2[n]);
         const REAL v1 = (s1[n] + v0);
-        const REAL v2 = (w->fixed->p1[n] * w->u2[n]);
+        const REAL v2 = (w->fixed->p1[n] * w->scratch->u2[n]);
         const REAL v3 = (v2 - v1);
-        const REAL v4 = (v3 * w->u15[n]);
+        const REAL v4 = (v3 * w->scratch->u15[n]);
         const REAL v5 = (w->fixed->p4[n] * v4);
         const REAL r0 = v5;
         w->g[0][n] += r0;
@@ -333,8 +342,8 @@ INLINE void learning_step(
     }
     if (call->g[1]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (w->fixed->q0[n] * w->u15[n]);
-        const REAL v1 = (w->u2[n] * v0);
+        const REAL v0 = (w->fixed->q0[n] * w->scratch->u15[n]);
+        const REAL v1 = (w->scratch->u2[n] * v0);
         const REAL r0 = v1;
         w->g[1][n] += r0;
     }
@@ -342,7 +351,7 @@ INLINE void learning_step(
     }
     if (call->g[2]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (-w->u14[n]);
+        const REAL v0 = (-w->scratch->u14[n]);
         const REAL r0 = v0;
         w->g[2][n] += r0;
     }
@@ -350,7 +359,7 @@ INLINE void learning_step(
     }
     if (call->g[3]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (s2[n] * w->u7[n]);
+        const REAL v0 = (s2[n] * w->scratch->u7[n]);
         const REAL r0 = v0;
         w->g[3][n] += r0;
     }
@@ -360,18 +369,18 @@ INLINE void learning_step(
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p3[n] * s2[n]);
         const REAL v1 = (s1[n] + v0);
-        const REAL v2 = (o0 * w->u2[n]);
-        const REAL v3 = (w->fixed->p1[n] * w->u2[n]);
+        const REAL v2 = (o0 * w->scratch->u2[n]);
+        const REAL v3 = (w->fixed->p1[n] * w->scratch->u2[n]);
         const REAL v4 = (v3 - v1);
-        const REAL v5 = (w->u2[n] * (REAL)0.04);
-        const REAL v6 = (w->u2[n] * v5);
+        const REAL v5 = (w->scratch->u2[n] * (REAL)0.04);
+        const REAL v6 = (w->scratch->u2[n] * v5);
         const REAL v7 = (v2 + v6);
         const REAL v8 = (o1 + v7);
         const REAL v9 = (v8 - v1);
         const REAL v10 = (x[n] + v9);
-        const REAL v11 = (v4 * w->u15[n]);
+        const REAL v11 = (v4 * w->scratch->u15[n]);
         const REAL v12 = (w->fixed->p0[n] * v11);
-        const REAL v13 = (w->u16[n] + w->u6[n]);
+        const REAL v13 = (w->scratch->u16[n] + w->scratch->u6[n]);
         const REAL v14 = (v10 * v13);
         const REAL v15 = (v12 + v14);
         const REAL r0 = v15;
@@ -384,14 +393,14 @@ INLINE void learning_step(
 INLINE void other_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    REAL *const s0 = w->s[0][k];
-    REAL *const n0 = w->s[0][k + 1];
-    REAL *const s2 = w->s[2][k];
+    REAL *const s0 = LEVEL(k)->s[0];
+    REAL *const n0 = LEVEL(k + 1)->s[0];
+    REAL *const s2 = LEVEL(k)->s[2];
     REAL *const a0 = w->a[0];
     REAL *const a1 = w->a[1];
     REAL *const a2 = w->a[2];
-    const REAL *const gz = arriving(w->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->gx, call->gx + t * call->E + first, wide);
+    const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
+    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
     const REAL o0 = *call->p[15];
     const REAL o2 = *call->p[7];
     const REAL o3 = (o2 * (REAL)30.0);
@@ -419,7 +428,7 @@ INLINE void other_step(
         const REAL v3 = ((REAL)1.0 - v2);
         const REAL v4 = (v3 < (REAL)0.0 ? (REAL)0.0 : v3);
         const REAL r0 = v4;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o9) {
@@ -429,7 +438,7 @@ INLINE void other_step(
         const REAL v2 = (v1 > (REAL)0.0 ? (REAL)0.0 : v1);
         const REAL v3 = NAME(exp)(v2);
         const REAL r0 = v3;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o8) {
@@ -440,7 +449,7 @@ INLINE void other_step(
         const int v3 = (v2 < (REAL)0.5);
         const REAL v4 = ((REAL)v3);
         const REAL r0 = v4;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o7) {
@@ -452,7 +461,7 @@ INLINE void other_step(
         const REAL v4 = (v3 * v3);
         const REAL v5 = ((REAL)1.0 / v4);
         const REAL r0 = v5;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o6) {
@@ -463,7 +472,7 @@ INLINE void other_step(
         const REAL v3 = (v2 * (-(REAL)0.5));
         const REAL v4 = NAME(exp)(v3);
         const REAL r0 = v4;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     SIMD for (int64_t n = 0; n < full; n++) {
@@ -473,7 +482,7 @@ INLINE void other_step(
         const REAL v3 = (v2 + (REAL)1.0);
         const REAL v4 = ((REAL)1.0 / v3);
         const REAL r0 = v4;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     }
     }
@@ -496,7 +505,7 @@ INLINE void other_step(
         const REAL v12 = (v11 < o12 || o12 != o12 ? o12 : v11);
         const REAL v13 = (v12 > o11 || o11 != o11 ? o11 : v12);
         const REAL v14 = (v11 - v13);
-        const REAL v15 = (o13 * w->u1[n]);
+        const REAL v15 = (o13 * w->scratch->u1[n]);
         const int v16 = (v3 > (REAL)0.0);
         const int v17 = ((w->fixed->q1[n] != 0) & v16);
         const REAL v18 = (v17 ? o17 : v15);

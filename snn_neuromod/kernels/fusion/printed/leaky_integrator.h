@@ -19,10 +19,19 @@ typedef struct {
     REAL q2[TILE];
 } Fixed;
 typedef struct {
-    _Alignas(64) REAL s[NUM_STATES][EVERY + 1][TILE], a[NUM_STATES][TILE], g[NUM_PARAMS + 1][TILE];
-    REAL x[TILE], z[TILE], gz[TILE], gx[TILE];
+    _Alignas(64) REAL s[NUM_STATES][TILE];
+} Level;
+typedef struct {
+    _Alignas(64) REAL x[TILE], z[TILE], gz[TILE], gx[TILE];
     REAL u1[TILE];
+} Scratch;
+#define LEVEL(k) (w->levels + (k) * w->apart)
+typedef struct { /* a tile */
+    _Alignas(64) REAL a[NUM_STATES][TILE], g[NUM_PARAMS + 1][TILE];
     Fixed *fixed;
+    Scratch *scratch;
+    Level *levels; /* of the steps of a stretch, so many apart */
+    int64_t apart, first, wide;
 } Work;
 static void refresh(
     const Call *call, Work *w, int64_t t, int64_t first, int64_t wide, const int all) {
@@ -41,9 +50,9 @@ static void refresh(
 INLINE void step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    REAL *const s0 = w->s[0][0];
-    const REAL *const x = arriving(w->x, call->x + t * call->x_step + first, wide);
-    REAL *const z = leaving(w->z, call->z + t * call->E + first, wide);
+    REAL *const s0 = w->levels->s[0];
+    const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
+    REAL *const z = leaving(w->scratch->z, call->z + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] * w->fixed->q2[n]);
@@ -58,9 +67,9 @@ INLINE void step(
 INLINE void again(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    const REAL *const x = arriving(w->x, call->x + t * call->x_step + first, wide);
-    REAL *const s0 = w->s[0][k];
-    REAL *const n0 = w->s[0][k + 1];
+    const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
+    REAL *const s0 = LEVEL(k)->s[0];
+    REAL *const n0 = LEVEL(k + 1)->s[0];
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] * w->fixed->q2[n]);
@@ -72,11 +81,11 @@ INLINE void again(
 INLINE void learning_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    const REAL *const x = arriving(w->x, call->x + t * call->x_step + first, wide);
-    REAL *const s0 = w->s[0][k];
+    const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
+    REAL *const s0 = LEVEL(k)->s[0];
     REAL *const a0 = w->a[0];
-    const REAL *const gz = arriving(w->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->gx, call->gx + t * call->E + first, wide);
+    const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
+    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (gz[n] + a0[n]);
         const REAL v1 = (w->fixed->p0[n] * v0);
@@ -86,11 +95,11 @@ INLINE void learning_step(
         const REAL r2 = a0[n];
         gx[n] = r0;
         a0[n] = r1;
-        w->u1[n] = r2;
+        w->scratch->u1[n] = r2;
     }
     if (call->g[0]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (gz[n] + w->u1[n]);
+        const REAL v0 = (gz[n] + w->scratch->u1[n]);
         const REAL v1 = (s0[n] * v0);
         const REAL v2 = (x[n] * v0);
         const REAL v3 = (v1 - v2);
@@ -106,8 +115,8 @@ INLINE void other_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
     REAL *const a0 = w->a[0];
-    const REAL *const gz = arriving(w->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->gx, call->gx + t * call->E + first, wide);
+    const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
+    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (gz[n] + a0[n]);
         const REAL v1 = (w->fixed->p0[n] * v0);

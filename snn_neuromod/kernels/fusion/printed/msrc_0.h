@@ -35,13 +35,15 @@ typedef struct {
     REAL q10[TILE];
 } Fixed;
 typedef struct {
-    _Alignas(64) REAL s[NUM_STATES][EVERY + 1][TILE], a[NUM_STATES][TILE], g[NUM_PARAMS + 1][TILE];
-    REAL x[TILE], z[TILE], gz[TILE], gx[TILE];
+    _Alignas(64) REAL s[NUM_STATES][TILE];
+    REAL c0[TILE];
+    REAL c1[TILE];
+    REAL c2[TILE];
+} Level;
+typedef struct {
+    _Alignas(64) REAL x[TILE], z[TILE], gz[TILE], gx[TILE];
     REAL u1[TILE];
     REAL u2[TILE];
-    REAL c0[EVERY][TILE];
-    REAL c1[EVERY][TILE];
-    REAL c2[EVERY][TILE];
     REAL u3[TILE];
     REAL u4[TILE];
     REAL u5[TILE];
@@ -49,7 +51,14 @@ typedef struct {
     REAL u7[TILE];
     REAL u8[TILE];
     REAL u9[TILE];
+} Scratch;
+#define LEVEL(k) (w->levels + (k) * w->apart)
+typedef struct { /* a tile */
+    _Alignas(64) REAL a[NUM_STATES][TILE], g[NUM_PARAMS + 1][TILE];
     Fixed *fixed;
+    Scratch *scratch;
+    Level *levels; /* of the steps of a stretch, so many apart */
+    int64_t apart, first, wide;
 } Work;
 static void refresh(
     const Call *call, Work *w, int64_t t, int64_t first, int64_t wide, const int all) {
@@ -98,28 +107,28 @@ static void refresh(
 INLINE void step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    REAL *const s0 = w->s[0][0];
-    REAL *const s1 = w->s[1][0];
-    REAL *const s2 = w->s[2][0];
-    const REAL *const x = arriving(w->x, call->x + t * call->x_step + first, wide);
-    REAL *const z = leaving(w->z, call->z + t * call->E + first, wide);
+    REAL *const s0 = w->levels->s[0];
+    REAL *const s1 = w->levels->s[1];
+    REAL *const s2 = w->levels->s[2];
+    const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
+    REAL *const z = leaving(w->scratch->z, call->z + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
         const REAL v2 = (v1 * w->fixed->q3[n]);
         const REAL r0 = NAME(tanh)(v2);
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (s1[n] - (REAL)0.5);
         const REAL v1 = (v0 * (REAL)10.0);
         const REAL r0 = NAME(sigmoid)(v1);
-        w->u2[n] = r0;
+        w->scratch->u2[n] = r0;
     }
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
-        const REAL v2 = (w->fixed->q2[n] * w->u1[n]);
+        const REAL v2 = (w->fixed->q2[n] * w->scratch->u1[n]);
         const REAL v3 = ((w->fixed->q1[n] != 0) ? v2 : v1);
         const REAL v4 = (w->fixed->p2[n] * s1[n]);
         const REAL v5 = (v3 + v4);
@@ -128,7 +137,7 @@ INLINE void step(
         const REAL v8 = (v6 * v7);
         const REAL v9 = (v5 + v8);
         const REAL v10 = (w->fixed->p7[n] + v9);
-        const REAL v11 = (w->fixed->q4[n] * w->u2[n]);
+        const REAL v11 = (w->fixed->q4[n] * w->scratch->u2[n]);
         const REAL v12 = (w->fixed->p5[n] + v11);
         const REAL v13 = NAME(tanh)(v10);
         const REAL v14 = (w->fixed->p4[n] * s1[n]);
@@ -152,16 +161,16 @@ INLINE void step(
 INLINE void again(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    const REAL *const x = arriving(w->x, call->x + t * call->x_step + first, wide);
-    REAL *const s0 = w->s[0][k];
-    REAL *const n0 = w->s[0][k + 1];
-    REAL *const s1 = w->s[1][k];
-    REAL *const n1 = w->s[1][k + 1];
-    REAL *const s2 = w->s[2][k];
-    REAL *const n2 = w->s[2][k + 1];
-    REAL *const c0 = w->c0[k];
-    REAL *const c1 = w->c1[k];
-    REAL *const c2 = w->c2[k];
+    const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
+    REAL *const s0 = LEVEL(k)->s[0];
+    REAL *const n0 = LEVEL(k + 1)->s[0];
+    REAL *const s1 = LEVEL(k)->s[1];
+    REAL *const n1 = LEVEL(k + 1)->s[1];
+    REAL *const s2 = LEVEL(k)->s[2];
+    REAL *const n2 = LEVEL(k + 1)->s[2];
+    REAL *const c0 = LEVEL(k)->c0;
+    REAL *const c1 = LEVEL(k)->c1;
+    REAL *const c2 = LEVEL(k)->c2;
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
@@ -206,19 +215,19 @@ INLINE void again(
 INLINE void learning_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    REAL *const s0 = w->s[0][k];
-    REAL *const n0 = w->s[0][k + 1];
-    REAL *const s1 = w->s[1][k];
-    REAL *const n1 = w->s[1][k + 1];
-    REAL *const s2 = w->s[2][k];
-    REAL *const c0 = w->c0[k];
-    REAL *const c1 = w->c1[k];
-    REAL *const c2 = w->c2[k];
+    REAL *const s0 = LEVEL(k)->s[0];
+    REAL *const n0 = LEVEL(k + 1)->s[0];
+    REAL *const s1 = LEVEL(k)->s[1];
+    REAL *const n1 = LEVEL(k + 1)->s[1];
+    REAL *const s2 = LEVEL(k)->s[2];
+    REAL *const c0 = LEVEL(k)->c0;
+    REAL *const c1 = LEVEL(k)->c1;
+    REAL *const c2 = LEVEL(k)->c2;
     REAL *const a0 = w->a[0];
     REAL *const a1 = w->a[1];
     REAL *const a2 = w->a[2];
-    const REAL *const gz = arriving(w->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->gx, call->gx + t * call->E + first, wide);
+    const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
+    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p8[n] + s2[n]);
         const REAL v1 = (w->fixed->q4[n] * c1[n]);
@@ -230,14 +239,14 @@ INLINE void learning_step(
         const REAL v7 = (v2 * a2[n]);
         const REAL v8 = (s2[n] * a2[n]);
         const REAL v9 = (v8 - v6);
-        w->u1[n] = v9;
+        w->scratch->u1[n] = v9;
         const REAL v11 = ((REAL)1.0 - c1[n]);
         const REAL v12 = (c1[n] * w->fixed->q6[n]);
         const REAL v13 = (v9 * v12);
         const REAL v14 = (v11 * v13);
         const int v15 = (v4 <= (REAL)0.0);
         const REAL v16 = (v15 ? (REAL)0.0 : gz[n]);
-        w->u2[n] = v16;
+        w->scratch->u2[n] = v16;
         const REAL v18 = (c2[n] * c2[n]);
         const REAL v19 = ((REAL)1.0 - v18);
         const REAL v20 = (c0[n] * c0[n]);
@@ -245,22 +254,22 @@ INLINE void learning_step(
         const REAL v22 = ((w->fixed->q7[n] != 0) ? v16 : gz[n]);
         const REAL v23 = (a1[n] + v22);
         const REAL v24 = (w->fixed->q5[n] * v19);
-        w->u3[n] = v24;
+        w->scratch->u3[n] = v24;
         const REAL v26 = (v23 * v24);
-        w->u4[n] = v26;
+        w->scratch->u4[n] = v26;
         const REAL v28 = ((w->fixed->q1[n] != 0) ? (REAL)0.0 : v26);
         const REAL v29 = (a0[n] + v28);
         const REAL v30 = ((w->fixed->q1[n] != 0) ? v26 : (REAL)0.0);
         const REAL v31 = (w->fixed->q2[n] * v21);
-        w->u5[n] = v31;
+        w->scratch->u5[n] = v31;
         const REAL v33 = (v30 * v31);
         const REAL v34 = (w->fixed->q3[n] * v33);
-        w->u6[n] = v34;
+        w->scratch->u6[n] = v34;
         const REAL v36 = (v29 + v34);
-        w->u7[n] = v36;
+        w->scratch->u7[n] = v36;
         const REAL v38 = (v0 * w->fixed->q8[n]);
         const REAL v39 = (v26 * v38);
-        w->u8[n] = v39;
+        w->scratch->u8[n] = v39;
         const REAL v41 = (w->fixed->p0[n] * v36);
         const REAL v42 = (w->fixed->p4[n] * v23);
         const REAL v43 = (v5 + v42);
@@ -277,11 +286,11 @@ INLINE void learning_step(
         a0[n] = r1;
         a1[n] = r2;
         a2[n] = r3;
-        w->u9[n] = r4;
+        w->scratch->u9[n] = r4;
     }
     if (call->g[0]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (s0[n] * w->u7[n]);
+        const REAL v0 = (s0[n] * w->scratch->u7[n]);
         const REAL r0 = v0;
         w->g[0][n] += r0;
     }
@@ -289,8 +298,8 @@ INLINE void learning_step(
     }
     if (call->g[1]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q1[n] != 0) ? w->u4[n] : (REAL)0.0);
-        const REAL v1 = (v0 * w->u5[n]);
+        const REAL v0 = ((w->fixed->q1[n] != 0) ? w->scratch->u4[n] : (REAL)0.0);
+        const REAL v1 = (v0 * w->scratch->u5[n]);
         const REAL v2 = (c0[n] * v0);
         const REAL v3 = (n0[n] * w->fixed->q10[n]);
         const REAL v4 = (v1 * v3);
@@ -303,7 +312,7 @@ INLINE void learning_step(
     }
     if (call->g[2]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (s1[n] * w->u4[n]);
+        const REAL v0 = (s1[n] * w->scratch->u4[n]);
         const REAL r0 = v0;
         w->g[2][n] += r0;
     }
@@ -313,7 +322,7 @@ INLINE void learning_step(
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p8[n] + s2[n]);
         const REAL v1 = (v0 * v0);
-        const REAL v2 = (v1 * w->u4[n]);
+        const REAL v2 = (v1 * w->scratch->u4[n]);
         const REAL r0 = v2;
         w->g[3][n] += r0;
     }
@@ -321,8 +330,8 @@ INLINE void learning_step(
     }
     if (call->g[4]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q7[n] != 0) ? w->u2[n] : gz[n]);
-        const REAL v1 = (w->u9[n] + v0);
+        const REAL v0 = ((w->fixed->q7[n] != 0) ? w->scratch->u2[n] : gz[n]);
+        const REAL v1 = (w->scratch->u9[n] + v0);
         const REAL v2 = (s1[n] * v1);
         const REAL v3 = (c2[n] * v1);
         const REAL v4 = (v2 - v3);
@@ -333,8 +342,8 @@ INLINE void learning_step(
     }
     if (call->g[5]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (c1[n] * w->u1[n]);
-        const REAL v1 = (w->u1[n] - v0);
+        const REAL v0 = (c1[n] * w->scratch->u1[n]);
+        const REAL v1 = (w->scratch->u1[n] - v0);
         const REAL r0 = v1;
         w->g[5][n] += r0;
     }
@@ -342,7 +351,7 @@ INLINE void learning_step(
     }
     if (call->g[6]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (c1[n] * w->u1[n]);
+        const REAL v0 = (c1[n] * w->scratch->u1[n]);
         const REAL r0 = v0;
         w->g[6][n] += r0;
     }
@@ -350,14 +359,14 @@ INLINE void learning_step(
     }
     if (call->g[7]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL r0 = w->u4[n];
+        const REAL r0 = w->scratch->u4[n];
         w->g[7][n] += r0;
     }
     if (call->strides[21]) flush(w->g[7], call, 7, t, first, wide);
     }
     if (call->g[8]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL r0 = w->u8[n];
+        const REAL r0 = w->scratch->u8[n];
         w->g[8][n] += r0;
     }
     if (call->strides[24]) flush(w->g[8], call, 8, t, first, wide);
@@ -367,17 +376,17 @@ INLINE void learning_step(
 INLINE void other_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    REAL *const s1 = w->s[1][k];
-    REAL *const n1 = w->s[1][k + 1];
-    REAL *const s2 = w->s[2][k];
-    REAL *const c0 = w->c0[k];
-    REAL *const c1 = w->c1[k];
-    REAL *const c2 = w->c2[k];
+    REAL *const s1 = LEVEL(k)->s[1];
+    REAL *const n1 = LEVEL(k + 1)->s[1];
+    REAL *const s2 = LEVEL(k)->s[2];
+    REAL *const c0 = LEVEL(k)->c0;
+    REAL *const c1 = LEVEL(k)->c1;
+    REAL *const c2 = LEVEL(k)->c2;
     REAL *const a0 = w->a[0];
     REAL *const a1 = w->a[1];
     REAL *const a2 = w->a[2];
-    const REAL *const gz = arriving(w->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->gx, call->gx + t * call->E + first, wide);
+    const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
+    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p8[n] + s2[n]);
         const REAL v1 = (w->fixed->q4[n] * c1[n]);

@@ -32,18 +32,27 @@ typedef struct {
     REAL q8[TILE];
 } Fixed;
 typedef struct {
-    _Alignas(64) REAL s[NUM_STATES][EVERY + 1][TILE], a[NUM_STATES][TILE], g[NUM_PARAMS + 1][TILE];
-    REAL x[TILE], z[TILE], gz[TILE], gx[TILE];
+    _Alignas(64) REAL s[NUM_STATES][TILE];
+    REAL c0[TILE];
+    REAL c1[TILE];
+    REAL c2[TILE];
+} Level;
+typedef struct {
+    _Alignas(64) REAL x[TILE], z[TILE], gz[TILE], gx[TILE];
     REAL u1[TILE];
     REAL u2[TILE];
-    REAL c0[EVERY][TILE];
-    REAL c1[EVERY][TILE];
-    REAL c2[EVERY][TILE];
     REAL u3[TILE];
     REAL u4[TILE];
     REAL u5[TILE];
     REAL u6[TILE];
+} Scratch;
+#define LEVEL(k) (w->levels + (k) * w->apart)
+typedef struct { /* a tile */
+    _Alignas(64) REAL a[NUM_STATES][TILE], g[NUM_PARAMS + 1][TILE];
     Fixed *fixed;
+    Scratch *scratch;
+    Level *levels; /* of the steps of a stretch, so many apart */
+    int64_t apart, first, wide;
 } Work;
 static void refresh(
     const Call *call, Work *w, int64_t t, int64_t first, int64_t wide, const int all) {
@@ -86,35 +95,35 @@ static void refresh(
 INLINE void step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    REAL *const s0 = w->s[0][0];
-    REAL *const s1 = w->s[1][0];
-    REAL *const s2 = w->s[2][0];
-    const REAL *const x = arriving(w->x, call->x + t * call->x_step + first, wide);
-    REAL *const z = leaving(w->z, call->z + t * call->E + first, wide);
+    REAL *const s0 = w->levels->s[0];
+    REAL *const s1 = w->levels->s[1];
+    REAL *const s2 = w->levels->s[2];
+    const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
+    REAL *const z = leaving(w->scratch->z, call->z + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
         const REAL v2 = (v1 * w->fixed->q3[n]);
         const REAL r0 = NAME(tanh)(v2);
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (s1[n] - (REAL)0.5);
         const REAL v1 = (v0 * (REAL)10.0);
         const REAL r0 = NAME(sigmoid)(v1);
-        w->u2[n] = r0;
+        w->scratch->u2[n] = r0;
     }
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
-        const REAL v2 = (w->fixed->q2[n] * w->u1[n]);
+        const REAL v2 = (w->fixed->q2[n] * w->scratch->u1[n]);
         const REAL v3 = ((w->fixed->q1[n] != 0) ? v2 : v1);
         const REAL v4 = (w->fixed->p2[n] * s1[n]);
         const REAL v5 = (v3 + v4);
         const REAL v6 = (w->fixed->p3[n] * s2[n]);
         const REAL v7 = (v5 + v6);
         const REAL v8 = (w->fixed->p7[n] + v7);
-        const REAL v9 = (w->fixed->q4[n] * w->u2[n]);
+        const REAL v9 = (w->fixed->q4[n] * w->scratch->u2[n]);
         const REAL v10 = (w->fixed->p5[n] + v9);
         const REAL v11 = NAME(tanh)(v8);
         const REAL v12 = (w->fixed->p4[n] * s1[n]);
@@ -138,16 +147,16 @@ INLINE void step(
 INLINE void again(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    const REAL *const x = arriving(w->x, call->x + t * call->x_step + first, wide);
-    REAL *const s0 = w->s[0][k];
-    REAL *const n0 = w->s[0][k + 1];
-    REAL *const s1 = w->s[1][k];
-    REAL *const n1 = w->s[1][k + 1];
-    REAL *const s2 = w->s[2][k];
-    REAL *const n2 = w->s[2][k + 1];
-    REAL *const c0 = w->c0[k];
-    REAL *const c1 = w->c1[k];
-    REAL *const c2 = w->c2[k];
+    const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
+    REAL *const s0 = LEVEL(k)->s[0];
+    REAL *const n0 = LEVEL(k + 1)->s[0];
+    REAL *const s1 = LEVEL(k)->s[1];
+    REAL *const n1 = LEVEL(k + 1)->s[1];
+    REAL *const s2 = LEVEL(k)->s[2];
+    REAL *const n2 = LEVEL(k + 1)->s[2];
+    REAL *const c0 = LEVEL(k)->c0;
+    REAL *const c1 = LEVEL(k)->c1;
+    REAL *const c2 = LEVEL(k)->c2;
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
@@ -190,24 +199,24 @@ INLINE void again(
 INLINE void last_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    REAL *const s0 = w->s[0][k];
-    REAL *const n0 = w->s[0][k + 1];
-    REAL *const s1 = w->s[1][k];
-    REAL *const n1 = w->s[1][k + 1];
-    REAL *const s2 = w->s[2][k];
-    REAL *const c0 = w->c0[k];
-    REAL *const c1 = w->c1[k];
-    REAL *const c2 = w->c2[k];
+    REAL *const s0 = LEVEL(k)->s[0];
+    REAL *const n0 = LEVEL(k + 1)->s[0];
+    REAL *const s1 = LEVEL(k)->s[1];
+    REAL *const n1 = LEVEL(k + 1)->s[1];
+    REAL *const s2 = LEVEL(k)->s[2];
+    REAL *const c0 = LEVEL(k)->c0;
+    REAL *const c1 = LEVEL(k)->c1;
+    REAL *const c2 = LEVEL(k)->c2;
     REAL *const a0 = w->a[0];
     REAL *const a1 = w->a[1];
     REAL *const a2 = w->a[2];
-    const REAL *const gz = arriving(w->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->gx, call->gx + t * call->E + first, wide);
+    const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
+    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (n1[n] < (REAL)0.0 ? (REAL)0.0 : n1[n]);
         const int v1 = (v0 <= (REAL)0.0);
         const REAL v2 = (v1 ? (REAL)0.0 : gz[n]);
-        w->u1[n] = v2;
+        w->scratch->u1[n] = v2;
         const REAL v4 = (c2[n] * c2[n]);
         const REAL v5 = ((REAL)1.0 - v4);
         const REAL v6 = (c0[n] * c0[n]);
@@ -215,19 +224,19 @@ INLINE void last_step(
         const REAL v8 = ((w->fixed->q6[n] != 0) ? v2 : gz[n]);
         const REAL v9 = (a1[n] + v8);
         const REAL v10 = (w->fixed->q5[n] * v5);
-        w->u2[n] = v10;
+        w->scratch->u2[n] = v10;
         const REAL v12 = (v9 * v10);
-        w->u3[n] = v12;
+        w->scratch->u3[n] = v12;
         const REAL v14 = ((w->fixed->q1[n] != 0) ? (REAL)0.0 : v12);
         const REAL v15 = (a0[n] + v14);
         const REAL v16 = ((w->fixed->q1[n] != 0) ? v12 : (REAL)0.0);
         const REAL v17 = (w->fixed->q2[n] * v7);
-        w->u4[n] = v17;
+        w->scratch->u4[n] = v17;
         const REAL v19 = (v16 * v17);
         const REAL v20 = (w->fixed->q3[n] * v19);
-        w->u5[n] = v20;
+        w->scratch->u5[n] = v20;
         const REAL v22 = (v15 + v20);
-        w->u6[n] = v22;
+        w->scratch->u6[n] = v22;
         const REAL v24 = (w->fixed->p0[n] * v22);
         const REAL r0 = v22;
         const REAL r1 = v24;
@@ -236,7 +245,7 @@ INLINE void last_step(
     }
     if (call->g[0]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (s0[n] * w->u6[n]);
+        const REAL v0 = (s0[n] * w->scratch->u6[n]);
         const REAL r0 = v0;
         w->g[0][n] += r0;
     }
@@ -244,8 +253,8 @@ INLINE void last_step(
     }
     if (call->g[1]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q1[n] != 0) ? w->u3[n] : (REAL)0.0);
-        const REAL v1 = (v0 * w->u4[n]);
+        const REAL v0 = ((w->fixed->q1[n] != 0) ? w->scratch->u3[n] : (REAL)0.0);
+        const REAL v1 = (v0 * w->scratch->u4[n]);
         const REAL v2 = (c0[n] * v0);
         const REAL v3 = (n0[n] * w->fixed->q8[n]);
         const REAL v4 = (v1 * v3);
@@ -258,7 +267,7 @@ INLINE void last_step(
     }
     if (call->g[2]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (s1[n] * w->u3[n]);
+        const REAL v0 = (s1[n] * w->scratch->u3[n]);
         const REAL r0 = v0;
         w->g[2][n] += r0;
     }
@@ -266,7 +275,7 @@ INLINE void last_step(
     }
     if (call->g[3]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (s2[n] * w->u3[n]);
+        const REAL v0 = (s2[n] * w->scratch->u3[n]);
         const REAL r0 = v0;
         w->g[3][n] += r0;
     }
@@ -274,7 +283,7 @@ INLINE void last_step(
     }
     if (call->g[4]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q6[n] != 0) ? w->u1[n] : gz[n]);
+        const REAL v0 = ((w->fixed->q6[n] != 0) ? w->scratch->u1[n] : gz[n]);
         const REAL v1 = (a1[n] + v0);
         const REAL v2 = (s1[n] * v1);
         const REAL v3 = (c2[n] * v1);
@@ -309,7 +318,7 @@ INLINE void last_step(
     }
     if (call->g[7]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL r0 = w->u3[n];
+        const REAL r0 = w->scratch->u3[n];
         w->g[7][n] += r0;
     }
     if (call->strides[21]) flush(w->g[7], call, 7, t, first, wide);
@@ -327,40 +336,40 @@ INLINE void last_step(
 INLINE void learning_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    REAL *const s0 = w->s[0][k];
-    REAL *const n0 = w->s[0][k + 1];
-    REAL *const s1 = w->s[1][k];
-    REAL *const n1 = w->s[1][k + 1];
-    REAL *const s2 = w->s[2][k];
-    REAL *const c0 = w->c0[k];
-    REAL *const c2 = w->c2[k];
+    REAL *const s0 = LEVEL(k)->s[0];
+    REAL *const n0 = LEVEL(k + 1)->s[0];
+    REAL *const s1 = LEVEL(k)->s[1];
+    REAL *const n1 = LEVEL(k + 1)->s[1];
+    REAL *const s2 = LEVEL(k)->s[2];
+    REAL *const c0 = LEVEL(k)->c0;
+    REAL *const c2 = LEVEL(k)->c2;
     REAL *const a0 = w->a[0];
-    const REAL *const gz = arriving(w->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->gx, call->gx + t * call->E + first, wide);
+    const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
+    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (n1[n] < (REAL)0.0 ? (REAL)0.0 : n1[n]);
         const int v1 = (v0 <= (REAL)0.0);
         const REAL v2 = (v1 ? (REAL)0.0 : gz[n]);
-        w->u1[n] = v2;
+        w->scratch->u1[n] = v2;
         const REAL v4 = (c2[n] * c2[n]);
         const REAL v5 = ((REAL)1.0 - v4);
         const REAL v6 = (c0[n] * c0[n]);
         const REAL v7 = ((REAL)1.0 - v6);
         const REAL v8 = ((w->fixed->q6[n] != 0) ? v2 : gz[n]);
         const REAL v9 = (w->fixed->q5[n] * v5);
-        w->u2[n] = v9;
+        w->scratch->u2[n] = v9;
         const REAL v11 = (w->fixed->q2[n] * v7);
-        w->u3[n] = v11;
+        w->scratch->u3[n] = v11;
         const REAL v13 = (v8 * v9);
         const REAL v14 = ((w->fixed->q1[n] != 0) ? (REAL)0.0 : v13);
-        w->u4[n] = v14;
+        w->scratch->u4[n] = v14;
         const REAL v16 = (a0[n] + v14);
         const REAL v17 = ((w->fixed->q1[n] != 0) ? v13 : (REAL)0.0);
-        w->u5[n] = v17;
+        w->scratch->u5[n] = v17;
         const REAL v19 = (v11 * v17);
         const REAL v20 = (w->fixed->q3[n] * v19);
         const REAL v21 = (v16 + v20);
-        w->u6[n] = v21;
+        w->scratch->u6[n] = v21;
         const REAL v23 = (w->fixed->p0[n] * v21);
         const REAL r0 = v21;
         const REAL r1 = v23;
@@ -369,7 +378,7 @@ INLINE void learning_step(
     }
     if (call->g[0]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (s0[n] * w->u6[n]);
+        const REAL v0 = (s0[n] * w->scratch->u6[n]);
         const REAL r0 = v0;
         w->g[0][n] += r0;
     }
@@ -378,8 +387,8 @@ INLINE void learning_step(
     if (call->g[1]) {
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (n0[n] * w->fixed->q8[n]);
-        const REAL v1 = (w->u3[n] * w->u5[n]);
-        const REAL v2 = (c0[n] * w->u5[n]);
+        const REAL v1 = (w->scratch->u3[n] * w->scratch->u5[n]);
+        const REAL v2 = (c0[n] * w->scratch->u5[n]);
         const REAL v3 = (v0 * v1);
         const REAL v4 = (v2 + v3);
         const REAL v5 = ((w->fixed->q1[n] != 0) ? v4 : (REAL)0.0);
@@ -390,8 +399,8 @@ INLINE void learning_step(
     }
     if (call->g[2]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q6[n] != 0) ? w->u1[n] : gz[n]);
-        const REAL v1 = (v0 * w->u2[n]);
+        const REAL v0 = ((w->fixed->q6[n] != 0) ? w->scratch->u1[n] : gz[n]);
+        const REAL v1 = (v0 * w->scratch->u2[n]);
         const REAL v2 = (s1[n] * v1);
         const REAL r0 = v2;
         w->g[2][n] += r0;
@@ -400,8 +409,8 @@ INLINE void learning_step(
     }
     if (call->g[3]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q6[n] != 0) ? w->u1[n] : gz[n]);
-        const REAL v1 = (v0 * w->u2[n]);
+        const REAL v0 = ((w->fixed->q6[n] != 0) ? w->scratch->u1[n] : gz[n]);
+        const REAL v1 = (v0 * w->scratch->u2[n]);
         const REAL v2 = (s2[n] * v1);
         const REAL r0 = v2;
         w->g[3][n] += r0;
@@ -410,7 +419,7 @@ INLINE void learning_step(
     }
     if (call->g[4]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q6[n] != 0) ? w->u1[n] : gz[n]);
+        const REAL v0 = ((w->fixed->q6[n] != 0) ? w->scratch->u1[n] : gz[n]);
         const REAL v1 = (s1[n] * v0);
         const REAL v2 = (c2[n] * v0);
         const REAL v3 = (v1 - v2);
@@ -421,8 +430,8 @@ INLINE void learning_step(
     }
     if (call->g[7]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = ((w->fixed->q6[n] != 0) ? w->u1[n] : gz[n]);
-        const REAL v1 = (v0 * w->u2[n]);
+        const REAL v0 = ((w->fixed->q6[n] != 0) ? w->scratch->u1[n] : gz[n]);
+        const REAL v1 = (v0 * w->scratch->u2[n]);
         const REAL r0 = v1;
         w->g[7][n] += r0;
     }
@@ -433,12 +442,12 @@ INLINE void learning_step(
 INLINE void other_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    REAL *const n1 = w->s[1][k + 1];
-    REAL *const c0 = w->c0[k];
-    REAL *const c2 = w->c2[k];
+    REAL *const n1 = LEVEL(k + 1)->s[1];
+    REAL *const c0 = LEVEL(k)->c0;
+    REAL *const c2 = LEVEL(k)->c2;
     REAL *const a0 = w->a[0];
-    const REAL *const gz = arriving(w->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->gx, call->gx + t * call->E + first, wide);
+    const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
+    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (n1[n] < (REAL)0.0 ? (REAL)0.0 : n1[n]);
         const int v1 = (v0 <= (REAL)0.0);

@@ -27,8 +27,10 @@ typedef struct {
     REAL q7[TILE];
 } Fixed;
 typedef struct {
-    _Alignas(64) REAL s[NUM_STATES][EVERY + 1][TILE], a[NUM_STATES][TILE], g[NUM_PARAMS + 1][TILE];
-    REAL x[TILE], z[TILE], gz[TILE], gx[TILE];
+    _Alignas(64) REAL s[NUM_STATES][TILE];
+} Level;
+typedef struct {
+    _Alignas(64) REAL x[TILE], z[TILE], gz[TILE], gx[TILE];
     REAL u1[TILE];
     REAL u2[TILE];
     REAL u3[TILE];
@@ -36,7 +38,14 @@ typedef struct {
     REAL u5[TILE];
     REAL u6[TILE];
     REAL u7[TILE];
+} Scratch;
+#define LEVEL(k) (w->levels + (k) * w->apart)
+typedef struct { /* a tile */
+    _Alignas(64) REAL a[NUM_STATES][TILE], g[NUM_PARAMS + 1][TILE];
     Fixed *fixed;
+    Scratch *scratch;
+    Level *levels; /* of the steps of a stretch, so many apart */
+    int64_t apart, first, wide;
 } Work;
 static void refresh(
     const Call *call, Work *w, int64_t t, int64_t first, int64_t wide, const int all) {
@@ -73,12 +82,12 @@ static void refresh(
 INLINE void step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    REAL *const s0 = w->s[0][0];
-    REAL *const s1 = w->s[1][0];
-    REAL *const s2 = w->s[2][0];
-    REAL *const s3 = w->s[3][0];
-    const REAL *const x = arriving(w->x, call->x + t * call->x_step + first, wide);
-    REAL *const z = leaving(w->z, call->z + t * call->E + first, wide);
+    REAL *const s0 = w->levels->s[0];
+    REAL *const s1 = w->levels->s[1];
+    REAL *const s2 = w->levels->s[2];
+    REAL *const s3 = w->levels->s[3];
+    const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
+    REAL *const z = leaving(w->scratch->z, call->z + t * call->E + first, wide);
     const REAL o0 = *call->p[11];
     SIMD for (int64_t n = 0; n < full; n++) {
         const int v0 = (s3[n] == (REAL)1.0);
@@ -118,15 +127,15 @@ INLINE void step(
 INLINE void again(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    const REAL *const x = arriving(w->x, call->x + t * call->x_step + first, wide);
-    REAL *const s0 = w->s[0][k];
-    REAL *const n0 = w->s[0][k + 1];
-    REAL *const s1 = w->s[1][k];
-    REAL *const n1 = w->s[1][k + 1];
-    REAL *const s2 = w->s[2][k];
-    REAL *const n2 = w->s[2][k + 1];
-    REAL *const s3 = w->s[3][k];
-    REAL *const n3 = w->s[3][k + 1];
+    const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
+    REAL *const s0 = LEVEL(k)->s[0];
+    REAL *const n0 = LEVEL(k + 1)->s[0];
+    REAL *const s1 = LEVEL(k)->s[1];
+    REAL *const n1 = LEVEL(k + 1)->s[1];
+    REAL *const s2 = LEVEL(k)->s[2];
+    REAL *const n2 = LEVEL(k + 1)->s[2];
+    REAL *const s3 = LEVEL(k)->s[3];
+    REAL *const n3 = LEVEL(k + 1)->s[3];
     const REAL o0 = *call->p[11];
     SIMD for (int64_t n = 0; n < full; n++) {
         const int v0 = (s3[n] == (REAL)1.0);
@@ -163,19 +172,19 @@ INLINE void again(
 INLINE void learning_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    REAL *const s0 = w->s[0][k];
-    REAL *const n0 = w->s[0][k + 1];
-    REAL *const s1 = w->s[1][k];
-    REAL *const n1 = w->s[1][k + 1];
-    REAL *const s2 = w->s[2][k];
-    REAL *const s3 = w->s[3][k];
-    REAL *const n3 = w->s[3][k + 1];
+    REAL *const s0 = LEVEL(k)->s[0];
+    REAL *const n0 = LEVEL(k + 1)->s[0];
+    REAL *const s1 = LEVEL(k)->s[1];
+    REAL *const n1 = LEVEL(k + 1)->s[1];
+    REAL *const s2 = LEVEL(k)->s[2];
+    REAL *const s3 = LEVEL(k)->s[3];
+    REAL *const n3 = LEVEL(k + 1)->s[3];
     REAL *const a0 = w->a[0];
     REAL *const a1 = w->a[1];
     REAL *const a2 = w->a[2];
     REAL *const a3 = w->a[3];
-    const REAL *const gz = arriving(w->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->gx, call->gx + t * call->E + first, wide);
+    const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
+    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
     const REAL o2 = *call->p[4];
     const int o3 = (o2 == (REAL)4.0);
     const int o4 = (o2 == (REAL)3.0);
@@ -197,7 +206,7 @@ INLINE void learning_step(
         const REAL v5 = ((REAL)1.0 - v4);
         const REAL v6 = (v5 < (REAL)0.0 ? (REAL)0.0 : v5);
         const REAL r0 = v6;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o6) {
@@ -209,7 +218,7 @@ INLINE void learning_step(
         const REAL v4 = (v3 > (REAL)0.0 ? (REAL)0.0 : v3);
         const REAL v5 = NAME(exp)(v4);
         const REAL r0 = v5;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o5) {
@@ -222,7 +231,7 @@ INLINE void learning_step(
         const int v5 = (v4 < (REAL)0.5);
         const REAL v6 = ((REAL)v5);
         const REAL r0 = v6;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o4) {
@@ -236,7 +245,7 @@ INLINE void learning_step(
         const REAL v6 = (v5 * v5);
         const REAL v7 = ((REAL)1.0 / v6);
         const REAL r0 = v7;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o3) {
@@ -249,7 +258,7 @@ INLINE void learning_step(
         const REAL v5 = (v4 * (-(REAL)0.5));
         const REAL v6 = NAME(exp)(v5);
         const REAL r0 = v6;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     SIMD for (int64_t n = 0; n < full; n++) {
@@ -261,7 +270,7 @@ INLINE void learning_step(
         const REAL v5 = (v4 + (REAL)1.0);
         const REAL v6 = ((REAL)1.0 / v5);
         const REAL r0 = v6;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     }
     }
@@ -273,28 +282,28 @@ INLINE void learning_step(
         const REAL v1 = ((REAL)v0);
         const REAL v2 = ((REAL)1.0 - s2[n]);
         const REAL v3 = (v2 - v1);
-        w->u2[n] = v3;
+        w->scratch->u2[n] = v3;
         const REAL v5 = (w->fixed->p0[n] * v3);
         const REAL v6 = (w->fixed->p2[n] * n1[n]);
         const REAL v7 = (w->fixed->p3[n] + v6);
         const REAL v8 = (n0[n] - v7);
-        w->u3[n] = v8;
+        w->scratch->u3[n] = v8;
         const int v10 = (n3[n] > (REAL)0.0);
         const REAL v11 = (gz[n] + a2[n]);
-        const REAL v12 = (o8 * w->u1[n]);
+        const REAL v12 = (o8 * w->scratch->u1[n]);
         const int v13 = (v8 > (REAL)0.0);
         const int v14 = ((w->fixed->q2[n] != 0) & v13);
         const REAL v15 = (v14 ? o12 : v12);
-        w->u4[n] = v15;
+        w->scratch->u4[n] = v15;
         const REAL v17 = (v10 ? o14 : v15);
         const REAL v18 = (v11 * w->fixed->q5[n]);
         const REAL v19 = (v17 * v18);
-        w->u5[n] = v19;
+        w->scratch->u5[n] = v19;
         const REAL v21 = (-v19);
         const REAL v22 = (a0[n] + v19);
         const REAL v23 = (w->fixed->p2[n] * v21);
         const REAL v24 = (a1[n] + v23);
-        w->u6[n] = v24;
+        w->scratch->u6[n] = v24;
         const REAL v26 = (w->fixed->p1[n] * v24);
         const REAL v27 = (v5 * v22);
         const REAL v28 = (s0[n] * v22);
@@ -310,13 +319,13 @@ INLINE void learning_step(
         a0[n] = r1;
         a1[n] = r2;
         a2[n] = r3;
-        w->u7[n] = r4;
+        w->scratch->u7[n] = r4;
     }
     if (call->g[0]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (w->u7[n] + w->u5[n]);
+        const REAL v0 = (w->scratch->u7[n] + w->scratch->u5[n]);
         const REAL v1 = (s0[n] * v0);
-        const REAL v2 = (w->u2[n] * v1);
+        const REAL v2 = (w->scratch->u2[n] * v1);
         const REAL r0 = v2;
         w->g[0][n] += r0;
     }
@@ -324,7 +333,7 @@ INLINE void learning_step(
     }
     if (call->g[1]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (s1[n] * w->u6[n]);
+        const REAL v0 = (s1[n] * w->scratch->u6[n]);
         const REAL r0 = v0;
         w->g[1][n] += r0;
     }
@@ -332,7 +341,7 @@ INLINE void learning_step(
     }
     if (call->g[2]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (-w->u5[n]);
+        const REAL v0 = (-w->scratch->u5[n]);
         const REAL v1 = (n1[n] * v0);
         const REAL r0 = v1;
         w->g[2][n] += r0;
@@ -341,7 +350,7 @@ INLINE void learning_step(
     }
     if (call->g[3]) {
     SIMD for (int64_t n = 0; n < full; n++) {
-        const REAL v0 = (-w->u5[n]);
+        const REAL v0 = (-w->scratch->u5[n]);
         const REAL r0 = v0;
         w->g[3][n] += r0;
     }
@@ -363,18 +372,18 @@ INLINE void learning_step(
 INLINE void other_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
-    REAL *const s0 = w->s[0][k];
-    REAL *const n0 = w->s[0][k + 1];
-    REAL *const n1 = w->s[1][k + 1];
-    REAL *const s2 = w->s[2][k];
-    REAL *const s3 = w->s[3][k];
-    REAL *const n3 = w->s[3][k + 1];
+    REAL *const s0 = LEVEL(k)->s[0];
+    REAL *const n0 = LEVEL(k + 1)->s[0];
+    REAL *const n1 = LEVEL(k + 1)->s[1];
+    REAL *const s2 = LEVEL(k)->s[2];
+    REAL *const s3 = LEVEL(k)->s[3];
+    REAL *const n3 = LEVEL(k + 1)->s[3];
     REAL *const a0 = w->a[0];
     REAL *const a1 = w->a[1];
     REAL *const a2 = w->a[2];
     REAL *const a3 = w->a[3];
-    const REAL *const gz = arriving(w->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->gx, call->gx + t * call->E + first, wide);
+    const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
+    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
     const REAL o2 = *call->p[4];
     const int o3 = (o2 == (REAL)4.0);
     const int o4 = (o2 == (REAL)3.0);
@@ -396,7 +405,7 @@ INLINE void other_step(
         const REAL v5 = ((REAL)1.0 - v4);
         const REAL v6 = (v5 < (REAL)0.0 ? (REAL)0.0 : v5);
         const REAL r0 = v6;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o6) {
@@ -408,7 +417,7 @@ INLINE void other_step(
         const REAL v4 = (v3 > (REAL)0.0 ? (REAL)0.0 : v3);
         const REAL v5 = NAME(exp)(v4);
         const REAL r0 = v5;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o5) {
@@ -421,7 +430,7 @@ INLINE void other_step(
         const int v5 = (v4 < (REAL)0.5);
         const REAL v6 = ((REAL)v5);
         const REAL r0 = v6;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o4) {
@@ -435,7 +444,7 @@ INLINE void other_step(
         const REAL v6 = (v5 * v5);
         const REAL v7 = ((REAL)1.0 / v6);
         const REAL r0 = v7;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     if (o3) {
@@ -448,7 +457,7 @@ INLINE void other_step(
         const REAL v5 = (v4 * (-(REAL)0.5));
         const REAL v6 = NAME(exp)(v5);
         const REAL r0 = v6;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     } else {
     SIMD for (int64_t n = 0; n < full; n++) {
@@ -460,7 +469,7 @@ INLINE void other_step(
         const REAL v5 = (v4 + (REAL)1.0);
         const REAL v6 = ((REAL)1.0 / v5);
         const REAL r0 = v6;
-        w->u1[n] = r0;
+        w->scratch->u1[n] = r0;
     }
     }
     }
@@ -478,7 +487,7 @@ INLINE void other_step(
         const REAL v7 = (n0[n] - v6);
         const int v8 = (n3[n] > (REAL)0.0);
         const REAL v9 = (gz[n] + a2[n]);
-        const REAL v10 = (o8 * w->u1[n]);
+        const REAL v10 = (o8 * w->scratch->u1[n]);
         const int v11 = (v7 > (REAL)0.0);
         const int v12 = ((w->fixed->q2[n] != 0) & v11);
         const REAL v13 = (v12 ? o12 : v10);
