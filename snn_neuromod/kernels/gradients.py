@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
+from snn_neuromod.kernels import backends
 from snn_neuromod.kernels.call import Call
-from snn_neuromod.kernels.products import weight_gradient
+from snn_neuromod.kernels.jobs import WeightGradient
 from snn_neuromod.kernels.synapses import Synapses, past_gradient, spikes_gradient
 
-__all__ = ["gradients", "weights_gradient"]
+__all__ = ["Product", "gradients", "product_of", "weights_gradient"]
+
+Product: TypeAlias = Callable[[WeightGradient], Tensor]
+"""What gives the gradient of weights."""
+
+
+def product_of(call: Call, name: str) -> Product:
+    """What gives the gradients of the recurrent weights of sequences like one that this backend runs."""
+    like = call.current.new_empty(1, 1)
+    asked = "eager" if name == "eager" else "auto"
+    found: Product = backends.serving(WeightGradient(like, like), asked).forward
+    return found
 
 
 def gradients(
@@ -23,7 +35,7 @@ def gradients(
     spikes: Tensor,
     tracks: Sequence[Tensor],
     wanted: Sequence[bool],
-    name: str,
+    product: Product,
 ) -> list[Tensor | None]:
     r"""Gradients of a sequence under its rule.
 
@@ -39,7 +51,7 @@ def gradients(
         spikes: Those of the forward pass.
         tracks: What it kept.
         wanted: Which of `call.recurrent` need a gradient.
-        name: The backend.
+        product: From `product_of`.
 
     Returns:
         Gradients of input, parameters, first state, and of `call.recurrent`; None where none is needed.
@@ -59,16 +71,15 @@ def gradients(
     through, early = delta if hops is None else arriving, None
     if wanted[0]:
         early = torch.zeros_like(past) if through is None else past_gradient(groups, through, past)
-    backend = "eager" if name == "eager" else "auto"
     weights = [
-        weights_gradient(group, delta, past, spikes, backend) if need else None
+        weights_gradient(group, delta, past, spikes, product) if need else None
         for group, need in zip(groups, wanted[1:], strict=True)
     ]
     return [*found, early, *weights]
 
 
 def weights_gradient(
-    group: Synapses, delta: Tensor, past: Tensor, spikes: Tensor, backend: str
+    group: Synapses, delta: Tensor, past: Tensor, spikes: Tensor, product: Product
 ) -> Tensor:
     """Sum of delta times the spikes that arrived with it, (neuron to, sources)."""
     num_steps, num = len(spikes), spikes.shape[-1]
@@ -76,7 +87,7 @@ def weights_gradient(
     before = group.select(past[len(past) - group.delay :][:early])
     count = before.shape[-1]
     grad = delta[:early].reshape(-1, num).T @ before.reshape(-1, count)
-    if early < num_steps:
+    if early < num_steps and delta.numel():
         seen = group.select(spikes[:-early]).reshape(-1, count).contiguous()
-        grad += weight_gradient(seen, delta[early:].reshape(-1, num), backend)
+        grad += product(WeightGradient(seen, delta[early:].reshape(-1, num)))
     return grad

@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from snn_neuromod.kernels import backends
 from snn_neuromod.kernels.call import Call, Outline, Paths
-from snn_neuromod.kernels.gradients import gradients
+from snn_neuromod.kernels.gradients import Product, gradients, product_of
 from snn_neuromod.kernels.neurons import decode
 from snn_neuromod.kernels.registered import sequence
 from snn_neuromod.kernels.synapses import Delays
@@ -37,13 +37,13 @@ class Plan(NamedTuple):
 
     Attributes:
         outline: What they are besides their tensors.
-        name: The backend.
-        serves: What it runs them with, `backends.served.Served` or what that prepared.
+        serves: What runs them, `backends.served.Served` or what that prepared.
+        product: What gives the gradients of recurrent weights.
     """
 
     outline: Outline
-    name: str
     serves: Any
+    product: Product
 
 
 def planned(call: Call, asked: str) -> Plan:
@@ -57,7 +57,7 @@ def planned(call: Call, asked: str) -> Plan:
         RuntimeError: If it was asked for by name and cannot serve.
     """
     name = backends.choose(call, asked)
-    return Plan(Outline.of(call), name, backends.serving(call, name))
+    return Plan(Outline.of(call), backends.serving(call, name), product_of(call, name))
 
 
 def run(
@@ -191,6 +191,6 @@ class _Sequence(torch.autograd.Function):
         first = 2 + len(call.tensors) - len(call.recurrent) - len(call.sources)
         wanted = ctx.needs_input_grad[first : first + len(call.recurrent)]
         found = gradients(
-            call, plan.serves, grad_spikes, grads[1:], spikes, tracks, wanted, plan.name
+            call, plan.serves, grad_spikes, grads[1:], spikes, tracks, wanted, plan.product
         )
         return None, None, *found, *[None] * len(call.sources)

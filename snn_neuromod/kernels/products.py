@@ -22,7 +22,7 @@ from snn_neuromod.kernels import backends
 from snn_neuromod.kernels.jobs import Product, WeightGradient
 from snn_neuromod.kernels.transforms import transformed
 
-__all__ = ["SPIKE_DTYPES", "spike_linear", "weight_gradient"]
+__all__ = ["SPIKE_DTYPES", "spike_linear"]
 
 SPIKE_DTYPES = (torch.uint8, torch.bool)
 """Types of spikes that are bytes."""
@@ -81,19 +81,6 @@ def _may_be_sparse(x: Tensor, weight: Tensor, backend: str) -> bool:
         and not transformed(x, weight)
         and backends.choose(Product(x, weight, None), backend) not in ("eager", "reference")
     )
-
-
-def weight_gradient(x: Tensor, grad: Tensor, backend: str) -> Tensor:
-    """Gradient of the weights, (outputs, inputs).
-
-    Args:
-        x: Inputs, (rows, inputs).
-        grad: Gradient of the outputs, (rows, outputs).
-        backend: Asked for by name, or "auto".
-    """
-    job = WeightGradient(x, grad)
-    found: Tensor = backends.serving(job, backend).forward(job)
-    return found
 
 
 @torch.library.custom_op("snn_neuromod::spike_linear", mutates_args=())

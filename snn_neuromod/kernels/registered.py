@@ -11,7 +11,7 @@ from torch import Tensor
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels import backends
 from snn_neuromod.kernels.call import Call, Outline, call_of
-from snn_neuromod.kernels.gradients import gradients
+from snn_neuromod.kernels.gradients import gradients, product_of
 
 __all__ = ["sequence", "sequence_backward"]
 
@@ -127,8 +127,8 @@ def sequence_backward(
     call = call_of(neuron, current, params, state, recurrent, delays, sources, rule, True, needed)
     _check_backward(call, backend, grad_spikes, grad_state, spikes, tracks)
     wanted = [True] * len(recurrent)
-    serves = backends.serving(call, backend)
-    found = gradients(call, serves, grad_spikes, grad_state, spikes, tracks, wanted, backend)
+    serves, product = backends.serving(call, backend), product_of(call, backend)
+    found = gradients(call, serves, grad_spikes, grad_state, spikes, tracks, wanted, product)
     like = [current, *params, *state, *recurrent]
     return [torch.zeros_like(x) if g is None else g for g, x in zip(found, like, strict=True)]
 

@@ -11,7 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import snn_neuromod as nm
-from snn_neuromod.kernels import backends, operator
+from snn_neuromod.kernels import backends, neurons, operator
 from snn_neuromod.kernels.backends.triton import launch
 from snn_neuromod.kernels.call import Call
 
@@ -73,6 +73,7 @@ def _recorded(
     own = serves._replace(forward=opened(serves.forward))
     monkeypatch.setitem(backends.REGISTRY["triton"], Call, own)
     monkeypatch.setattr(operator, "gradients", opened(operator.gradients))
+    monkeypatch.setattr(neurons, "_DECODED", {})  # with plans that hold what was patched
     with nm.kernels.use("triton"):
         layer = make().to(device)
         x = torch.rand(num_steps, 2, 5, device=device, requires_grad=True)

@@ -13,6 +13,7 @@ import snn_neuromod as nm
 from snn_neuromod import dynamics, surrogate
 from snn_neuromod.kernels import neurons, operator
 from snn_neuromod.kernels.backends.c import library
+from snn_neuromod.kernels.backends.c.products import weight_gradient
 from snn_neuromod.kernels.call import Paths
 from snn_neuromod.kernels.gradients import weights_gradient
 from snn_neuromod.kernels.synapses import Synapses
@@ -325,7 +326,7 @@ def test_gradient_of_the_weights_at_every_rate() -> None:
         before = torch.cat([first[None], spikes[:-1]])
         expected = torch.einsum("tbj,tbi->ji", delta, before)
         group = Synapses(torch.empty(70, 70), 1, None)
-        found = weights_gradient(group, delta, first[None], spikes, "auto")
+        found = weights_gradient(group, delta, first[None], spikes, weight_gradient)
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
 
 
