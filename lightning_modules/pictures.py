@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,16 @@ from lightning_modules.framewise.pictures import draw_confusion, draw_sentence
 from lightning_modules.losses import final_labels, spike_counts
 from lightning_modules.networks import FeedForward, is_graded, membrane_of, modulations
 from lightning_modules.precision import at_least_float32
+from snn_neuromod import _palette as palette
 from snn_neuromod._storage import write_atomically
 from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.layers import Layer
 
 __all__ = ["Pictures"]
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+_COLOURS = (
+    palette.BLUE, palette.ORANGE, palette.GREEN, palette.PURPLE, palette.SKY, palette.VERMILION,
+)  # fmt: skip
 
 
 class Pictures(pl.Callback):
@@ -160,6 +163,7 @@ def draw_response(network: FeedForward, x: Tensor, label: int, *, num_traces: in
         2 * layers + 2, 1, sharex=True, height_ratios=[1.4, *([1.2, 1.0] * layers), 1.0]
     )
     _raster(axes[0], x[:, 0] > 0, "input", f"Input spikes, a sample of class {label}")
+    _image(axes[0], x[:, 0])
     for k, (spiked, membrane, neuron) in enumerate(
         zip(spikes, membranes, network.neurons, strict=True), 1
     ):
@@ -197,13 +201,19 @@ def draw_modulation(before: dict[int, Tensor], after: dict[int, Tensor]) -> Any:
         then = before.get(k, now)
         axis.hist(then.numpy(), bins=bins, color="#BBBBBB", label="before training")
         axis.hist(
-            now.numpy(), bins=bins, histtype="step", lw=2, color=_COLOURS[0], label="after training"
+            now.numpy(),
+            bins=bins,
+            histtype="step",
+            lw=2,
+            color=palette.BLACK,
+            label="after training",
         )
-        for type_, position in (("type 2*", 0.5), ("type 1", 0.9), ("type 2", 1.5)):
+        for position, type_ in palette.MODULATIONS.items():
             if low <= position <= high:
-                axis.axvline(position, color=_COLOURS[5], ls=":", lw=1)
+                colour = palette.TYPES[type_]
+                axis.axvline(position, color=colour, ls=":", lw=1.5)
                 axis.text(
-                    position, 1.0, type_, color=_COLOURS[5], ha="center", va="bottom",
+                    position, 1.0, type_, color=colour, ha="center", va="bottom",
                     transform=axis.get_xaxis_transform(), fontsize=8,
                 )  # fmt: skip
         moved = float((now - then).abs().mean())
@@ -244,6 +254,17 @@ def _raster(axis: Any, spikes: Tensor, what: str, title: str) -> None:
     axis.set_ylim(-1, spikes.shape[1])
     axis.set_ylabel(what)
     axis.set_title(title, loc="left")
+
+
+def _image(axis: Any, x: Tensor) -> None:
+    """Beside the raster the image that its spikes add up to, where the inputs are the pixels of a square."""
+    side = math.isqrt(x.shape[1])
+    if side * side == x.shape[1] and side >= 8:
+        pixels = at_least_float32(x).sum(0).reshape(side, side).cpu()
+        inset = axis.inset_axes([1.005, 0.0, 0.13, 1.0])
+        inset.imshow(pixels.numpy(), cmap="Greys")
+        inset.set_axis_off()
+        inset.set_title("their sum", fontsize=8)
 
 
 def _traces(

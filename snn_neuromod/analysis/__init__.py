@@ -4,13 +4,9 @@ Functions that compute return NamedTuples of numpy arrays; those named `plot_*` 
 new figure.
 """
 
-from snn_neuromod.analysis.bifurcation import (
-    Bifurcation,
-    BifurcationPoint,
-    Branch,
-    bifurcation,
-    plot_bifurcation,
-)
+from snn_neuromod.analysis.amplitude import Amplitude, amplitude
+from snn_neuromod.analysis.bifurcation import Bifurcation, BifurcationPoint, Branch, bifurcation
+from snn_neuromod.analysis.bifurcation_plot import plot_bifurcation
 from snn_neuromod.analysis.bsrc_bounds import OffsetBounds, bsrc_offset_bounds
 from snn_neuromod.analysis.bursts import Bursts, bursts
 from snn_neuromod.analysis.classification import Excitability, classify
@@ -30,6 +26,7 @@ from snn_neuromod.analysis.spiking_delay import spiking_delay
 from snn_neuromod.analysis.trace import VoltageTrace, plot_voltage_trace, voltage_trace
 
 __all__ = [
+    "Amplitude",
     "Bifurcation",
     "BifurcationPoint",
     "Branch",
@@ -44,6 +41,7 @@ __all__ = [
     "OffsetBounds",
     "PhasePortrait",
     "VoltageTrace",
+    "amplitude",
     "bifurcation",
     "bsrc_offset_bounds",
     "bursts",

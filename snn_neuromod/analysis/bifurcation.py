@@ -6,8 +6,8 @@ the point is found by bisection of the arclength:
 
 - saddle-node: $\det(J - 1) = 0$ (a real eigenvalue at 1), with the branch turning round;
 - period-doubling: $\det(J + 1) = 0$ (a real eigenvalue at -1);
-- Neimark-Sacker: $\prod_{i<j} (\lambda_i \lambda_j - 1) = 0$ with a complex pair on the unit circle; a rhythm begins
-  or ends there. For two variables this is $\det J = 1$.
+- Neimark-Sacker, the Hopf bifurcation of a map: $\prod_{i<j} (\lambda_i \lambda_j - 1) = 0$ with a complex pair on the
+  unit circle; a rhythm begins or ends there. For two variables this is $\det J = 1$.
 
 For the mSRC driven directly ($\alpha = 0$, $\rho = \infty$) all of it is known in closed form. With $h_s = h$,
 
@@ -26,17 +26,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from snn_neuromod import _palette as palette
 from snn_neuromod.analysis.fixed_points import solve, spectrum
 from snn_neuromod.analysis.neuron import neuron
 from snn_neuromod.analysis.step_map import CURRENT, Array, StepMap, slopes, step_map
 from snn_neuromod.errors import ConfigError
 
-MARKERS = {
-    "saddle-node": ("o", palette.BLACK),
-    "Neimark-Sacker": ("s", "white"),
-    "period-doubling": ("^", palette.GREY),
+FLOWS = {
+    "saddle-node": "saddle-node",
+    "Neimark-Sacker": "Hopf",
+    "period-doubling": "period-doubling",
 }
+"""Kind of a bifurcation of the step, a map -> what it is called where time is continuous."""
 _LONGEST = 20_000
 """Points of a branch after which it is given up."""
 
@@ -65,7 +65,7 @@ class BifurcationPoint(NamedTuple):
     """Where the fixed points change in number or stability.
 
     Attributes:
-        kind: "saddle-node", "Neimark-Sacker" or "period-doubling".
+        kind: "saddle-node", "Neimark-Sacker" (the Hopf bifurcation of a map) or "period-doubling".
         value: Parameter, to 1e-6 of the span or better.
         states: Every free state variable by name.
         eigenvalues: By falling modulus, complex, (n,).
@@ -75,6 +75,12 @@ class BifurcationPoint(NamedTuple):
     value: float
     states: dict[str, float]
     eigenvalues: NDArray[np.complex128]
+
+    @property
+    def name(self) -> str:
+        """The kind in the words of a flow, beside the map's: "Hopf (Neimark-Sacker)"."""
+        flow = FLOWS[self.kind]
+        return flow if flow == self.kind else f"{flow} ({self.kind})"
 
 
 class Bifurcation(NamedTuple):
@@ -93,8 +99,8 @@ class Bifurcation(NamedTuple):
     membrane: str
 
     def at(self, kind: str) -> list[float]:
-        """Parameters of the bifurcations of a kind."""
-        return [point.value for point in self.points if point.kind == kind]
+        """Parameters of the bifurcations of a kind, in a map's words or a flow's: "Hopf" is "Neimark-Sacker"."""
+        return [p.value for p in self.points if kind in (p.kind, FLOWS[p.kind])]
 
 
 def bifurcation(
@@ -167,42 +173,6 @@ def bifurcation(
             ends.append(end)
     points.sort(key=lambda point: point.value)
     return Bifurcation(parameter, tuple(branches), tuple(points), found.membrane)
-
-
-def plot_bifurcation(diagram: Bifurcation, ax: Any = None, *, colour: str = palette.BLACK) -> Any:
-    """Draw the membrane of the fixed points: full where stable, dashed where not, and the bifurcations.
-
-    Args:
-        diagram: What `bifurcation` found.
-        ax: A matplotlib Axes; None: that of a new figure.
-        colour: Of the branches.
-
-    Returns:
-        The Axes.
-    """
-    ax = palette.axes(ax)
-    for branch in diagram.branches:
-        y = branch.states[diagram.membrane]
-        for stable, line in ((True, "-"), (False, "--")):
-            shown = branch.stable == stable
-            shown |= np.append(shown[1:], False) & ~shown  # the lines meet
-            ax.plot(
-                np.where(shown, branch.values, np.nan), np.where(shown, y, np.nan), line,
-                color=colour, linewidth=1.0,
-            )  # fmt: skip
-    named: set[str] = set()
-    for point in diagram.points:
-        marker, shade = MARKERS[point.kind]
-        label = None if point.kind in named else point.kind
-        named.add(point.kind)
-        y0 = point.states[diagram.membrane]
-        ax.plot(
-            point.value, y0, marker, color=palette.BLACK, markerfacecolor=shade, markersize=6,
-            label=label, linestyle="none", zorder=5,
-        )  # fmt: skip
-    ax.set_xlabel(diagram.parameter, fontsize=8)
-    ax.set_ylabel(f"membrane {diagram.membrane} of the fixed points", fontsize=8)
-    return ax
 
 
 class _Path(NamedTuple):

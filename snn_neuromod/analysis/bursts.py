@@ -111,7 +111,7 @@ def bursts(
             except KeyboardInterrupt:
                 interrupted("bursts", done, len(pieces))
                 break
-            numbers[0, where] = found.spikes.numpy() / num_steps
+            numbers[0, where] = found.rate.numpy()
             kinds[where], numbers[1:, where] = _described(found.raster, contrast)
     return Bursts(kinds.reshape(neurons.shape), *(row.reshape(neurons.shape) for row in numbers))
 

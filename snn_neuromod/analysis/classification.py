@@ -135,7 +135,7 @@ def _refined(
         with torch.inference_mode():
             late = discard + num_steps  # the first spike may take its time
             counted = run(cell.neuron, cell.state, cell.current, num_steps, discard=late)
-        rates = counted.spikes.numpy().reshape(cell.shape) / num_steps
+        rates = counted.rate.numpy().reshape(cell.shape)
         first = (rates > 0).argmax(-1)[..., None]
         better = (rates > 0).any(-1) & (low < onset)
         found = np.take_along_axis(tried, first, -1)[..., 0]

@@ -53,8 +53,9 @@ def fi_curve(
     """FI curve by adiabatic sweeps: each current starts from the state that the one before it left.
 
     The sweep up starts at rest, the sweep down in the state that the highest current, held from rest for
-    `discard + num_steps` steps, has led to. The rate is a count over `num_steps` steps: its grain is 1 / num_steps, and
-    a neuron slower than that may show as silent. Both sweeps and all values of array parameters run as one batch.
+    `discard + num_steps` steps, has led to. The rate is one over the mean interval between spikes in `num_steps` steps;
+    with fewer than two, or where firing begins or ends there, it is their number over `num_steps`, and a neuron slower
+    than that may show as silent. Both sweeps and all values of array parameters run as one batch.
 
     Args:
         source: The neuron, see `neuron`.
@@ -103,7 +104,7 @@ def fi_curve(
         try:
             for up, down in zip(values, values[::-1], strict=True):
                 counted = run(found, state, at(up, down), num_steps, discard=discard, tick=tick)
-                rates[done], state = counted.spikes.numpy() / num_steps, counted.state
+                rates[done], state = counted.rate.numpy(), counted.state
                 done += 1
         except KeyboardInterrupt:
             interrupted("fi_curve", done, len(values))

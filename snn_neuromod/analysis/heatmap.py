@@ -183,7 +183,7 @@ def _measured(
     """The measures of some rows."""
     resting = run(piece.neuron, piece.state, piece.current, num_steps, discard=discard, tick=tick)
     found = {
-        "rate": resting.spikes.numpy() / num_steps,
+        "rate": resting.rate.numpy(),
         "delay": delay_of(resting.first, discard + num_steps),
     }
     if "hysteresis" not in measures:
@@ -194,7 +194,7 @@ def _measured(
 
     spiking = type(resting.state)(*(highest(field) for field in resting.state))
     counted = run(piece.neuron, spiking, piece.current, num_steps, discard=discard, tick=tick)
-    rate, kept = found["rate"], counted.spikes.numpy() / num_steps
+    rate, kept = found["rate"], counted.rate.numpy()
     found["hysteresis"] = np.where((rate > 0) & (kept > 0), 0.0, kept - rate)
     return found
 
@@ -225,5 +225,5 @@ def plot_heatmap(
         **options,
     )
     ax.set_xlabel(CURRENT)
-    ax.set_ylabel(found.parameter)
+    ax.set_ylabel(palette.symbol(found.parameter))
     return mesh

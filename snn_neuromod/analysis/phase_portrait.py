@@ -144,7 +144,7 @@ def phase_portrait(
 def plot_phase_portrait(
     portrait: PhasePortrait, ax: Any = None, *, colour: str = palette.SKY, arrows: bool = True
 ) -> Any:
-    """Draw a portrait: arrows of equal length, nullclines, trajectory, fixed points.
+    """Draw a portrait: arrows of equal length, nullclines, iterates of the run and their direction, fixed points.
 
     Args:
         portrait: What `phase_portrait` found.
@@ -176,18 +176,33 @@ def plot_phase_portrait(
             list(lines), colors=shade, linewidths=1.3, capstyle="round", zorder=3
         )
         ax.add_collection(segments)
-        ax.plot([], [], color=shade, linewidth=1.3, label=f"{name}-nullcline")
-    run = [
-        np.append(portrait.start[k], portrait.trajectory.states[name])
-        for k, name in enumerate((x, y))
-    ]
-    ax.plot(*run, color=colour, linewidth=0.8, zorder=2, label="trajectory")
+        ax.plot([], [], color=shade, linewidth=1.3, label=f"{palette.symbol(name)}-nullcline")
+    run = np.stack(
+        [
+            np.append(portrait.start[k], portrait.trajectory.states[name])
+            for k, name in enumerate((x, y))
+        ]
+    )
+    ax.plot(*run, color=colour, linewidth=0.4, alpha=0.5, zorder=2)
+    ax.plot(*run, ".", color=colour, markersize=2.5, zorder=2, label="iterates")
+    _direction(ax, run / [[wide], [high]], run, colour)
     plot_fixed_points(portrait.fixed_points, ax, x=x, y=y)
     ax.set_xlim(portrait.x[0] - 0.02 * wide, portrait.x[-1] + 0.02 * wide)
     ax.set_ylim(portrait.y[0] - 0.02 * high, portrait.y[-1] + 0.02 * high)
-    ax.set_xlabel(f"membrane {x}", fontsize=8)
-    ax.set_ylabel(f"slow variable {y}", fontsize=8)
+    ax.set_xlabel(f"membrane {palette.symbol(x)}", fontsize=8)
+    ax.set_ylabel(f"slow variable {palette.symbol(y)}", fontsize=8)
     return ax
+
+
+def _direction(ax: Any, scaled: Array, run: Array, colour: str) -> None:
+    """Heads of arrows on four of a run's longer steps, in the direction of time."""
+    moved = np.hypot(*np.diff(scaled))
+    long = np.flatnonzero(moved > 0.02)
+    for k in long[np.linspace(0, len(long) - 1, min(4, len(long))).astype(int)]:
+        ax.annotate(
+            "", run[:, k + 1], run[:, k], zorder=4,
+            arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 0.6, "mutation_scale": 7},
+        )  # fmt: skip
 
 
 def _others(

@@ -72,12 +72,15 @@ class Run(NamedTuple):
 
     Attributes:
         spikes: Spikes after the discarded steps; NaN where the state left the finite numbers.
+        rate: Spikes per step after them: one over the mean interval where firing fills them, spikes over steps where it
+            begins or ends in them (silence at an end is longer than 1.5 intervals); NaN likewise.
         first: Step of the first spike, counted from 0; the number of steps where there was none.
         state: State after the last step.
         raster: Spikes of the steps after the discarded ones, (steps, ...), if recorded.
     """
 
     spikes: Tensor
+    rate: Tensor
     first: Tensor
     state: Any
     raster: Tensor | None
@@ -112,6 +115,8 @@ def run(
     total, threshold = discard + num_steps, found.threshold
     spikes = torch.zeros(current.shape, dtype=torch.int32)
     waiting = torch.zeros(current.shape, dtype=torch.int32)
+    earliest = torch.full(current.shape, total, dtype=torch.int32)
+    latest = torch.zeros(current.shape, dtype=torch.int32)
     seen = torch.zeros(current.shape, dtype=torch.bool)
     raster = torch.empty((num_steps, *current.shape), dtype=torch.bool) if record else None
     above = None if threshold is None else getattr(state, found.membrane) > threshold
@@ -124,6 +129,8 @@ def run(
             fired = above > before
         if t >= discard:
             spikes += fired
+            earliest = torch.where(fired, earliest.clamp(max=t), earliest)
+            latest = torch.where(fired, t, latest)
             if raster is not None:
                 raster[t - discard] = fired
         seen |= fired
@@ -134,7 +141,17 @@ def run(
                 break
     finite = torch.isfinite(getattr(state, found.membrane))
     counted = torch.where(finite, spikes.double(), torch.nan)
-    return Run(counted, waiting, state, raster)
+    rate = _rate(counted, earliest - discard, latest - discard, num_steps)
+    return Run(counted, rate, waiting, state, raster)
+
+
+def _rate(spikes: Tensor, earliest: Tensor, latest: Tensor, num_steps: int) -> Tensor:
+    """Spikes per step, free of the grain 1 / num_steps where firing goes on throughout."""
+    span = (latest - earliest).clamp(min=1)
+    between = (spikes - 1) / span
+    silent = torch.maximum(earliest, num_steps - 1 - latest)
+    throughout = (spikes > 1) & (silent * between <= 1.5)
+    return torch.where(throughout, between, spikes / num_steps)
 
 
 class Batch(NamedTuple):

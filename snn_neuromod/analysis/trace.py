@@ -148,7 +148,7 @@ def plot_voltage_trace(
     for name, shade in zip(variables, shades, strict=False):
         ax.plot(trace.time, trace.states[name], "--", linewidth=0.8, color=shade, label=name)
     ax.set_xlabel("time (steps)", fontsize=8)
-    ax.set_ylabel(f"membrane {trace.name}", fontsize=8)
+    ax.set_ylabel(f"membrane {palette.symbol(trace.name)}", fontsize=8)
     return ax
 
 

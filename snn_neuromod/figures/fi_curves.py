@@ -1,6 +1,7 @@
 r"""FI curves of the mSRC up and down, at the modulations of the three types of excitability.
 
-Figure 5 of the thesis summary (Bernard 2023).
+Figure 5 of the thesis summary (Bernard 2023). Rates are those of intervals; the plateaus that are left are the map's
+own: it locks to periods of a whole number of steps.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def draw(found: Hysteresis) -> Any:
         A matplotlib figure.
     """
     figure, axes = style.grid(1, len(style.MODULATIONS), size=(2.7, 2.7), sharex=True, sharey=True)
-    words = ("firing jumps on", "firing begins slowly", "firing jumps on, and outlasts its onset")
+    words = ("jumps on", "begins slowly", "jumps on, outlasts its onset")
     for k, (ax, (h_s0, kind)) in enumerate(zip(axes[0], style.MODULATIONS.items(), strict=True)):
         curve = analysis.FICurve(found.curve.currents, found.curve.up[k], found.curve.down[k])
         up, down = float(found.onset_up[k]), float(found.onset_down[k])

@@ -37,11 +37,11 @@ def izhikevich_presets(options: Options) -> Any:
     """All behaviours in the order of their source."""
     figure, axes = style.grid(5, 4, size=(2.4, 1.5))
     with torch.no_grad():
-        for letter, ax, name in zip("ABCDEFGHIJKLMNOPQRST", axes.flat, PRESETS, strict=True):
+        for ax, name in zip(axes.flat, PRESETS, strict=True):
             time, membrane, current = compute(name)
             _draw(ax, time, membrane, current)
-            step = f"{PRESETS[name].values['dt']:g} ms"
-            ax.set_title(f"({letter}) {name.replace('_', ' ')}, {step}", fontsize=7)
+            ax.set_title(name.replace("_", " "), fontsize=7)
+            ax.set_xlabel(f"time (ms), {PRESETS[name].values['dt']:g} a step", fontsize=6)
     return figure
 
 
@@ -51,6 +51,5 @@ def _draw(ax: Any, time: Any, membrane: Any, current: Any) -> None:
     span = (high - low) or 1.0
     ax.plot(time, -115 + 15 * (current - low) / span, color=style.GREY, linewidth=0.8)
     ax.set_ylim(-120, 40)
-    ax.set_xlabel("time (ms)", fontsize=6)
     ax.set_ylabel("membrane (mV)", fontsize=6)
     ax.tick_params(labelsize=6)

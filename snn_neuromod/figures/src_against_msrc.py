@@ -75,7 +75,7 @@ def draw(found: Found) -> Any:
         top, plane, trace = axes[:, k]
         top.plot(found.h_s, feedback[k], color=colour, linewidth=1.8)
         top.axhline(0, color=style.PALE, linewidth=0.8, zorder=0)
-        top.set_xlabel("slow variable h_s", fontsize=8)
+        top.set_xlabel("slow variable $h_{s}$", fontsize=8)
         portrait = found.portraits[k]
         top.set_title(f"{name}\nat I = {portrait.fixed_points.current:g}", fontsize=9)
         plot_phase_portrait(portrait, plane, colour=colour)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 from snn_neuromod._palette import (
@@ -11,10 +13,12 @@ from snn_neuromod._palette import (
     BLUE,
     GREEN,
     GREY,
+    MODULATIONS,
     ORANGE,
     PALE,
     PURPLE,
     SKY,
+    TYPES,
     VERMILION,
     YELLOW,
 )
@@ -24,6 +28,7 @@ __all__ = [
     "BLUE",
     "GREEN",
     "GREY",
+    "MODULATIONS",
     "ORANGE",
     "PALE",
     "PURPLE",
@@ -34,25 +39,13 @@ __all__ = [
     "colour_of",
     "grid",
     "label",
+    "letter",
     "panels",
     "save",
 ]
 
 DPI = 130
 """Of the PNG files; the widest figure is then about 1000 pixels wide."""
-
-TYPES = {
-    "type 1": GREEN,
-    "type 2": BLUE,
-    "type 2*": VERMILION,
-    "bursting": PURPLE,
-    "tonic": ORANGE,
-    "silent": PALE,
-}
-"""Colour of each type of excitability, the same in every figure."""
-
-MODULATIONS = {1.5: "type 2", 0.9: "type 1", 0.5: "type 2*"}
-"""Type of an mSRC's excitability at the three modulations that figures show."""
 
 
 def colour_of(h_s0: float) -> str:
@@ -75,8 +68,7 @@ def panels(count: int, *, heights: list[float], width: float = 7.2) -> tuple[Any
 
     figure = Figure(figsize=(width, sum(heights) + 0.6), layout="constrained")
     axes = figure.subplots(count, 1, sharex=True, height_ratios=heights)
-    for ax in axes:
-        _plain(ax)
+    letter(axes)
     figure.align_ylabels(axes)
     return figure, list(axes)
 
@@ -103,9 +95,15 @@ def grid(
 
     figure = Figure(figsize=(columns * size[0], rows * size[1]), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, **options)
-    for ax in axes.flat:
-        _plain(ax)
+    letter(axes.flat)
     return figure, axes
+
+
+def letter(axes: Iterable[Any]) -> None:
+    """Make the panels of a figure plain and give each its letter, a, b, ..."""
+    for name, ax in zip(ascii_lowercase, axes, strict=False):
+        _plain(ax)
+        ax.set_title(name, loc="left", fontsize=9, fontweight="bold")
 
 
 def label(ax: Any, text: str) -> None:

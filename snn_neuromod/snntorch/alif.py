@@ -56,6 +56,7 @@ class ALIF(ALIFFamily):
         torch.Size([30, 8, 20])
     """
 
+    dynamics = alif
     state_names: ClassVar[tuple[str, ...]] = ("adapt", "mem")
     _leaky_names: ClassVar[tuple[str, ...]] = ("mem",)
     _leaky: bool = False
@@ -101,6 +102,14 @@ class ALIF(ALIFFamily):
         )
         self.reset_delay, self._adapts = reset_delay, learn_adapt_strength
         self._look_at_strength()
+
+    def step_options(self) -> dict[str, Any]:
+        if not self.reset_delay:
+            raise ConfigError(
+                f"{type(self).__name__}: reset_delay must be True for an analysis, whose equations reset at the step "
+                "after a spike, got False"
+            )
+        return {"reset": self._reset_mechanism}
 
     def _look_at_strength(self) -> None:
         """Whether the neuron is a Leaky; read from the device once, and again where the strength was changed."""

@@ -75,6 +75,14 @@ class ALIFFamily(Neuron):
         )
         return params if dtype is None else alif.Params(*(p.to(dtype) for p in params))  # type: ignore[union-attr]
 
+    def step_options(self) -> dict[str, Any]:
+        """What the neuron has set of the options of its step in `snn_neuromod.dynamics`; `analysis` reads it."""
+        raise NotImplementedError
+
+    def initial_state(self, current: Tensor) -> alif.State:
+        """State at rest of those equations, of the shape of a current."""
+        return alif.initial_state(current)
+
     def _rest(self, current: Tensor) -> list[Tensor]:
         return [torch.zeros_like(current) for name in self.state_names if name != "spk"]
 

@@ -53,6 +53,7 @@ class STDPALIF(ALIFFamily):
         True
     """
 
+    dynamics = stdp_alif
     _input_scale: ClassVar[float] = 2.0
     state_names: ClassVar[tuple[str, ...]] = ("held", "adapt", "mem")
 
@@ -99,6 +100,9 @@ class STDPALIF(ALIFFamily):
             beta, learn_beta, adapt_decay, learn_adapt_decay, adapt_strength, learn_adapt_strength
         )
         self.refractory = int(refractory)
+
+    def step_options(self) -> dict[str, Any]:
+        return {"refractory": self.refractory}
 
     def _reset_cases(self, reset_mechanism: str) -> None:
         if reset_mechanism != "zero":

@@ -137,6 +137,16 @@ def test_a_layer_is_swept_with_its_own_parameters() -> None:
     assert lif.up[0] == 1 / 5
 
 
+def test_rates_have_no_staircase() -> None:
+    """A count over 100 steps could tell 1/13 from 1/12 no better than 7 from 8 spikes; intervals can."""
+    lif = analysis.neuron(dynamics.alif, options={"reset": "zero"}, **LIF)
+    currents = np.array([0.11, 0.13, 0.15, 0.2])
+    curve = fi_curve(lif, currents, num_steps=100)
+    np.testing.assert_allclose(curve.up, [1 / lif_period(i) for i in currents], rtol=1e-12)
+    slow = fi_curve(lif, [0.1001], num_steps=50).up  # one spike in 65 steps
+    assert slow[0] in (0.0, 1 / 50)
+
+
 def curve_of(up: list[float], down: list[float]) -> FICurve:
     return FICurve(np.arange(len(up), dtype=float), np.array(up), np.array(down))
 

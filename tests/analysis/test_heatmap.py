@@ -131,4 +131,4 @@ def test_the_plot_only_draws() -> None:
     ax = Figure().subplots()
     mesh = analysis.plot_heatmap(maps()["delay"], ax)
     np.testing.assert_array_equal(mesh.get_array().filled(np.nan), maps()["delay"].data)
-    assert ax.get_ylabel() == "h_s0"
+    assert ax.get_ylabel() == "$h_{s0}$"

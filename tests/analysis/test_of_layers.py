@@ -10,7 +10,14 @@ import torch
 
 import snn_neuromod as nm
 from snn_neuromod import snntorch as nms
-from snn_neuromod.analysis import fi_curve, hysteresis, neuron, phase_portrait, spiking_delay
+from snn_neuromod.analysis import (
+    fi_curve,
+    hysteresis,
+    neuron,
+    phase_portrait,
+    spiking_delay,
+    voltage_trace,
+)
 
 MODULATION = [0.5, 0.9, 1.5]
 CURRENTS = np.linspace(0, 4, 9)
@@ -67,6 +74,38 @@ def test_inside_another_module(around: Any) -> None:
         rtol=1e-6,
         atol=0,
     )
+
+
+@pytest.mark.parametrize(
+    ("form", "layer"),
+    [
+        (nms.ALIF(0.9), {"alpha": 0.9}),
+        (
+            nms.ALIF(torch.tensor([0.8, 0.9]), adapt_strength=0.0),
+            {"alpha": [0.8, 0.9], "beta": 0.0},
+        ),
+        (nms.RALIF(0.9, linear_features=3), {"alpha": 0.9}),
+        (nms.STDPALIF(0.9, refractory=5), {"alpha": 0.9}),
+    ],
+)
+def test_the_alif_family_of_snntorchs_form(form: Any, layer: dict[str, Any]) -> None:
+    """The curve is that of the equations, and what the form itself fires under a constant current."""
+    options = {"refractory": 5} if isinstance(form, nms.STDPALIF) else {"reset": "subtract"}
+    same = neuron(form.dynamics, options=options, **layer)
+    currents = np.array([0.0, 0.15, 0.3])
+    found = fi_curve(form, currents, num_steps=100)
+    np.testing.assert_allclose(found.up, fi_curve(same, currents, num_steps=100).up, atol=0.02)
+    if found.up.ndim == 1 and not isinstance(form, nms.RALIF):
+        nm.reset(form)
+        alone = torch.stack([form(torch.tensor([[0.3]]))[0] for _ in range(100)])
+        own = voltage_trace(form, 0.3, num_steps=100)
+        assert own.spikes.sum() == int((alone > 0).sum()) > 3
+
+
+def test_a_reset_at_once_is_not_analysed() -> None:
+    form = nms.ALIF(0.9, reset_delay=False, adapt_strength=0.0)
+    with pytest.raises(ValueError, match="reset_delay must be True for an analysis"):
+        neuron(form)
 
 
 def test_a_norse_cell() -> None:

@@ -107,6 +107,14 @@ def test_drawing(module: Any) -> None:
     ax = matplotlib.Figure().subplots()
     analysis.plot_phase_portrait(portrait, ax)
     names = {line.get_label() for line in ax.lines}
-    assert {f"{name}-nullcline" for name in portrait.names} <= names
-    assert ax.get_xlabel() == f"membrane {portrait.names[0]}"
+    symbols = {"h": "$h$", "h_s": "$h_{s}$", "v": "$v$", "u": "$u$"}
+    assert {f"{symbols[name]}-nullcline" for name in portrait.names} <= names
+    assert ax.get_xlabel() == f"membrane {symbols[portrait.names[0]]}"
+    (iterates,) = (line for line in ax.lines if line.get_label() == "iterates")
+    assert (iterates.get_marker(), iterates.get_linestyle()) == (".", "None")
+    assert len(iterates.get_xdata()) == 51  # the start, then every step
+    for arrow in (text for text in ax.texts if text.arrow_patch is not None):
+        x, y = iterates.get_data()
+        at = int(np.flatnonzero((x == arrow.xyann[0]) & (y == arrow.xyann[1]))[0])
+        assert arrow.xy == pytest.approx((x[at + 1], y[at + 1]))
     assert len(ax.collections) == 3  # arrows and two nullclines

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from snn_neuromod.dynamics import msrc
 from snn_neuromod.figures import Options, bifurcation_diagram, eprop_neurons, portraits, style
 from snn_neuromod.figures import modulation_at_run_time as at_run_time
 from snn_neuromod.figures import src_against_msrc as against
@@ -24,23 +25,11 @@ def titles(figure: Any) -> list[str]:
     [
         (
             "src_portraits",
-            [
-                "I = 0, from rest: silent",
-                "I = 0.85, from rest: 1 spike, then silent",
-                "I = 3, from rest: first spike at step 0",
-            ],
+            ["I = 0: silent", "I = 0.85: 1 spike, then silent", "I = 3: fires, first after 1 step"],
         ),
-        ("type_2_portraits", ["silent", "first spike", "first spike"]),
-        ("type_1_portraits", ["silent", "silent", "first spike"]),
-        (
-            "type_2_star_portraits",
-            [
-                "silent",
-                "silent",
-                "I = 3.6, from rest: first spike at step 24",
-                "I = 2.5, after firing: fires on",
-            ],
-        ),
+        ("type_2_portraits", ["silent", "fires", "fires"]),
+        ("type_1_portraits", ["silent", "silent", "fires"]),
+        ("type_2_star_portraits", ["silent", "silent", "I = 3.6: fires", "I = 2.5: fires"]),
     ],
 )
 def test_portraits_at_the_currents_of_the_summary(name: str, said: list[str]) -> None:
@@ -51,17 +40,26 @@ def test_portraits_at_the_currents_of_the_summary(name: str, said: list[str]) ->
     colour = {"type_2_": "type 2", "type_1_": "type 1", "type_2_star_": "type 2*"}.get(
         name.removesuffix("portraits")
     )
-    assert figure.axes[-1].lines[-1].get_color() == (style.TYPES[colour] if colour else style.SKY)
+    *planes, trace = figure.axes
+    assert trace.lines[0].get_color() == (style.TYPES[colour] if colour else style.SKY)
     assert all(ax.get_xlabel() for ax in figure.axes)
-    assert "(steps)" in figure.axes[-1].get_xlabel()
+    assert "(steps)" in trace.get_xlabel()
+    assert [ax.get_title(loc="left") for ax in figure.axes] == list("abcde"[: len(figure.axes)])
+    assert planes[0].get_ylabel() == "slow variable $h_{s}$"
 
 
-def test_hysteresis_is_shown_with_the_run_from_rest() -> None:
-    last = portraits.msrc_panels(0.5)[-1]
-    assert last.rest is not None
-    assert not last.rest.spikes.any()
-    assert last.portrait.trajectory.spikes.sum() > 5
-    assert last.portrait.fixed_points.kinds == ("stable node", "saddle", "unstable node")
+def test_hysteresis_is_one_run_and_the_run_from_rest() -> None:
+    found = portraits.run(msrc, portraits.CURRENTS[0.5], h_s0=0.5)
+    steps = portraits.STEPS
+    assert found.trace.current.tolist() == np.repeat([0.0, 3.0, 3.6, 2.5], steps).tolist()
+    assert found.trace.spikes.reshape(4, steps).any(1).tolist() == [False, False, True, True]
+    for k, portrait in enumerate(found.portraits):  # each shows its part of the run
+        part = slice(k * steps, (k + 1) * steps)
+        np.testing.assert_allclose(portrait.trajectory.membrane, found.trace.membrane[part])
+    assert found.from_rest is not None
+    assert not found.from_rest.spikes.any()
+    assert found.portraits[-1].trajectory.spikes[steps // 2 :].sum() >= 5
+    assert found.portraits[-1].fixed_points.kinds == ("stable node", "saddle", "unstable node")
 
 
 def test_types_have_colours_of_their_own() -> None:

@@ -69,6 +69,25 @@ def test_raster_shows_each_spike_once():
     assert high.sum() > onsets
 
 
+def test_the_sample_itself_is_shown_where_its_pixels_make_a_square():
+    net = FeedForward([64, 15, 10], neuron=MSRC, gain=3.0)
+    sample = (torch.rand(40, 1, 64) < 0.3).float()
+    figure = draw_response(net, sample, 3)
+    (inset,) = figure.axes[0].child_axes
+    shown = torch.as_tensor(inset.images[0].get_array())
+    assert torch.equal(shown, sample[:, 0].sum(0).reshape(8, 8))
+    assert not draw_response(network(), x(), 3).axes[0].child_axes  # 20 inputs are no square
+
+
+def test_types_have_the_colours_of_the_figures():
+    from snn_neuromod.figures import style
+
+    before = {1: torch.tensor([0.4, 1.6])}
+    axis = draw_modulation(before, before).axes[0]
+    lines = {line.get_xdata()[0]: line.get_color() for line in axis.lines}
+    assert lines == {h_s0: style.colour_of(h_s0) for h_s0 in style.MODULATIONS}
+
+
 def test_modulation():
     net = FeedForward([20, 15, 10], neuron=lambda n: MSRC(n, modulation=Uniform(0.4, 1.6)))
     before = modulations(net)

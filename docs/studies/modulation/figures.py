@@ -60,7 +60,9 @@ def fixed_modulation(logged: Logged) -> Any:
         runs = [rows for run, rows in logged.items() if run._replace(seed=0) == setting]
         column, colour = CODINGS.index(setting.coding), style.colour_of(float(setting.modulation))
         for row, metric in enumerate(_METRICS):
-            mean = _mean([_series(rows, metric) for rows in runs])
+            curves = [_series(rows, metric) for rows in runs]
+            mean = _mean(curves)
+            _band(axes[row, column], curves, colour)
             axes[row, column].plot(
                 range(1, len(mean) + 1), mean, lw=1.4, ls=dashes[setting.z_hyp], color=colour
             )
@@ -185,6 +187,14 @@ def _mean(curves: Sequence[Sequence[float]]) -> list[float]:
     return [sum(values) / len(values) for values in zip(*curves, strict=True)]
 
 
+def _band(ax: Any, curves: Sequence[Sequence[float]], colour: str) -> None:
+    """Range of the seeds."""
+    low, high = zip(
+        *((min(seeds), max(seeds)) for seeds in zip(*curves, strict=False)), strict=True
+    )
+    ax.fill_between(range(1, len(low) + 1), low, high, color=colour, alpha=0.2, linewidth=0)
+
+
 def _curves(ax: Any, curves: Sequence[Sequence[float]]) -> None:
     """Each network, and their mean."""
     for k, curve in enumerate(curves):
@@ -196,6 +206,7 @@ def _curves(ax: Any, curves: Sequence[Sequence[float]]) -> None:
             label=None if k else "one network",
         )
     mean = _mean(curves)
+    _band(ax, curves, style.GREY)
     ax.plot(
         range(1, len(mean) + 1), mean, color=style.BLACK, lw=1.6, label=f"mean of {len(curves)}"
     )
