@@ -144,6 +144,11 @@ class Call(NamedTuple):
                 raise ConfigError(
                     f"{who}: state {name} must have shape {tuple(shape)} to fit the input, got {tuple(s.shape)}"
                 )
+        if any(x.is_neg() for x in self.tensors):  # its sign is not in its memory
+            raise KindError(
+                f"{who}: tensors must not be negated views, got one, such as the imaginary part of a conjugate; "
+                "call its .resolve_neg()"
+            )
         if self.paths.states is not None and not set(self.paths.states) <= set(range(len(names))):
             raise ConfigError(
                 f"{who}: rule must follow states 0 ... {len(names) - 1}, got {self.paths.states}"

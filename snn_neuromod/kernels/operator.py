@@ -109,7 +109,7 @@ def run(
         needs[1 : 1 + len(params)], keep, plain=True,
     )  # fmt: skip
     asked, plans = backend or backends.REQUESTED.here(), call.neuron.plans
-    looks = [(x.shape, x.stride(), x.dtype, x.device) for x in tensors]
+    looks = [(x.shape, x.stride(), x.dtype, x.device, x.is_neg()) for x in tensors]
     counts = len(params), len(state), len(recurrent), torch.get_num_threads()
     key = (asked, paths, delays.steps, keep, *counts, *needs, *looks)
     plan = plans.get(key)

@@ -305,8 +305,11 @@ class Layer(Fixed, nn.Module, Generic[S]):
             raise ConfigError(
                 f"{type(self).__name__}: w_rec must have shape ({num}, {num}), got {tuple(w_rec.shape)}"
             )
-        w_rec, spikes = w_rec.to(working_dtype(current)), spikes.to(working_dtype(current))
-        given = {**(params or {}), **self._override(modulation, current)}
+        dtype = working_dtype(current)
+        w_rec, spikes = w_rec.to(dtype), spikes.to(dtype)
+        given = dict(params or {})
+        if modulation is not None:
+            given |= self._override(modulation, current)
         delays = delays or Delays()
         out, after = self._forward(
             current, state, given, w_rec=w_rec, spikes=spikes, delays=delays, paths=rule.paths(self.dynamics)

@@ -201,3 +201,14 @@ def test_sequences_that_look_alike_are_told_from_others() -> None:
     layer.beta = torch.nn.Parameter(torch.rand(5))
     with pytest.raises(ValueError, match="beta"):
         layer(torch.rand(20, 2, 6))
+
+
+def test_negated_views_are_refused() -> None:
+    """Their memory holds the other sign; also where one like it was served before."""
+    layer, current = nm.ALIF(6), torch.rand(5, 2, 6)
+    layer(current)
+    with pytest.raises(TypeError, match="must not be negated views"):
+        layer(torch._neg_view(current))
+    layer.v_th = torch.full((6,), 1j).conj().imag
+    with pytest.raises(TypeError, match="must not be negated views"):
+        layer(current)
