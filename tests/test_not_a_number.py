@@ -126,12 +126,11 @@ def test_forms_of_norse(kind: Any) -> None:
     sizes = [NEURONS, NEURONS] * ("Recurrent" in name)
     neuron = kind(*sizes, *[alif] * ("Custom" in name))
     shape = (BATCH, NEURONS) if "Cell" in name else (STEPS, BATCH, NEURONS)
-    with nm.kernels.use("eager"):
-        spikes, _ = neuron(torch.full(shape, nan))
+    spikes, _ = neuron(torch.full(shape, nan))
     assert spikes.isnan().all()
 
 
-@pytest.mark.parametrize("backend", ["reference", "eager"])
+@pytest.mark.parametrize("backend", ["reference", "eager", "c"])
 @pytest.mark.parametrize("case", DEFAULTS, ids=str)
 def test_recurrent_layers(case: LayerCase, backend: str) -> None:
     """A neuron that sends NaN makes it of all that listen, whether its spikes are multiplied or gathered."""
