@@ -140,8 +140,6 @@ def test_commands_name_what_there_is(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_configurations_and_pages_that_are_named_exist(page: str) -> None:
+def test_configurations_that_are_named_exist(page: str) -> None:
     for name in re.findall(r"`((?:phones|mnist|nmnist|evidence|patterns)/\w+)`", PAGES[page]):
         assert (CONFIGS / f"{name}.yaml").is_file(), name
-    for target in re.findall(r"\]\(([\w./]+\.(?:md|png|csv|json))(?:#[\w-]+)?\)", PAGES[page]):
-        assert (DOCS / page).parent.joinpath(target).is_file(), target
