@@ -270,16 +270,3 @@ def test_hash_changes_with_the_sources(tmp_path: Path) -> None:
     assert library.source_hash(tmp_path) == first
     (tmp_path / "fusion" / "printed" / "b.h").write_text("int b;\n")
     assert library.source_hash(tmp_path) != first
-
-
-def test_arguments_are_as_large_as_the_library_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    if library.load()[0] is None:
-        pytest.skip(f"C kernels: {library.load()[1]}")
-    other = type("ELIGIBILITY", (library.structure("SPIKES"),), {})
-    known = library.structure
-    monkeypatch.setattr(
-        library, "structure", lambda name: other if name == "ELIGIBILITY" else known(name)
-    )
-    loaded, reason = library.load.__wrapped__()
-    assert loaded is None
-    assert "ELIGIBILITY has another size" in reason

@@ -8,11 +8,19 @@
 typedef struct {
     int64_t steps, rows, inputs, num, threads, count; /* count: variables */
     const REAL *s;                                    /* (steps, rows, inputs) */
-    const REAL *d[CARRIED], *f[CARRIED][CARRIED];     /* (steps, rows, num), (rows, num); NULL: zero */
-    REAL *e[CARRIED];                                 /* (rows, inputs, num) */
-    const REAL *g[CARRIED];                           /* (rows, num); NULL: zero */
     REAL *grad_w;                                     /* (inputs, num) */
+    /* of each variable, of which NULL is zero: (rows, inputs, num), (rows, num), (steps, rows, num), (rows, num) each */
+    REAL *const *e;
+    const REAL *const *g, *const *d, *const *f;
 } NAME(ELIGIBILITY);
+
+/* sizes and data in that order. */
+static NAME(ELIGIBILITY) NAME(eligibility_of)(const int64_t *sizes, void *const *data) {
+    const int64_t count = sizes[5];
+    const REAL *const *const all = (const REAL *const *)data + 2;
+    return (NAME(ELIGIBILITY)){sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], count, data[0], data[1],
+                               (REAL *const *)data + 2, all + count, all + 2 * count, all + 3 * count};
+}
 
 #define WIDTH (64 / (int64_t)sizeof(REAL))
 #define EACH _Pragma("GCC unroll 4") for (int y = 0; y < count; y++)
@@ -28,8 +36,9 @@ INLINE void NAME(carry)(
         new[y] = (NAME(vector)){0};
 #pragma GCC unroll 4
         for (int x = 0; x < count; x++) {
-            if (!p->f[y][x]) continue;
-            NAME(read)(&value, p->f[y][x] + b * num, j, num);
+            const REAL *const f = p->f[y * count + x];
+            if (!f) continue;
+            NAME(read)(&value, f + b * num, j, num);
             new[y] += value * old[x];
         }
     }
@@ -68,9 +77,10 @@ CLONES FUSED static void NAME(carry_task)(const NAME(ELIGIBILITY) *p, int64_t b)
     }
 }
 
-void NAME(eligibility_forward)(const NAME(ELIGIBILITY) *p) {
-    _Pragma("omp parallel for schedule(static) num_threads(p->threads) if (p->threads > 1)")
-    for (int64_t b = 0; b < p->rows; b++) NAME(carry_task)(p, b);
+EXPORT void NAME(eligibility_forward)(const int64_t *sizes, void *const *data) {
+    const NAME(ELIGIBILITY) p = NAME(eligibility_of)(sizes, data);
+    _Pragma("omp parallel for schedule(static) num_threads(p.threads) if (p.threads > 1)")
+    for (int64_t b = 0; b < p.rows; b++) NAME(carry_task)(&p, b);
 }
 
 #define GATHERED 64 /* inputs whose gradient stays in cache while the samples pass */
@@ -90,9 +100,10 @@ CLONES FUSED static void NAME(gather_task)(const NAME(ELIGIBILITY) *p, int64_t f
         }
 }
 
-void NAME(eligibility_gradient)(const NAME(ELIGIBILITY) *p) {
-    _Pragma("omp parallel for schedule(static) num_threads(p->threads) if (p->threads > 1)")
-    for (int64_t i = 0; i < p->inputs; i += GATHERED) NAME(gather_task)(p, i, smaller(i + GATHERED, p->inputs));
+EXPORT void NAME(eligibility_gradient)(const int64_t *sizes, void *const *data) {
+    const NAME(ELIGIBILITY) p = NAME(eligibility_of)(sizes, data);
+    _Pragma("omp parallel for schedule(static) num_threads(p.threads) if (p.threads > 1)")
+    for (int64_t i = 0; i < p.inputs; i += GATHERED) NAME(gather_task)(&p, i, smaller(i + GATHERED, p.inputs));
 }
 #undef GATHERED
 #undef EACH

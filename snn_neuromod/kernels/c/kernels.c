@@ -51,11 +51,3 @@ int snn_clones(void) {
     return 0;
 #endif
 }
-
-/* Size of the arguments of each kernel, as kernels/backends/c/library.py numbers them. */
-int64_t snn_size(int64_t which) {
-    switch (which) {
-    case 0: return sizeof(ELIGIBILITY_double);
-    default: return sizeof(SPIKES_double);
-    }
-}

@@ -28,9 +28,9 @@ CLONES_OF("arch=x86-64-v4", "arch=x86-64-v3") static void rate_sample(
     free(word);
 }
 
-void rate_code(
-    uint8_t *spikes, const int32_t *limit, const uint32_t *key, int64_t steps, int64_t samples, int64_t num,
-    int64_t threads) {
+/* sizes: steps, samples, numbers of each, threads; data: spikes, limit, key. */
+EXPORT void rate_code(const int64_t *sizes, void *const *data) {
+    const int64_t steps = sizes[0], samples = sizes[1], num = sizes[2], threads = sizes[3];
     _Pragma("omp parallel for schedule(static) num_threads(threads) if (threads > 1)")
-    for (int64_t b = 0; b < samples; b++) rate_sample(spikes, limit, key, steps, samples, num, b);
+    for (int64_t b = 0; b < samples; b++) rate_sample(data[0], data[1], data[2], steps, samples, num, b);
 }

@@ -25,11 +25,12 @@ CLONES FUSED static void OF(sparse_rows)(const NAME(SPIKES) *p, int64_t row0, in
     free(list);
 }
 
-void OF(sparse_forward)(const NAME(SPIKES) *p) {
-    const int64_t each = p->rows / p->threads + 1;
-    expect(p->out, p->rows * p->outputs * sizeof(REAL));
-    _Pragma("omp parallel for schedule(static) num_threads(p->threads) if (p->threads > 1)")
-    for (int64_t row = 0; row < p->rows; row += each) OF(sparse_rows)(p, row, smaller(row + each, p->rows));
+EXPORT void OF(sparse_forward)(const int64_t *sizes, void *const *data) {
+    const NAME(SPIKES) p = NAME(spikes_of)(sizes, data);
+    const int64_t each = p.rows / p.threads + 1;
+    expect(p.out, p.rows * p.outputs * sizeof(REAL));
+    _Pragma("omp parallel for schedule(static) num_threads(p.threads) if (p.threads > 1)")
+    for (int64_t row = 0; row < p.rows; row += each) OF(sparse_rows)(&p, row, smaller(row + each, p.rows));
 }
 
 #define EVENTS 240 /* rows whose events are sorted by input at a time */
@@ -80,11 +81,12 @@ CLONES FUSED static void OF(sparse_gradient)(const NAME(SPIKES) *p, int64_t from
     free(strip);
 }
 
-void OF(sparse_weight_gradient)(const NAME(SPIKES) *p) {
-    const int64_t each = p->inputs / p->threads + 1;
-    _Pragma("omp parallel for schedule(static) num_threads(p->threads) if (p->threads > 1)")
-    for (int64_t from = 0; from < p->inputs; from += each)
-        OF(sparse_gradient)(p, from, smaller(from + each, p->inputs));
+EXPORT void OF(sparse_weight_gradient)(const int64_t *sizes, void *const *data) {
+    const NAME(SPIKES) p = NAME(spikes_of)(sizes, data);
+    const int64_t each = p.inputs / p.threads + 1;
+    _Pragma("omp parallel for schedule(static) num_threads(p.threads) if (p.threads > 1)")
+    for (int64_t from = 0; from < p.inputs; from += each)
+        OF(sparse_gradient)(&p, from, smaller(from + each, p.inputs));
 }
 #undef EVENTS
 #undef HIGH

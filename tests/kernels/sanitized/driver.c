@@ -116,7 +116,7 @@ int main(void) {
     int32_t limit[3 * 65];
     uint32_t key[6] = {1, 2, 3, 4, 5, 6};
     for (int i = 0; i < 3 * 65; i++) limit[i] = (int32_t)(16777216 * number());
-    rate_code(spikes, limit, key, 18, 3, 65, 2);
+    rate_code((const int64_t[]){18, 3, 65, 2}, (void *const[]){spikes, limit, key});
     for (int i = 0; i < 3 * 65; i++) x[i] = spikes[i];
     run_all_float(x);
     run_all_double(x);

@@ -15,27 +15,26 @@ static void NAME(run_spikes)(int64_t rows, int64_t inputs, int64_t outputs, cons
     REAL *const reals = NAME(zeros)(rows * inputs);
     memcpy(bytes, x, rows * inputs);
     for (int64_t i = 0; i < rows * inputs; i++) reals[i] = (REAL)-0.5 * x[i]; /* -0 is 0 too */
-    NAME(SPIKES) p = {
-        .rows = rows, .inputs = inputs, .outputs = outputs, .threads = 2, .x = bytes,
-        .w = NAME(numbers)(strips * inputs * strip), .first = NAME(numbers)(outputs), .out = NAME(zeros)(rows * outputs),
-        .grad_out = NAME(numbers)(rows * outputs), .grad_w = NAME(zeros)(inputs * padded)};
-    NAME(sparse_forward_of_bytes)(&p);
-    NAME(sparse_weight_gradient_of_bytes)(&p);
-    p.x = reals;
-    NAME(sparse_forward_of_reals)(&p);
-    NAME(sparse_weight_gradient_of_reals)(&p);
+    const int64_t given[] = {rows, inputs, outputs, 2};
+    void *data[] = {bytes, NAME(numbers)(strips * inputs * strip), NAME(numbers)(outputs), NAME(zeros)(rows * outputs),
+                    NAME(numbers)(rows * outputs), NAME(zeros)(inputs * padded)};
+    NAME(sparse_forward_of_bytes)(given, data);
+    NAME(sparse_weight_gradient_of_bytes)(given, data);
+    data[0] = reals;
+    NAME(sparse_forward_of_reals)(given, data);
+    NAME(sparse_weight_gradient_of_reals)(given, data);
 }
 
 static void NAME(run_eligibility)(int64_t steps, int64_t rows, int64_t inputs, int64_t num, int count) {
-    NAME(ELIGIBILITY) p = {
-        .steps = steps, .rows = rows, .inputs = inputs, .num = num, .threads = 2, .count = count,
-        .s = NAME(numbers)(steps * rows * inputs), .grad_w = NAME(zeros)(inputs * num)};
+    const int64_t given[] = {steps, rows, inputs, num, 2, count};
+    void *data[2 + (3 + CARRIED) * CARRIED] = {NAME(numbers)(steps * rows * inputs), NAME(zeros)(inputs * num)};
     for (int y = 0; y < count; y++) {
-        p.e[y] = NAME(numbers)(rows * inputs * num), p.g[y] = NAME(numbers)(rows * num);
-        p.d[y] = NAME(numbers)(steps * rows * num), p.f[y][y] = NAME(numbers)(rows * num);
+        data[2 + y] = NAME(numbers)(rows * inputs * num), data[2 + count + y] = NAME(numbers)(rows * num);
+        data[2 + 2 * count + y] = NAME(numbers)(steps * rows * num);
+        data[2 + (3 + y) * count + y] = NAME(numbers)(rows * num);
     }
-    NAME(eligibility_forward)(&p);
-    NAME(eligibility_gradient)(&p);
+    NAME(eligibility_forward)(given, data);
+    NAME(eligibility_gradient)(given, data);
 }
 
 static void NAME(run_all)(const uint8_t *x) {

@@ -5,6 +5,7 @@ Of the inputs s only those that are not zero cost anything.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -33,39 +34,28 @@ def unable(job: Advance | Gather) -> str | None:
 
 def advance(job: Advance) -> None:
     """Take the traces on, in place."""
+    every = range(len(job.traces))
     values = job.sources[0][0]
-    _run(
-        "forward",
-        job.traces,
-        len(values),
-        {
-            "s": values.contiguous(),
-            **{f"d_{y}": delta.contiguous() for y, delta in job.inputs.items()},
-            **{f"f_{y}_{x}": factor.contiguous() for (y, x), factor in job.factors.items()},
-        },
-    )
+    inputs = [job.inputs.get(y) for y in every]
+    factors = [job.factors.get((y, x)) for y in every for x in every]
+    _run("forward", job.traces, len(values), [values, None], [None] * len(every), inputs, factors)
 
 
 def gather(job: Gather) -> Tensor:
     """The gradient, (synapse, neuron)."""
     grad_w = job.traces[0].new_empty(job.traces[0].shape[1:])
-    given = {f"g_{y}": grad.contiguous() for y, grad in enumerate(job.grads)}
-    _run("gradient", job.traces, 0, {"grad_w": grad_w, **given})
+    _run("gradient", job.traces, 0, [None, grad_w], job.grads)
     return grad_w
 
 
 def _run(
-    direction: str, traces: Sequence[Tensor], num_steps: int, tensors: dict[str, Tensor]
+    direction: str,
+    traces: Sequence[Tensor],
+    num_steps: int,
+    first: Sequence[Tensor | None],
+    *others: Sequence[Tensor | None],
 ) -> None:
-    rows, inputs, num = traces[0].shape
-    numbers = {
-        "steps": num_steps,
-        "rows": rows,
-        "inputs": inputs,
-        "num": num,
-        "threads": torch.get_num_threads(),
-        "count": len(traces),
-    }
-    states = {f"e_{y}": trace for y, trace in enumerate(traces)}
-    name, dtype = f"eligibility_{direction}", traces[0].dtype
-    library.call(name, "ELIGIBILITY", dtype, {**states, **tensors}, numbers)
+    rest = [None if x is None else x.contiguous() for x in itertools.chain(first, *others)]
+    sizes = [num_steps, *traces[0].shape, torch.get_num_threads(), len(traces)]
+    tensors = [*rest[:2], *traces, *rest[2:]]
+    library.call(f"eligibility_{direction}", sizes, tensors)

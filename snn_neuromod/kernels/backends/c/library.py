@@ -1,13 +1,12 @@
-"""The compiled library of the "c" backend: where it is, how it is called, what the arguments look like."""
+"""The compiled library of the "c" backend: where it is, how it is called."""
 
 from __future__ import annotations
 
 import ctypes
 import importlib.machinery
-import re
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -15,58 +14,6 @@ import torch
 from torch import Tensor
 
 FOLDER = Path(__file__).parents[2]
-SOURCES = FOLDER / "c"
-
-STRUCTURES = ("ELIGIBILITY", "SPIKES")
-"""The arguments of the kernels, as the sources name them."""
-
-_TYPES = {"int64_t": ctypes.c_int64, "double": ctypes.c_double}
-
-
-@cache
-def structure(name: str) -> type[ctypes.Structure]:
-    """Arguments of a kernel, read from the C sources: there alone stands what they are.
-
-    Elements of an array are named by their indices, `params_0`, `strides_0_1`; those of a structure by themselves.
-
-    Args:
-        name: Of the structure in the sources.
-    """
-    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(SOURCES.glob("*.[ch]")))
-    text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
-    return type(name, (ctypes.Structure,), {"_fields_": [*_fields(text, name, _constants(text))]})
-
-
-def _constants(text: str) -> dict[str, int]:
-    """Numbers that the sources name by `enum` and `#define`."""
-    found = {k: int(v) for k, v in re.findall(r"#define (\w+) (\d+)\s", text)}
-    for body in re.findall(r"^enum \{([^}]*)\}", text, flags=re.MULTILINE):
-        value = 0
-        for item in body.split(","):
-            name, _, given = (part.strip() for part in item.partition("="))
-            value = found[given] if given else value
-            found[name] = value
-            value += 1
-    return found
-
-
-def _fields(text: str, name: str, constants: Mapping[str, int]) -> Iterator[tuple[str, type]]:
-    body = re.search(r"typedef struct \{([^}]*)\} NAME\(" + name + r"\);", text)
-    if body is None:
-        raise RuntimeError(f"C kernels: the sources have no structure {name}")
-    for line in filter(None, (part.strip() for part in body.group(1).split(";"))):
-        inner = re.fullmatch(r"NAME\((\w+)\) \w+", line)
-        if inner:
-            yield from _fields(text, inner.group(1), constants)
-            continue
-        kind, declared = line.removeprefix("const ").split(maxsplit=1)
-        for item in declared.split(","):
-            stars, variable, sizes = re.fullmatch(r"\s*(\**)(\w+)((?:\[\w+\])*)", item).groups()  # type: ignore[union-attr]
-            names = [variable]
-            for size in re.findall(r"\[(\w+)\]", sizes):
-                count = constants[size] if size in constants else int(size)
-                names = [f"{known}_{k}" for known in names for k in range(count)]
-            yield from ((known, ctypes.c_void_p if stars else _TYPES[kind]) for known in names)
 
 
 def source_hash(folder: Path = FOLDER) -> int:
@@ -95,10 +42,6 @@ def load() -> tuple[ctypes.CDLL | None, str]:
         return None, f"cannot be loaded: {error}"
     if built_from != source_hash():
         return None, "built from other sources: install the package again"
-    library.snn_size.restype = ctypes.c_int64
-    for k, name in enumerate(STRUCTURES):
-        if library.snn_size(ctypes.c_int64(k)) != ctypes.sizeof(structure(name)):
-            return None, f"not usable: {name} has another size in the library than in its sources"
     parts = [
         "several instruction sets" if library.snn_clones() else "one instruction set",
         "OpenMP" if library.snn_openmp() else "one thread",
@@ -130,37 +73,29 @@ def unable(*tensors: Tensor) -> str | None:
 _KNOWN = (torch.float32, torch.float64, torch.uint8, torch.int32, torch.int64)
 
 
-def call(
-    function: str,
-    kind: str,
-    dtype: torch.dtype,
-    tensors: Mapping[str, Tensor | None],
-    numbers: Mapping[str, float],
-) -> None:
-    """Call a kernel.
+def call(function: str, numbers: Sequence[int], tensors: Sequence[Tensor | None]) -> None:
+    """Call a kernel; the sources say in which order it takes its arguments.
 
     Args:
-        function: Its name without the type.
-        kind: Its arguments, see `structure`.
-        dtype: Type of all tensors but bytes and integers (int64).
-        tensors: Contiguous tensors by name; None and names left out are NULL.
-        numbers: Numbers by name.
+        function: Its name, without the type of those tensors that are of floating point.
+        numbers: Sizes.
+        tensors: Contiguous tensors; None is NULL.
 
     Raises:
-        TypeError: If a tensor has another type, is not on the CPU or not contiguous.
+        TypeError: If a tensor is of another type than others, not on the CPU or not contiguous.
         RuntimeError: If there is no library.
     """
     library, reason = load()
     if library is None:
         raise RuntimeError(f"C kernels: {reason}")
-    arguments = structure(kind)(**numbers)
-    for name, tensor in tensors.items():
-        if tensor is None:
-            continue
-        known = tensor.dtype == dtype or tensor.dtype in (torch.uint8, torch.int64)
-        if not known or not tensor.is_contiguous() or not tensor.is_cpu:
-            raise TypeError(f"{function}: {name} must be contiguous, on the CPU and {dtype}")
-        setattr(arguments, name, tensor.data_ptr())
-    kernel = getattr(library, f"{function}_{'float' if dtype == torch.float32 else 'double'}")
+    given = [x for x in tensors if x is not None]
+    types = {x.dtype for x in given if x.is_floating_point()}
+    if len(types) > 1 or not all(x.is_cpu and x.is_contiguous() for x in given):
+        raise TypeError(f"{function}: tensors must be contiguous, on the CPU and of one type")
+    suffixes = ["float" if dtype == torch.float32 else "double" for dtype in types]
+    kernel = getattr(library, "_".join([function, *suffixes]))
     kernel.restype = None
-    kernel(ctypes.byref(arguments))
+    addresses = [None if x is None else x.data_ptr() for x in tensors]
+    kernel(
+        (ctypes.c_int64 * len(numbers))(*numbers), (ctypes.c_void_p * len(addresses))(*addresses)
+    )

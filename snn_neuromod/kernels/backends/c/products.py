@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -39,7 +41,7 @@ def forward(job: Product) -> Tensor:
     w = padded.view(-1, strip, inputs).transpose(1, 2).contiguous()
     first = w.new_zeros(outputs) if bias is None else bias.contiguous()
     out = weight.new_empty(len(x), outputs)
-    _run("forward", x, outputs, w=w, first=first, out=out)
+    _run("forward", x, outputs, [w, first, out, None, None])
     return out
 
 
@@ -57,17 +59,11 @@ def weight_gradient(job: WeightGradient) -> Tensor:
         return eager.weight_gradient(job)
     padded = outputs + -outputs % (VECTOR // grad.dtype.itemsize)
     grad_w = grad.new_empty(x.shape[1], padded)
-    _run("weight_gradient", x, outputs, grad_out=grad.contiguous(), grad_w=grad_w)
+    _run("weight_gradient", x, outputs, [None, None, None, grad.contiguous(), grad_w])
     return grad_w[:, :outputs].T.contiguous()
 
 
-def _run(direction: str, x: Tensor, outputs: int, **tensors: Tensor) -> None:
-    numbers = {
-        "rows": x.shape[0],
-        "inputs": x.shape[1],
-        "outputs": outputs,
-        "threads": torch.get_num_threads(),
-    }
+def _run(direction: str, x: Tensor, outputs: int, tensors: Sequence[Tensor | None]) -> None:
     kind = "bytes" if x.dtype == torch.uint8 else "reals"
-    dtype = next(iter(tensors.values())).dtype
-    library.call(f"sparse_{direction}_of_{kind}", "SPIKES", dtype, {"x": x, **tensors}, numbers)
+    sizes = [*x.shape, outputs, torch.get_num_threads()]
+    library.call(f"sparse_{direction}_of_{kind}", sizes, [x, *tensors])

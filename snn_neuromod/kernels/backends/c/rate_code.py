@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-
 import torch
 from torch import Tensor
 
@@ -20,10 +18,6 @@ def forward(job: RateCode) -> Tensor:
     """The spikes, uint8, (blank_steps + num_steps, sample, pixel)."""
     limit, key, num_steps, blank_steps = job
     spikes = torch.zeros((blank_steps + num_steps, *limit.shape), dtype=torch.uint8)
-    tensors = [spikes[blank_steps:], limit.contiguous(), key.contiguous()]
     sizes = [num_steps, *limit.shape, torch.get_num_threads()]
-    loaded, reason = library.load()
-    if loaded is None:
-        raise RuntimeError(f"C kernels: {reason}")
-    loaded.rate_code(*(ctypes.c_void_p(x.data_ptr()) for x in tensors), *map(ctypes.c_int64, sizes))
+    library.call("rate_code", sizes, [spikes[blank_steps:], limit.contiguous(), key.contiguous()])
     return spikes
