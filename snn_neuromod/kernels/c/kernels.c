@@ -9,7 +9,6 @@
 #define CARRIED 4 /* variables with eligibility traces */
 
 #include "rate_code.h"
-#include "tanh.h"
 #include "../fusion/functions.h"
 
 #define REAL float

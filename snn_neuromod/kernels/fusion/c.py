@@ -71,7 +71,7 @@ def source(step: Step, dtype: torch.dtype, *, exact: bool = False) -> Source:
     made = bodies(step, exact=exact)
     real = _TYPES[dtype]
     parts = [
-        *map(_pasted, [_SHARED / "common.h", _SHARED / "tanh.h", _FOLDER / "functions.h"]),
+        *map(_pasted, [_SHARED / "common.h", _FOLDER / "functions.h"]),
         *(_ROUNDED if exact else []),
         f"#define REAL {real}",
         f"#define NAME(name) name##_{real}",

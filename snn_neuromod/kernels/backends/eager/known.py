@@ -11,16 +11,14 @@ from typing import Any, NamedTuple, TypeVar
 from snn_neuromod.kernels.call import Call
 from snn_neuromod.kernels.fusion.graph import JUMPS, Graph, Node, Value, live
 from snn_neuromod.kernels.fusion.jacobian import SPIKES, flow, variables
+from snn_neuromod.kernels.fusion.loops import COSTLY
 from snn_neuromod.kernels.fusion.trace import Step, apart
 
 __all__ = ["Known", "Reads", "general", "known", "made"]
 
-SAVED = frozenset(
-    ["exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "erf", "atan", "pow"]
-)
+SAVED = COSTLY - {"sigmoid"}
 """Results of the forward pass that the reverse pass reads rather than computes again."""
 
-COSTLY = SAVED | {"sigmoid"}
 _CONSTANTS = (0.0, 1.0, math.inf, -math.inf)
 _T = TypeVar("_T")
 
