@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,9 +55,18 @@ def _make(kind: Any, *args: Any, **kwargs: Any) -> Any:
             return kind(*args, **kwargs)
     except Exception as error:
         failures = _failures.get()
-        if failures is not None:
+        if failures is not None and _fits(kind, args, kwargs):
             failures.append((ours, error))
         raise
+
+
+def _fits(kind: Any, args: Any, kwargs: Any) -> bool:
+    """Whether a class has the arguments that are given; one of a union that is only tried may not."""
+    try:
+        inspect.signature(kind).bind(*args, **kwargs)
+    except (TypeError, ValueError) as error:
+        return isinstance(error, ValueError)  # it does not say which it has
+    return True
 
 
 @contextmanager

@@ -9,11 +9,12 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import pytorch_lightning as pl
-from jsonargparse import set_parsing_settings
+from jsonargparse import Namespace, set_parsing_settings
 from lightning_fabric.plugins import TorchCheckpointIO
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import (
@@ -148,7 +149,11 @@ class CLI(LightningCLI):
         return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        self.config = parser.parse_args(args)
+        self.config = _dumpable(parser.parse_args(args))
+
+    def _set_seed(self) -> None:
+        with refusals("seed_everything"):
+            super()._set_seed()
 
     def _parse_ckpt_path(self) -> None:
         """The configuration says what the network is; a checkpoint only fills it."""
@@ -181,6 +186,10 @@ class CLI(LightningCLI):
         if config.enable_progress_bar is not False and not sys.stdout.isatty() and not shown:
             callbacks.append(LogProgress())
         kwargs["callbacks"] = [*own, *callbacks, self.run_folder]
+        if not config.accumulate_grad_batches >= 1:
+            raise ConfigError(
+                f"trainer.accumulate_grad_batches must be >= 1, got {config.accumulate_grad_batches}"
+            )
         with refusals("Trainer"):
             trainer = super().instantiate_trainer(**kwargs)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
@@ -364,6 +373,19 @@ class CLI(LightningCLI):
         if self.interrupt is None or not self.interrupt.checkpoint.is_file():
             return "nothing was saved yet"
         return f"go on with: snn-neuromod fit --ckpt_path {self.interrupt.checkpoint}"
+
+
+def _dumpable(config: Any) -> Any:
+    """Texts that are members of an enumeration, as some defaults of Lightning are, become plain: YAML has no others."""
+    if isinstance(config, Namespace | dict):
+        for key, value in list(
+            vars(config).items() if isinstance(config, Namespace) else config.items()
+        ):
+            config[key] = _dumpable(value)
+        return config
+    if isinstance(config, list):
+        return [_dumpable(value) for value in config]
+    return str(config.value) if isinstance(config, str) and isinstance(config, Enum) else config
 
 
 def _refuse_finders(callbacks: Sequence[Callback]) -> None:

@@ -67,7 +67,12 @@ def find_config(name: str | Path) -> Path:
         'quickstart.yaml'
     """
     path = Path(name)
-    return path if path.is_file() else _shipped(name)
+    try:
+        return path if path.is_file() else _shipped(name)
+    except OSError as error:  # a name that is none
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise _missing(f"find_config: name must be a file, got {str(name)[:80]!r}") from error
 
 
 def _shipped(name: str | Path) -> Path:
@@ -136,6 +141,8 @@ def _read(path: Path) -> dict[str, Any]:
         mark = error.problem_mark
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise _error(f"{path}{where}", f"must be YAML, got: {error.problem}") from error
+    except OSError as error:
+        raise _error(path, f"cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # not text, a date of month 13
         raise _error(path, f"must be YAML, got: {' '.join(str(error).split())}") from error
     if not isinstance(own, dict):

@@ -11,6 +11,7 @@ from snn_neuromod.errors import ConfigError
 __all__ = ["Mode", "MonitorCheck", "direction"]
 
 Mode = Literal["min", "max"]
+_BY_LAYER = ("spikes/", "rate/")
 
 
 def direction(model: pl.LightningModule, monitor: str | None, given: Mode | None) -> Mode | None:
@@ -40,7 +41,7 @@ def direction(model: pl.LightningModule, monitor: str | None, given: Mode | None
 
 
 class MonitorCheck(pl.Callback):
-    """Before training, refuses a metric of validation where there are no data for it.
+    """Before training, refuses a metric that will not be logged, one of validation without data among them.
 
     Args:
         monitor: Name of the metric; those of other callbacks are looked at as well.
@@ -54,6 +55,8 @@ class MonitorCheck(pl.Callback):
         others += [
             config.monitor for config in trainer.lr_scheduler_configs if config.reduce_on_plateau
         ]
+        for name in others:
+            _refuse_unknown(pl_module, name)
         asked = [name for name in [self.monitor, *others] if str(name).startswith("val/")]
         if asked and not _validates(trainer):
             raise ConfigError(
@@ -61,6 +64,21 @@ class MonitorCheck(pl.Callback):
                 "val_fraction be above 0 and validation happen (limit_val_batches, check_val_every_n_epoch), "
                 "or monitor train/loss"
             )
+
+
+def _refuse_unknown(model: pl.LightningModule, name: Any) -> None:
+    """Refuse what no task of this package logs; a task of the user may log anything."""
+    modes: dict[str, Mode] | None = getattr(model, "metric_modes", None)
+    ours = type(model).__module__.startswith("lightning_modules.")
+    if not isinstance(name, str) or modes is None or not ours or name.startswith("lr-"):
+        return
+    stage, _, metric = name.partition("/")
+    known = metric in modes or metric.startswith(_BY_LAYER) or name.startswith("modulation/")
+    if stage not in ("train", "val", "modulation") or not known:
+        names = [f"{stage}/{name}" for stage in ("train", "val") for name in modes]
+        raise ConfigError(
+            f"the monitor of a callback or a schedule must be one of {', '.join(names)}, got {name}"
+        )
 
 
 def _validates(trainer: pl.Trainer) -> bool:

@@ -112,6 +112,11 @@ def _groups(module: pl.LightningModule, lr_factors: Mapping[str, float]) -> Any:
     """Parameters, in groups if some have a learning rate of their own."""
     if not lr_factors:
         return module.parameters()
+    wrong = [factor for factor in lr_factors.values() if not 0 <= factor < math.inf]
+    if wrong:
+        raise ConfigError(
+            f"{type(module).__name__}: lr_factors must be >= 0 and finite, got {wrong[0]}"
+        )
     parts: dict[str, list[Tensor]] = {name: [] for name in ("", *lr_factors)}
     for name, parameter in module.named_parameters():
         last = name.rpartition(".")[2]

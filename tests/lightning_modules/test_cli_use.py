@@ -161,7 +161,9 @@ def test_predictions_stay_in_the_working_folder(tmp_path, capfd, monkeypatch) ->
 
 
 def test_own_callbacks_beside_ours(capfd) -> None:
-    own = [f"--trainer.callbacks+={name}" for name in ("TQDMProgressBar", "ModelCheckpoint")]
+    own = [
+        f"--trainer.callbacks+={name}" for name in ("Timer", "TQDMProgressBar", "ModelCheckpoint")
+    ]
     main(["fit", "-c", "smoke/msrc", *SHORT, *own])
     assert "held-out accuracy" in capfd.readouterr().out
     assert len(list(Path("runs").rglob("*.ckpt"))) == 2
