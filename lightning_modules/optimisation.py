@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
-from lightning_modules.resume import Resume
+from lightning_modules.resume import Resume, steps_per_epoch, total_steps
 from lightning_modules.schedules import WarmUp
 from snn_neuromod.errors import ConfigError
 
@@ -64,7 +64,7 @@ def optimisation(
     elif isinstance(scheduler, WarmUp):
         interval = "step"
         total = _total_steps(module.trainer)
-        schedule = scheduler.schedule(made, total=total, per_epoch=_steps_per_epoch(module.trainer))
+        schedule = scheduler.schedule(made, total=total, per_epoch=steps_per_epoch(module.trainer))
     else:
         schedule = scheduler(made)
     options = {"scheduler": schedule, "interval": interval}
@@ -87,25 +87,8 @@ def _steps_of_run(trainer: pl.Trainer, scheduler: str) -> int:
 
 def _total_steps(trainer: pl.Trainer) -> float:
     """Steps of the run, those before it was resumed among them, inf without an end."""
-    total = trainer.estimated_stepping_batches
     resumed = next((c.progress for c in trainer.callbacks if isinstance(c, Resume)), None)  # type: ignore[attr-defined]
-    if (
-        resumed is None
-        or resumed.inside
-        or not total < math.inf
-        or trainer.max_epochs in (None, -1)
-    ):
-        return total
-    # Epochs before may have had another number of batches.
-    left = (trainer.max_epochs - resumed.epochs) * _steps_per_epoch(trainer)
-    limit = trainer.max_steps if trainer.max_steps >= 0 else math.inf
-    return min(resumed.steps + left, limit)
-
-
-def _steps_per_epoch(trainer: pl.Trainer) -> float:
-    """Steps of the optimiser in an epoch, inf if unknown; the trainer must have seen its data."""
-    batches = trainer.num_training_batches / trainer.accumulate_grad_batches
-    return math.ceil(batches) if batches < math.inf else batches
+    return total_steps(trainer, resumed)
 
 
 def _groups(module: pl.LightningModule, lr_factors: Mapping[str, float]) -> Any:

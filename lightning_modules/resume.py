@@ -11,7 +11,7 @@ import torch
 
 from snn_neuromod.errors import RunError
 
-__all__ = ["Progress", "Resume", "progress_of"]
+__all__ = ["Progress", "Resume", "progress_of", "steps_per_epoch", "total_steps"]
 
 _KEY = "snn_neuromod_run"
 _RATES = (
@@ -53,6 +53,24 @@ def progress_of(checkpoint: dict[str, Any]) -> Progress | None:
         return Progress(epochs["processed"], checkpoint["global_step"], inside)
     except (KeyError, TypeError):
         return None
+
+
+def total_steps(trainer: pl.Trainer, resumed: Progress | None) -> float:
+    """Steps of a run, those before it was resumed among them, inf without an end."""
+    total = trainer.estimated_stepping_batches
+    endless = not total < math.inf or trainer.max_epochs in (None, -1)
+    if resumed is None or resumed.inside or endless:
+        return total
+    # Epochs before may have had another number of batches.
+    left = (trainer.max_epochs - resumed.epochs) * steps_per_epoch(trainer)  # type: ignore[operator]
+    limit = trainer.max_steps if trainer.max_steps >= 0 else math.inf
+    return min(resumed.steps + left, limit)
+
+
+def steps_per_epoch(trainer: pl.Trainer) -> float:
+    """Steps of the optimiser in an epoch, inf if unknown; the trainer must have seen its data."""
+    batches = trainer.num_training_batches / trainer.accumulate_grad_batches
+    return math.ceil(batches) if batches < math.inf else batches
 
 
 class Resume(pl.Callback):
@@ -110,6 +128,7 @@ def _settings(trainer: pl.Trainer) -> dict[str, Any]:
     batches = trainer.num_training_batches
     found = {
         "precision": str(trainer.precision),
+        "optimizer": " and ".join(type(optimizer).__name__ for optimizer in trainer.optimizers),
         "batch_size": getattr(data, "batch_size", None),
         "batches": None if batches == math.inf else int(batches),
         "accumulate_grad_batches": trainer.accumulate_grad_batches,
@@ -118,13 +137,13 @@ def _settings(trainer: pl.Trainer) -> dict[str, Any]:
 
 
 def _refuse_changes(before: dict[str, Any], now: dict[str, Any], progress: Progress) -> None:
-    always = ("precision",)
+    always = ("precision", "optimizer")
     checked = (*always, *(name for name in before if progress.inside and name not in always))
     for name in checked:
         if name in before and name in now and before[name] != now[name]:
-            where = f"inside epoch {progress.epochs + 1} " if name not in always else ""
+            where = "" if name in always else f" inside epoch {progress.epochs + 1}"
             raise RunError(
-                f"resume: {name} must be {before[name]} as in the run that is resumed {where}, got {now[name]}; "
+                f"resume: {name} must be {before[name]} as in the run that is resumed{where}, got {now[name]}; "
                 "take its value, or start a new run"
             )
 
@@ -134,7 +153,7 @@ def _refuse_short(scheduler: Any, interval: str, trainer: pl.Trainer, progress: 
     total = getattr(scheduler, "total_steps", None)
     if total is None:
         return
-    needed = trainer.max_epochs if interval == "epoch" else trainer.estimated_stepping_batches
+    needed = trainer.max_epochs if interval == "epoch" else total_steps(trainer, progress)
     if needed is not None and needed > total:
         raise RunError(
             f"resume: {type(scheduler).__name__}: total_steps must be at least {needed}, the length of this run, "

@@ -98,6 +98,12 @@ def test_another_number_of_batches_at_the_end_of_an_epoch(capfd) -> None:
     assert rates(longer) == pytest.approx(expected("cosine", 10)[8:], rel=1e-5)
 
 
+def test_more_batches_in_the_epochs_that_are_left(capfd) -> None:
+    first = fit()  # one_cycle, which raises where it is too short
+    longer = resume(first, "--trainer.max_epochs=3", "--trainer.limit_train_batches=6")
+    assert len(rates(longer)) == 6
+
+
 def test_a_constant_rate_and_one_that_does_not_know_the_length(capfd) -> None:
     own = "{class_path: torch.optim.lr_scheduler.StepLR, init_args: {step_size: 3}}"
     first = fit(f"--model.scheduler={own}")
@@ -130,6 +136,8 @@ def test_what_cannot_be_changed_is_refused(capfd) -> None:
     first = fit()
     error = refused(capfd, first, "--trainer.max_epochs=3", "--trainer.precision=64-true")
     assert "precision must be 32-true as in the run that is resumed" in error
+    error = refused(capfd, first, "--trainer.max_epochs=3", "--model.optimizer=SGD")
+    assert "optimizer must be Adam as in the run that is resumed, got SGD" in error
     path = first / "checkpoints" / "last.ckpt"
     saved = torch.load(path, weights_only=True)
     kept = {
@@ -157,7 +165,7 @@ def test_inside_an_epoch_the_batches_must_stay(capfd) -> None:
 def test_a_run_without_an_end_and_a_schedule_that_needs_one(capfd) -> None:
     with pytest.raises(SystemExit) as stop:
         fit(epochs=-1)
-    assert stop.value.code == 1
+    assert stop.value.code == 2
     assert "one_cycle must come with a run that has an end" in capfd.readouterr().err
     assert not Path("runs").exists()
 
@@ -174,7 +182,7 @@ def test_a_run_without_an_end_and_a_schedule_that_needs_one(capfd) -> None:
 def test_a_metric_that_will_not_be_there(args, message, capfd) -> None:
     with pytest.raises(SystemExit) as stop:
         fit(*args)
-    assert stop.value.code == 1
+    assert stop.value.code == 2
     assert message in capfd.readouterr().err
     assert not Path("runs").exists()
 
