@@ -37,9 +37,9 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-/* Part of the neurons: rows row0 to row1, of each the neurons col0 to col1. */
+/* Part of the samples: rows row0 to row1. */
 typedef struct {
-    int64_t row0, row1, col0, col1;
+    int64_t row0, row1;
 } Part;
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }

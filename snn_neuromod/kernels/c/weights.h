@@ -44,23 +44,22 @@ static void NAME(product)(const NAME(Product) *p) {
 
 /* Synapses among the neurons in groups of equal delay, as in kernels/synapses.py. */
 typedef struct {
-    const REAL *w_from, *w; /* of each group (sources, N padded) and (N, sources padded) */
+    const REAL *w;          /* of each group (sources, N padded), in the reverse pass (N, sources padded) */
     const REAL *past;       /* spikes before the first step, (longest, rows, N), oldest first */
     const int64_t *groups;  /* number of groups, longest delay; of each group its delay and number of sources */
     const int64_t *sources; /* the neurons that send, group after group; NULL: all neurons */
 } NAME(Synapses);
 
-/* A task's input of one step, and room to compute it. */
+/* Room to compute a task's input of one step. */
 typedef struct {
-    REAL *input, *rows; /* (rows of the task, N) twice */
+    REAL *rows;           /* (rows of the task, N) */
     int32_t *list, *many; /* (N), (rows of the task) */
 } NAME(Space);
 
-INLINE NAME(Space) NAME(new_space)(Part part, int64_t num) {
-    const int64_t high = part.row1 - part.row0;
-    REAL *const input = malloc(2 * high * num * sizeof(REAL) + (num + high) * sizeof(int32_t));
-    int32_t *const list = (int32_t *)(input + 2 * high * num);
-    return (NAME(Space)){input, input + high * num, list, list + num};
+INLINE NAME(Space) NAME(new_space)(int64_t high, int64_t num) {
+    REAL *const rows = malloc(high * num * sizeof(REAL) + (num + high) * sizeof(int32_t));
+    int32_t *const list = (int32_t *)(rows + high * num);
+    return (NAME(Space)){rows, list, list + num};
 }
 
 /* Writes a task's input of step t, (rows of the task, N): `current`, (T, rows, N), and what arrives through the synapses.
@@ -69,7 +68,7 @@ CLONES FUSED static void NAME(recurrent_input)(
     REAL *out, NAME(Space) space, const NAME(Synapses) *s, const REAL *current, const REAL *spikes, int64_t t, Part part,
     int64_t rows, int64_t num) {
     const int64_t longest = s->groups[1], *sources = s->sources;
-    const REAL *w_from = s->w_from;
+    const REAL *w = s->w;
     for (int64_t g = 0; g < s->groups[0]; g++) {
         const int64_t sent = t - s->groups[2 + 2 * g], count = s->groups[3 + 2 * g];
         const REAL *const z = (sent < 0 ? s->past + (longest + sent) * rows * num : spikes + sent * rows * num);
@@ -86,14 +85,14 @@ CLONES FUSED static void NAME(recurrent_input)(
                 if (!g) memcpy(input, first, num * sizeof(REAL));
                 space.many[dense++] = (int32_t)(b - part.row0);
             } else {
-                NAME(gather_of_reals)(input, first, z_row, w_from, space.list, fired, num);
+                NAME(gather_of_reals)(input, first, z_row, w, space.list, fired, num);
             }
         }
         if (dense) {
-            const NAME(Product) p = {out, out, num, space.many, NULL, space.rows, w_from, dense, count, num};
+            const NAME(Product) p = {out, out, num, space.many, NULL, space.rows, w, dense, count, num};
             NAME(product)(&p);
         }
-        w_from += count * PADDED(num);
+        w += count * PADDED(num);
         if (sources) sources += count;
     }
 }

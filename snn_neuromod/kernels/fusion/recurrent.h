@@ -85,7 +85,7 @@ EXPORT int RECURRENT(const int64_t *sizes, void *const *data, const int64_t *gro
     if (reverse) call.gz_step = 0;
     expect_results(&call, reverse);
     if (!reverse && call.keep) expect(data[0], call.T * call.E * sizeof(REAL));
-    const NAME(Synapses) all = {synapses[1], synapses[1], synapses[0], groups, synapses[2]};
+    const NAME(Synapses) all = {synapses[1], synapses[0], groups, synapses[2]};
     const int64_t num = call.num, rows = num < 1 ? 0 : call.E / num;
     const int64_t high = rows_of_task(rows, num, sizes[3]), tasks = high < 1 ? 0 : (rows + high - 1) / high;
     const int64_t together = rows_in_tiles(num), tiles = high / together * ((together * num + TILE - 1) / TILE);
@@ -95,20 +95,20 @@ EXPORT int RECURRENT(const int64_t *sizes, void *const *data, const int64_t *gro
 #endif
     {
         const Room room = new_room(tiles, tiles, reverse);
-        const NAME(Space) space = NAME(new_space)((Part){0, high, 0, num}, num);
-        const int there = room.memory != NULL && space.input != NULL;
+        const NAME(Space) space = NAME(new_space)(high, num);
+        const int there = room.memory != NULL && space.rows != NULL;
         failed |= !there;
 #ifdef _OPENMP
 #pragma omp for schedule(static)
 #endif
         for (int64_t k = 0; k < tasks; k++) {
             if (!there) continue;
-            const Part part = {k * high, smaller((k + 1) * high, rows), 0, num};
+            const Part part = {k * high, smaller((k + 1) * high, rows)};
             const Task task = {all, space, reverse ? data[2] : data[0], part, room.works, divided(&call, &room, part)};
             if (reverse) backward_together(&call, &task);
             else forward_together(&call, &task);
         }
-        free(space.input);
+        free(space.rows);
         free(room.memory);
     }
     return failed;
