@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -139,7 +140,11 @@ def test_torchrun_with_two_processes(tmp_path: Path) -> None:
     """The line of the page, with e-prop, on the CPU."""
     (line,) = (line for line in lines(PAGES["several_processes.md"]) if "nproc_per_node=2" in line)
     words = shlex.split(line.replace("-c quickstart", "-c smoke/alif_eprop"))
-    command = [sys.executable, "-m", "torch.distributed.run", *words[1:], *LIMITS]
+    with socket.socket() as free:  # other tests may run beside this one
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--master_port", str(port)]
+    command += [*words[1:], *LIMITS]
     command += ["--trainer.accelerator", "cpu"]
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
