@@ -20,10 +20,12 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import (
     BatchSizeFinder,
     Callback,
+    EMAWeightAveraging,
     LearningRateFinder,
     ModelCheckpoint,
     ProgressBar,
     StochasticWeightAveraging,
+    WeightAveraging,
 )
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
@@ -182,6 +184,7 @@ class CLI(LightningCLI):
             kwargs["logger"] = config.logger or False
             self.save_config_callback = None
         _refuse_finders(own)
+        _refuse_infinite_means(own, self.model)
         shown = any(isinstance(callback, ProgressBar) for callback in own)
         if config.enable_progress_bar is not False and not sys.stdout.isatty() and not shown:
             callbacks.append(LogProgress())
@@ -395,6 +398,22 @@ def _refuse_finders(callbacks: Sequence[Callback]) -> None:
             raise ConfigError(
                 f"trainer.callbacks must not hold {type(callback).__name__}, whose trial steps would use up the "
                 f"schedule of the run; set --{key} and compare runs"
+            )
+
+
+def _refuse_infinite_means(callbacks: Sequence[Callback], model: pl.LightningModule) -> None:
+    """Lightning would average constants such as an infinite time constant, which gives NaN."""
+    infinite = [
+        name for name, x in model.named_buffers() if x.is_floating_point() and x.isinf().any()
+    ]
+    for callback in callbacks:
+        plain = isinstance(callback, WeightAveraging) and not isinstance(
+            callback, EMAWeightAveraging
+        )
+        if infinite and plain and getattr(callback, "_use_buffers", True):
+            raise ConfigError(
+                f"{type(callback).__name__}: use_buffers must be false, as {infinite[0]} is infinite and its mean "
+                "would be NaN; weights are averaged all the same"
             )
 
 

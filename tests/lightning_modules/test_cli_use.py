@@ -185,6 +185,21 @@ def test_averaged_weights_are_kept_and_the_configuration_stays_readable(capfd) -
     assert "held-out accuracy" in capfd.readouterr().out
 
 
+def test_the_mean_of_an_infinite_constant_is_refused(capfd) -> None:
+    mean = ["--trainer.callbacks+=WeightAveraging"]
+    code, error = refused(capfd, "fit", "-c", "smoke/msrc", *SHORT, *mean)
+    assert code == 2
+    assert "WeightAveraging: use_buffers must be false, as network.readout" in error
+    for args in (
+        [*mean, "--trainer.callbacks.use_buffers=false"],
+        ["--trainer.callbacks+=EMAWeightAveraging"],
+    ):
+        main(["fit", "-c", "smoke/msrc", *SHORT, *args])
+        out = capfd.readouterr()
+        assert "held-out accuracy" in out.out
+        assert "NaN" not in out.err
+
+
 def test_a_configuration_without_an_end_by_epochs_stops_by_time(capfd) -> None:
     time = ["--trainer.max_epochs=-1", "--trainer.max_time=00:00:00:01", "--model.scheduler=null"]
     main(["fit", "-c", "smoke/msrc", *SHORT[:3], *time])
