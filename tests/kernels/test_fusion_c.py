@@ -117,10 +117,13 @@ def test_double_precision(name: str) -> None:
 @pytest.mark.parametrize("name", SOME)
 def test_single_precision_is_as_accurate_as_eager(name: str) -> None:
     """Errors against double precision, in the geometric mean over runs at most three times those of the step."""
-    neuron, ratios = NEURONS[name], list[dict[str, float]]()
-    made = kernels(neuron)
-    for seed in range(8):
-        problem = problem_of(neuron, 30, (2, 20), F32, seed)
+    neuron = NEURONS[name]
+    assert_as_accurate(neuron, [problem_of(neuron, 30, (2, 20), F32, seed) for seed in range(8)])
+
+
+def assert_as_accurate(neuron: Neuron, problems: list[Problem]) -> None:
+    made, ratios = kernels(neuron), list[dict[str, float]]()
+    for problem in problems:
         exact = Problem(problem.current.double(), *([t.double() for t in x] for x in problem[1:]))
         right, eager = by_autograd(neuron, exact).flat(), by_autograd(neuron, problem).flat()
         found = by_kernel(neuron, problem, made=made).flat()
@@ -211,6 +214,19 @@ def test_parameters_by_sample_and_by_stride() -> None:
 def test_random_steps(neuron: Neuron) -> None:
     problem = neuron.problem(18, (2, 9), F64)
     assert_close(by_kernel(neuron, problem), by_autograd(neuron, problem), 1e-10)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(random_neurons())
+def test_random_steps_in_single_precision(neuron: Neuron) -> None:
+    assert_as_accurate(neuron, [neuron.problem(30, (2, 20), F32, seed) for seed in range(5)])
+
+
+@pytest.mark.parametrize("name", ["msrc-default", "msrc-detached", "bsrc-default"])
+def test_sums_over_many_steps_are_as_accurate_as_eager(name: str) -> None:
+    """Gradients of parameters over 200 steps: a cell amplifies rounding, a sum of its gradients has to add none."""
+    neuron = NEURONS[name]
+    assert_as_accurate(neuron, [problem_of(neuron, 200, (2, 20), F32, seed) for seed in range(8)])
 
 
 Three = namedtuple("Three", ["exp", "tanh", "sigmoid"])
