@@ -18,6 +18,10 @@ from lightning_modules.watch import lost_weights
 __all__ = ["Interrupt", "LogProgress", "LostWeights", "ModulationLog"]
 
 
+# Values beyond are in none of the intervals of a histogram of TensorBoard, which raises where all are.
+_SHOWN = 1e20
+
+
 class Interrupt(pl.Callback):
     """On Ctrl-C finish the batch, save, and stop; a second Ctrl-C stops at once.
 
@@ -112,7 +116,9 @@ class ModulationLog(pl.Callback):
                 logger.log_metrics({**when, **values}, step=trainer.global_step)
                 continue
             for k, layer in found.items():
-                histogram(f"modulation/{k}", layer, trainer.global_step)
+                shown = layer[layer.abs() < _SHOWN]  # NaN is in no interval either
+                if len(shown):
+                    histogram(f"modulation/{k}", shown, trainer.global_step)
 
 
 class LogProgress(ProgressBar):

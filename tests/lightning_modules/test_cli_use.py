@@ -21,6 +21,7 @@ if any(
 from lightning_modules.cli import main
 from lightning_modules.cli_arguments import prepare
 from lightning_modules.config_files import load_config
+from lightning_modules.findings import FindingsWarning
 
 NETWORK = "--model.init_args.network.init_args"
 SHORT = ["--trainer.limit_train_batches=2", "--trainer.limit_test_batches=1", "--trainer.limit_val_batches=0",
@@ -183,6 +184,14 @@ def test_averaged_weights_are_kept_and_the_configuration_stays_readable(capfd) -
     assert tested in capfd.readouterr().out
     main(["fit", "--ckpt_path", str(run), "--trainer.max_epochs=3"])
     assert "held-out accuracy" in capfd.readouterr().out
+
+
+def test_a_run_that_explodes_ends_and_says_so(capfd) -> None:
+    with pytest.warns(FindingsWarning, match="did not spike at all"):
+        main(["fit", "-c", "smoke/msrc", *SHORT[:-1], "--model.optimizer.lr=1e30"])
+    out = capfd.readouterr().out
+    assert "held-out accuracy 10.00%" in out
+    assert "but layer 1 (32 MSRC) did not spike at all" in out
 
 
 def test_the_mean_of_an_infinite_constant_is_refused(capfd) -> None:
