@@ -19,9 +19,10 @@ from torch.autograd import forward_ad
 
 from snn_neuromod.kernels import backends
 from snn_neuromod.kernels.backends.c import library
+from snn_neuromod.kernels.fusion.graph import inputs
 from snn_neuromod.kernels.fusion.jit import CompileError
 from snn_neuromod.kernels.fusion.kernel import DTYPES, Kernels
-from snn_neuromod.kernels.fusion.trace import NotElementwise
+from snn_neuromod.kernels.fusion.trace import NotElementwise, Step
 from snn_neuromod.kernels.neurons import Described
 
 __all__ = ["OneStep", "watched"]
@@ -120,6 +121,25 @@ def _fit(params: Sequence[torch.Size], shape: torch.Size) -> bool:
         return False
 
 
+def _through(step: Step, needed: Sequence[int]) -> int | None:
+    """Number of a state like a synapse, through whose value after the step alone the step reads it and the input.
+
+    That value is kept by the next step, too, and in the place of the input it gives the step again from a state of 0:
+    input and state need not be kept.
+    """
+    graph, x = step.graph, step.graph.input("x")
+    learned = [step.grad_params[k] for k in needed]
+    for k, (before, after) in enumerate(zip(step.inputs("s"), step.after, strict=True)):
+        if graph.substitute([after], {before: graph.const(0.0)})[0] is not x or after is x:
+            continue
+        others = [node for node in step.after if node is not after]
+        roots = [step.spikes, *others, step.grad_current, *step.grad_before, *learned]
+        read = inputs(graph.substitute(roots, {after: graph.input("after")}))
+        if not read & {"x", f"s{k}"}:
+            return k
+    return None
+
+
 class _Plan:
     """What does not change from call to call for inputs of one shape."""
 
@@ -144,7 +164,31 @@ class _Plan:
         given = [1, size, shape[-1], max(1, min(threads, size // _EACH)), 0]
         self.sizes = [(ctypes.c_int64 * (6 + len(strides)))(*given, k, *strides) for k in (0, 1)]
         self.places = [ctypes.addressof(sizes) for sizes in self.sizes]
-        self.bytes, self.shape = size * dtype.itemsize, shape
+        self.bytes, self.shape, self.dtype = size * dtype.itemsize, shape, dtype
+        self.through = _through(step, needed)
+
+    @cached_property
+    def zeros(self) -> Tensor:
+        """A state that is not kept."""
+        return torch.zeros(self.shape, dtype=self.dtype)
+
+    def kept_of(
+        self, current: Tensor, state: Sequence[Tensor], results: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """What the backward pass is given of input and state."""
+        k = self.through
+        if k is None:
+            return [current, *state]
+        return [results[1 + k], *state[:k], *state[k + 1 :]]
+
+    def taken_from(self, kept: Sequence[Tensor]) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Input, state and parameters for the backward pass, out of what was kept."""
+        current, *rest = kept
+        if self.through is not None:
+            again = torch.is_grad_enabled()
+            rest.insert(self.through, self.zeros.clone().requires_grad_() if again else self.zeros)
+        count = len(self.without)
+        return current, rest[:count], rest[count:]
 
     def _params(self, params: Sequence[Tensor]) -> list[Tensor]:
         """Parameters as the kernel reads them, which have to live as long as it runs."""
@@ -235,18 +279,18 @@ class _Step(torch.autograd.Function):
         ctx: Any, plan: _Plan, params: Sequence[Tensor], current: Tensor, *rest: Tensor
     ) -> tuple[Tensor, ...]:
         state = rest[: len(rest) - len(plan.needed)]
-        ctx.save_for_backward(current, *state, *params)
+        results = plan.forward(current, params, state)
+        ctx.save_for_backward(*plan.kept_of(current, state, results), *params)
         ctx.set_materialize_grads(False)
         ctx.plan = plan
-        return tuple(plan.forward(current, params, state))
+        return tuple(results)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        current, *rest = ctx.saved_tensors
         plan: _Plan = ctx.plan
-        count = len(grads) - 1
+        current, state, params = plan.taken_from(ctx.saved_tensors)
         follow = plan.again if torch.is_grad_enabled() else plan.backward
-        return (None, None, *follow(current, rest[count:], rest[:count], grads))
+        return (None, None, *follow(current, params, state, grads))
 
 
 _apply: Any = super(torch.autograd.Function, _Step).apply

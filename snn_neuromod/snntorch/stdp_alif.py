@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -14,18 +15,28 @@ from snn_neuromod.snntorch.alif_family import ADAPT_DECAY, ALIFFamily
 from snn_neuromod.snntorch.leaky import psi_of, sequence_layer
 from snn_neuromod.snntorch.surrogate import SpikeGrad
 
+PSI = replace(stdp_alif.PSI, refractory=0.0)
+"""Pseudo-derivative of this form: the source's, but 0 while refractory."""
+
 
 class STDPALIF(ALIFFamily):
     r"""STDP-ALIF neuron in snnTorch's form; equations in `snn_neuromod.dynamics.stdp_alif`.
 
     `spk, held, adapt, mem = stdp_alif(input_, held, adapt, mem)`, where held counts the steps for which the neuron
-    stays refractory. A spike empties the membrane, at the next step and once more when the refractory period ends.
+    stays refractory. A spike empties the membrane, at the next step and once more when the refractory period ends, so
+    that a loss of the membrane teaches it not to spike; one of spike counts suits it.
+
+    What differs from the layer `snn_neuromod.STDPALIF`, so that it stands in the place of a `snntorch.Leaky`:
+
+    | here | in the layer | reason |
+    |---|---|---|
+    | pseudo-derivative 0 while refractory | -gamma, the source's | firing often, it would climb, not descend |
 
     Args:
         beta: Decay of the membrane per step, clamped to [0, 1]; a number or a tensor, one per neuron.
         threshold: Baseline threshold; a number or one per neuron.
         spike_grad: Surrogate: a function of the distance to the threshold, whose gradient is zero while the neuron is
-            refractory, or a `snn_neuromod.Psi`. None: the source's, -gamma while refractory.
+            refractory, or a `snn_neuromod.Psi`. None: `PSI`, the source's but for that zero.
         surrogate_disable: No surrogate gradient.
         init_hidden: Keep the state in the module; the call takes none and returns the spikes alone.
         inhibition: Only the neuron furthest above its threshold emits its spike; inputs are (batch, neuron).
@@ -85,7 +96,7 @@ class STDPALIF(ALIFFamily):
             )
         super().__init__(
             threshold,
-            stdp_alif.PSI if spike_grad is None else spike_grad,
+            PSI if spike_grad is None else spike_grad,
             surrogate_disable,
             init_hidden,
             inhibition,
