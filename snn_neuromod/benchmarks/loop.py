@@ -50,10 +50,11 @@ def measure(
     """
     made: dict[str, Any] = {name: make(init_hidden=True) for name, make in NEURONS.items()}
     inputs = {name: _inputs(neuron, steps, batch, num_neurons) for name, neuron in made.items()}
+    nets = {name: _behind_weights(neuron, num_neurons) for name, neuron in made.items()}
     least = {name: [float("inf")] * 4 for name in made}
     for repeat in range(repeats + 1):
         for name, neuron in made.items():
-            net = nn.Sequential(nn.Linear(num_neurons, num_neurons), neuron)
+            net = nets[name]
             runs = ((_trained, neuron), (_evaluated, neuron), (_at_once, net), (_trained, net))
             for k, (run, module) in enumerate(runs):
                 neuron.reset_mem()
@@ -65,6 +66,14 @@ def measure(
 def _inputs(neuron: Any, steps: int, batch: int, num_neurons: int) -> Tensor:
     scale = getattr(neuron, "input_scale", 1.0)
     return (scale * torch.rand(steps, batch, num_neurons)).requires_grad_()
+
+
+def _behind_weights(neuron: nn.Module, num_neurons: int) -> nn.Module:
+    """With a linear layer in front that excites."""
+    linear = nn.Linear(num_neurons, num_neurons)
+    with torch.no_grad():
+        linear.weight.abs_()
+    return nn.Sequential(linear, neuron)
 
 
 def _trained(net: nn.Module, x: Tensor) -> None:

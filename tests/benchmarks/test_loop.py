@@ -15,7 +15,7 @@ from snn_neuromod.benchmarks import loop
 
 
 def test_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(loop, "STEPS", 2)
+    monkeypatch.setattr(loop, "STEPS", 12)
     monkeypatch.setattr(sys, "argv", ["loop", "--repeats", "1", "--neurons", "8", "--batch", "4"])
     loop.main()
     rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if "|" in line]
