@@ -29,7 +29,7 @@ from lightning_modules.cli_arguments import prepare
 from lightning_modules.cli_messages import readable
 from lightning_modules.config_files import available_configs, load_config
 from lightning_modules.versions import next_version
-from snn_neuromod.errors import ConfigError
+from snn_neuromod.errors import ConfigError, RunError
 
 ROOT = Path(__file__).parents[2]
 NMNIST = ROOT / ".." / "shared" / "data" / "nmnist_small"
@@ -147,7 +147,7 @@ def test_seed_reaches_weights_and_data(tmp_path, monkeypatch):
 
     def record(self, stage):
         seeds.append((torch.initial_seed(), self.trainer.datamodule.seed))
-        raise ValueError("test: stop")
+        raise RunError("test: stop")
 
     monkeypatch.setattr(SpikeClassification, "setup", record)
     with pytest.raises(SystemExit):
