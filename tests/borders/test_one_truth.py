@@ -59,7 +59,9 @@ def by_steps(layer: Any, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "option", "value", "high"), OPTIONS, ids=lambda v: str(v)[:30]
+    ("name", "options", "option", "value", "high"),
+    OPTIONS,
+    ids=lambda v: getattr(v, "__name__", str(v))[:30],
 )
 def test_a_changed_option_acts_everywhere_or_cannot_be_changed(
     name: str, options: dict[str, Any], option: str, value: Any, high: float
