@@ -77,7 +77,8 @@ def _run(args: list[str]) -> None:
     from lightning_modules.allocator import keep_freed_memory
     from lightning_modules.cli_arguments import prepare
     from lightning_modules.cli_messages import is_usage_error, is_user_error, readable
-    from lightning_modules.cli_run import CLI, quiet
+    from lightning_modules.cli_run import CLI
+    from lightning_modules.quiet import quiet
     from lightning_modules.seeds import run_seeds
     from lightning_modules.suggestions import suggestions
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import time
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -18,14 +15,10 @@ from jsonargparse import Namespace, set_parsing_settings
 from lightning_fabric.plugins import TorchCheckpointIO
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import (
-    BatchSizeFinder,
     Callback,
-    EMAWeightAveraging,
-    LearningRateFinder,
     ModelCheckpoint,
     ProgressBar,
     StochasticWeightAveraging,
-    WeightAveraging,
 )
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
@@ -36,7 +29,7 @@ from lightning_modules.class_paths import check_class_paths
 from lightning_modules.cli_arguments import COMMANDS
 from lightning_modules.cli_parser import Parser, refusals
 from lightning_modules.cli_report import file_list, summary, write_predictions, write_signals
-from lightning_modules.findings import Findings, FindingsWarning, coverage, for_summary
+from lightning_modules.findings import Findings, coverage, for_summary
 from lightning_modules.framewise.label_files import write_label_files
 from lightning_modules.framewise.task import FramePrediction
 from lightning_modules.monitor import MonitorCheck, direction
@@ -49,28 +42,11 @@ from lightning_modules.run_folder import (
     SavedConfig,
     without_unserialisable,
 )
+from lightning_modules.trainer_settings import check_settings
 from lightning_modules.versions import claim_version, next_version
 from snn_neuromod.errors import ConfigError
 
-__all__ = ["CLI", "quiet"]
-
-_FORMAT = warnings.formatwarning
-# Warnings of Lightning that no user of a configuration can act on.
-_QUIET = (
-    ".*does not have many workers",
-    ".*number of training batches .* is smaller than the logging interval",
-    ".*LeafSpec",
-    "Total length of `list` across ranks is zero",  # val_fraction: 0
-    # Names that jsonargparse deprecates and Lightning calls.
-    "(?s).*(``instantiate_classes`` was|skip_none parameter was|JsonargparseDeprecationWarning per type)",
-    "Be aware that when using `ckpt_path`",
-    "The dirpath has changed",
-    "It is recommended to use `self.log",  # sums over processes are made before
-    "Using `DistributedSampler` with the dataloaders",
-    "Experiment logs directory .* exists",
-    "Checkpoint directory .* exists",
-    r"(?s)\s*Unable to serialize instance",  # left out of config.yaml
-)
+__all__ = ["CLI"]
 
 
 class CLI(LightningCLI):
@@ -183,16 +159,11 @@ class CLI(LightningCLI):
             self.run_folder = RunFolder(None, self.root)
             kwargs["logger"] = config.logger or False
             self.save_config_callback = None
-        _refuse_finders(own)
-        _refuse_infinite_means(own, self.model)
+        check_settings(config, own, self.model)
         shown = any(isinstance(callback, ProgressBar) for callback in own)
         if config.enable_progress_bar is not False and not sys.stdout.isatty() and not shown:
             callbacks.append(LogProgress())
         kwargs["callbacks"] = [*own, *callbacks, self.run_folder]
-        if not config.accumulate_grad_batches >= 1:
-            raise ConfigError(
-                f"trainer.accumulate_grad_batches must be >= 1, got {config.accumulate_grad_batches}"
-            )
         with refusals("Trainer"):
             trainer = super().instantiate_trainer(**kwargs)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
@@ -391,32 +362,6 @@ def _dumpable(config: Any) -> Any:
     return str(config.value) if isinstance(config, str) and isinstance(config, Enum) else config
 
 
-def _refuse_finders(callbacks: Sequence[Callback]) -> None:
-    for callback in callbacks:
-        if isinstance(callback, LearningRateFinder | BatchSizeFinder):
-            key = "model.optimizer.lr" if isinstance(callback, LearningRateFinder) else "data.batch_size"  # fmt: skip
-            raise ConfigError(
-                f"trainer.callbacks must not hold {type(callback).__name__}, whose trial steps would use up the "
-                f"schedule of the run; set --{key} and compare runs"
-            )
-
-
-def _refuse_infinite_means(callbacks: Sequence[Callback], model: pl.LightningModule) -> None:
-    """Lightning would average constants such as an infinite time constant, which gives NaN."""
-    infinite = [
-        name for name, x in model.named_buffers() if x.is_floating_point() and x.isinf().any()
-    ]
-    for callback in callbacks:
-        plain = isinstance(callback, WeightAveraging) and not isinstance(
-            callback, EMAWeightAveraging
-        )
-        if infinite and plain and getattr(callback, "_use_buffers", True):
-            raise ConfigError(
-                f"{type(callback).__name__}: use_buffers must be false, as {infinite[0]} is infinite and its mean "
-                "would be NaN; weights are averaged all the same"
-            )
-
-
 def _folder_of(checkpoint: Path) -> Path:
     """Folder of the run of a checkpoint; the working folder for a checkpoint that lies elsewhere."""
     folder = checkpoint.resolve().parent.parent
@@ -431,37 +376,3 @@ class _Checkpoint(ModelCheckpoint):
 def _is_finished(progress: Progress, max_epochs: int | None, max_steps: int) -> bool:
     epochs = max_epochs is not None and 0 <= max_epochs <= progress.epochs
     return epochs or 0 <= max_steps <= progress.steps
-
-
-def _plain(message: Any, category: type[Warning], *where: Any, **more: Any) -> str:
-    """Text of a warning; findings stand without the line of the source that says them."""
-    if issubclass(category, FindingsWarning):
-        return f"snn-neuromod: warning: {message}\n"
-    return _FORMAT(message, category, *where, **more)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence what no user can act on, for the time of a run."""
-    loggers = [
-        logging.getLogger(name)
-        for name in (
-            "pytorch_lightning.utilities.rank_zero",
-            "lightning_fabric.utilities.seed",
-            "lightning_fabric.utilities.distributed",
-        )
-    ]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        for message in _QUIET:
-            warnings.filterwarnings("ignore", message=message)
-        warnings.filterwarnings("always", category=FindingsWarning)
-        warnings.formatwarning = _plain
-        for logger in loggers:
-            logger.setLevel(logging.WARNING)
-        try:
-            yield
-        finally:
-            warnings.formatwarning = _FORMAT
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

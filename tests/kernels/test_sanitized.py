@@ -61,7 +61,10 @@ def cases(neurons: Sequence[str]) -> str:
 
 
 def build(
-    compiler: list[str], folder: Path, program: Path, neurons: Sequence[str] = tuple(printed.index())
+    compiler: list[str],
+    folder: Path,
+    program: Path,
+    neurons: Sequence[str] = tuple(printed.index()),
 ) -> None:
     (program.parent / "cases.h").write_text(cases(neurons))
     include = ["-I", folder / "c", "-I", program.parent]

@@ -240,6 +240,8 @@ WRONG = [
     (["fit", "-c", "quickstart", "--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=train/acc"], 2,
      "monitor of a callback .* train/accuracy.* got train/acc"),
     (["fit", "-c", "quickstart", "--trainer.devices=-3"], 2, "Trainer: .*devices"),
+    (["fit", "-c", "quickstart", "--trainer.devices=9999", "--trainer.accelerator=cpu"], 2,
+     "trainer.devices must be at most .*two processes for each core .* got 9999"),
     (["fit", "-c", "quickstart", f"{NETWORK}.sizes=[784,32,11]"], 2, "in_features must equal"),
     (["fit", "-c", "quickstart", f"{NETWORK}.sizes=[700,32,10]"], 2, "the number of inputs must be 784"),
     (["fit", "-c", "quickstart", "--model.init_args.lr_factors={x: 2}"], 2, "lr_factors must name"),
