@@ -11,6 +11,7 @@ import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
+from lightning_modules.cli_parser import refusals
 from lightning_modules.resume import Resume, steps_per_epoch, total_steps
 from lightning_modules.schedules import WarmUp
 from snn_neuromod.errors import ConfigError
@@ -44,7 +45,7 @@ def optimisation(
         The optimiser, or a mapping with its schedule, in the form that Lightning takes.
 
     Raises:
-        ValueError: If `lr_factors` names no parameter, or a named schedule has no end.
+        ValueError: If `lr_factors` names no parameter, a named schedule has no end, or a schedule cannot take a step.
     """
     made = optimizer(_groups(module, lr_factors or {}))
     for group in made.param_groups:
@@ -67,11 +68,29 @@ def optimisation(
         schedule = scheduler.schedule(made, total=total, per_epoch=steps_per_epoch(module.trainer))
     else:
         schedule = scheduler(made)
+        _rehearse(scheduler, optimizer, made)
     options = {"scheduler": schedule, "interval": interval}
     monitor = getattr(schedule, "monitor", None)
     if monitor is not None:
         options["monitor"] = monitor
     return {"optimizer": made, "lr_scheduler": options}
+
+
+def _rehearse(
+    scheduler: LRSchedulerCallable, optimizer: OptimizerCallable, made: torch.optim.Optimizer
+) -> None:
+    """Let a schedule take one step on an optimiser of nothing: some settings fail first there, amid a run."""
+    nothing = [
+        {**group, "params": [torch.nn.Parameter(torch.zeros(()))]} for group in made.param_groups
+    ]
+    trial = optimizer(nothing)
+    schedule = scheduler(trial)
+    trial.step()
+    with refusals(type(schedule).__name__):
+        if isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            schedule.step(0.0)
+        else:
+            schedule.step()
 
 
 def _steps_of_run(trainer: pl.Trainer, scheduler: str) -> int:

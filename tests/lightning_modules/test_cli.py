@@ -232,6 +232,7 @@ WRONG = [
     (["fit", "-c", "quickstart", "--model.optimizer.lr=nan"], 2, r"model\.optimizer\.lr: expected a float; got nan"),
     (["fit", "-c", "quickstart", "--model.optimizer.betas=[2,3]"], 2, "Adam: Invalid beta parameter"),
     (["fit", "-c", "quickstart", "--model.scheduler=StepLR"], 2, "are required: step_size"),
+    (["fit", "-c", "quickstart", "--model.scheduler=StepLR", "--model.scheduler.step_size=0"], 2, "StepLR: .*zero"),
     (["fit", "-c", "x" * 5000], 2, "name must be"),
     (["fit", "-c", "quickstart", "--seed_everything=-1"], 2, "seed_everything: -1 is not in bounds"),
     (["fit", "-c", "quickstart", "--trainer.accumulate_grad_batches=0"], 2, "accumulate_grad_batches must be >= 1"),
