@@ -144,7 +144,8 @@ class Call(NamedTuple):
                 raise ConfigError(
                     f"{who}: state {name} must have shape {tuple(shape)} to fit the input, got {tuple(s.shape)}"
                 )
-        if any(x.is_neg() for x in self.tensors):  # its sign is not in its memory
+        real = not torch.compiler.is_compiling()  # a compiler knows such views, and cannot be asked
+        if real and any(x.is_neg() for x in self.tensors):  # its sign is not in its memory
             raise KindError(
                 f"{who}: tensors must not be negated views, got one, such as the imaginary part of a conjugate; "
                 "call its .resolve_neg()"

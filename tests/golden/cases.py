@@ -283,13 +283,15 @@ IZHIKEVICH_0_1: dict[str, Any] = {
     "min_current": None,
 }
 """Of which all but the first were the defaults in version 0.1."""
+STDP_0_1: dict[str, Any] = {"spike_grad": nm.dynamics.stdp_alif.PSI}
+"""The default in version 0.1."""
 
 SNNTORCH_NEURONS: dict[str, tuple[Callable[..., nn.Module], float]] = {
     "ALIF": (lambda **o: nm.snntorch.ALIF(0.9, learn_beta=True, learn_adapt_strength=True, **o), 0.8),
     "RALIF": (lambda **o: nm.snntorch.RALIF(0.9, linear_features=N, learn_threshold=True, **o), 0.8),
     "RALIF_one_to_one": (lambda **o: nm.snntorch.RALIF(0.9, V=0.3, all_to_all=False, **o), 0.8),
-    "STDPALIF": (lambda **o: nm.snntorch.STDPALIF(0.9, learn_beta=True, **o), 1.0),
-    "RSTDPALIF": (lambda **o: nm.snntorch.RSTDPALIF(0.9, linear_features=N, **o), 1.0),
+    "STDPALIF": (lambda **o: nm.snntorch.STDPALIF(0.9, learn_beta=True, **STDP_0_1, **o), 1.0),
+    "RSTDPALIF": (lambda **o: nm.snntorch.RSTDPALIF(0.9, linear_features=N, **STDP_0_1, **o), 1.0),
     "Izhikevich": (
         lambda **o: nm.snntorch.Izhikevich(learn=["d", "b"], num_neurons=N, **IZHIKEVICH_0_1, **o), 60.0),
     "RIzhikevich": (lambda **o: nm.snntorch.RIzhikevich(linear_features=N, **IZHIKEVICH_0_1, **o), 60.0),
