@@ -154,6 +154,7 @@ def test_parameters_are_visible_and_learn(case: str) -> None:
 
 
 @compiles
+@pytest.mark.filterwarnings("ignore:a layer of .* has not spiked")  # in three steps
 @pytest.mark.parametrize("case", CASES)
 def test_one_graph(case: str) -> None:
     torch._dynamo.reset()

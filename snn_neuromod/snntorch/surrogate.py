@@ -119,4 +119,4 @@ def _round(value: float) -> float:
 
 def no_surrogate(distance: Tensor) -> Tensor:
     """Spikes in {0, 1} without any gradient; NaN where `distance` is NaN."""
-    return heaviside(distance)
+    return heaviside(distance.detach())
