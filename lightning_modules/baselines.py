@@ -75,10 +75,11 @@ class LeakyNetwork(nn.Module):
             spikes: Spikes of each layer, (T, batch, neuron).
         """
         record = []
+        linear: Any
         cell: Any
         for linear, cell in zip(self.linear, self.cells, strict=True):
             membrane, steps = cell.reset_mem(), []
-            for current in linear(x):
+            for current in linear(x.to(linear.weight.dtype)):  # snnTorch's spikes are float32
                 spikes, membrane = cell(current, membrane)
                 steps.append(spikes)
             x = torch.stack(steps)

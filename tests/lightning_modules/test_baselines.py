@@ -68,3 +68,12 @@ def test_wrong_arguments(network: type) -> None:
         network([784, 0, 10])
     with pytest.raises(ValueError, match="LeakyNetwork: beta must lie in"):
         LeakyNetwork([2, 2], beta=float("nan"))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_the_leaky_network_trains_in_any_precision(dtype: torch.dtype) -> None:
+    network = LeakyNetwork([6, 5, 3], gain=3.0).to(dtype)
+    outputs, _ = network(torch.ones(9, 2, 6, dtype=dtype))
+    outputs.sum().backward()
+    assert outputs.any()
+    assert all(linear.weight.grad.any() for linear in network.linear)
