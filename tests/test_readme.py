@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = (
     'pip install -c constraints.txt -e ".[all]" && snn-neuromod fit -c quickstart',
-    'pip install -c constraints.txt -e ".[all,test]" && python -m pytest -n auto',
+    'pip install -c constraints.txt -e ".[all,test]" && python -m pytest -n logical',
 )
 
 
