@@ -339,8 +339,11 @@ def test_learned_values_stay_in_their_range_and_can_come_back(case: LayerCase, n
         else:
             assert allowed.holds(kept).all()
             spikes, state = layer(case.current())
-            # A recovery of 50 a step explodes: then spikes say so too.
-            assert spikes.isfinite().all() or not all(s.isfinite().all() for s in state)
+            if isinstance(layer, nm.Izhikevich) and name == "a" and direction < 0:
+                # A recovery of tens a step explodes: states and spikes both say so.
+                assert not any(s.isfinite().any() for s in (*state, spikes[-1]))
+            else:
+                assert spikes.isfinite().all()
         outside = parameter.detach().clone()
         optimiser.zero_grad()
         (direction * layer.value(name)).sum().backward()  # further the same way: blocked at the end
