@@ -23,7 +23,7 @@ from snn_neuromod.errors import ConfigError, RunError
 
 __all__ = ["EspeakCorpus"]
 
-_FORM = 2  # to be raised whenever the same arguments give another corpus
+_FORM = 3  # to be raised whenever the same arguments give another corpus
 _COUNT = "corpus.json"
 _STALE_SECONDS = 3600.0
 
@@ -55,7 +55,7 @@ class EspeakCorpus:
 
     Raises:
         ValueError: If an argument is wrong.
-        ImportError: On first use, if espeakng-loader is not installed.
+        ImportError: On first use, if espeakng-loader or scipy is not installed.
         OSError: On first use, if the cache folder cannot be written to.
         RunError: On first use, if espeak-ng fails, or the folder has lost files.
     """

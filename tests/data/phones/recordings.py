@@ -21,7 +21,7 @@ def write_riff(path, samples=None, *, rate=16_000, channels=1):
         file.writeframes((noise() if samples is None else samples).astype("<i2").tobytes())
 
 
-def write_sphere(path, samples=None, *, rate=16_000, order="01", extra=(), announced=None):
+def write_sphere(path, samples=None, *, rate=16_000, order="01", extra=(), announced=None, width=2):
     """A NIST SPHERE file with a header like that of the TIMIT disc."""
     path.parent.mkdir(parents=True, exist_ok=True)
     samples = noise() if samples is None else samples
@@ -34,14 +34,17 @@ def write_sphere(path, samples=None, *, rate=16_000, order="01", extra=(), annou
         f"sample_rate -i {rate}",
         "sample_min -i -2191",
         "sample_max -i 2790",
-        "sample_n_bytes -i 2",
+        f"sample_n_bytes -i {width}",
         f"sample_byte_format -s2 {order}",
         "sample_sig_bits -i 16",
         *extra,
         "end_head",
     ]
     header = "\n".join(["NIST_1A", "   1024", *fields, ""]).encode().ljust(1024)
-    path.write_bytes(header + samples.astype("<i2" if order == "01" else ">i2").tobytes())
+    path.write_bytes(
+        header
+        + samples.astype(f"{'<' if order == '01' else '>'}{'i2' if width == 2 else 'u1'}").tobytes()
+    )
 
 
 def write_phn(path, rows=LABELS):

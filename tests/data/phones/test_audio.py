@@ -9,6 +9,8 @@ from snn_neuromod.data.phones.audio import read_audio
 from snn_neuromod.errors import DataError
 from tests.data.phones.recordings import noise, write_riff, write_sphere
 
+soundfile = pytest.importorskip("soundfile")
+
 SHARED = Path(__file__).parents[3] / ".." / "shared" / "data" / "sphere_sample"
 
 
@@ -20,8 +22,22 @@ def test_sphere_as_on_the_timit_disc(tmp_path, order):
     np.testing.assert_array_equal(samples * 32768, noise())
 
 
+@pytest.mark.parametrize(("coding", "suffix"), [("ulaw", ".au"), ("alaw", ".wav")])
+def test_sphere_as_of_telephones(tmp_path, coding, suffix):
+    """Libsndfile writes one byte a sample; the same bytes behind a SPHERE header read the same."""
+    plain = tmp_path / f"a{suffix}"
+    soundfile.write(plain, noise(), 8000, subtype=coding.upper())
+    body = np.frombuffer(plain.read_bytes()[-1600:], np.uint8)
+    write_sphere(
+        tmp_path / "b.wav", body, rate=8000, extra=[f"sample_coding -s4 {coding}"], width=1
+    )
+    samples, rate = read_audio(tmp_path / "b.wav")
+    assert rate == 8000
+    np.testing.assert_array_equal(samples, read_audio(plain)[0])
+    np.testing.assert_allclose(samples * 32768, noise(), rtol=0.04, atol=20)
+
+
 def test_riff_equals_sphere(tmp_path):
-    pytest.importorskip("soundfile")
     write_riff(tmp_path / "a.wav", rate=8000)
     samples, rate = read_audio(tmp_path / "a.wav")
     assert (samples.dtype, samples.shape, rate) == (np.float32, (1600,), 8000)
@@ -32,7 +48,8 @@ def test_riff_equals_sphere(tmp_path):
     ("arguments", "message"),
     [
         ({"extra": ["sample_coding -s26 pcm,embedded-shorten-v2.00"]}, "sph2pipe"),
-        ({"extra": ["sample_coding -s4 ulaw"]}, "must be plain pcm, got 'ulaw'"),
+        ({"extra": ["sample_coding -s5 mu-17"]}, "must be plain pcm, ulaw or alaw, got 'mu-17'"),
+        ({"extra": ["sample_coding -s4 ulaw"]}, "sample_n_bytes must be 1, got 2"),
         ({"extra": ["channel_count -i 2"]}, "channel_count must be 1, got 2"),
         ({"extra": ["sample_n_bytes -i 1"]}, "sample_n_bytes must be 2, got 1"),
         ({"extra": ["sample_byte_format -s1 1"]}, 'sample_byte_format must be "01"'),
@@ -65,7 +82,6 @@ def test_sphere_files_that_cannot_be_read(tmp_path, arguments, message):
     ],
 )
 def test_files_that_are_no_audio(tmp_path, content, message):
-    pytest.importorskip("soundfile")
     (tmp_path / "a.wav").write_bytes(content)
     with pytest.raises(ValueError, match=message):
         read_audio(tmp_path / "a.wav")
@@ -98,7 +114,6 @@ def test_sphere_headers_of_a_length_that_makes_no_sense(tmp_path, length):
     ],
 )
 def test_riff_headers_that_make_no_sense(tmp_path, at, value, message):
-    pytest.importorskip("soundfile")
     path = tmp_path / "a.wav"
     write_riff(path)
     raw = bytearray(path.read_bytes())
@@ -110,7 +125,6 @@ def test_riff_headers_that_make_no_sense(tmp_path, at, value, message):
 
 @pytest.mark.parametrize("cut", [50, 1000, 3243])
 def test_a_cut_riff_file_is_not_a_shorter_one(tmp_path, cut):
-    pytest.importorskip("soundfile")
     write_riff(tmp_path / "a.wav")
     raw = (tmp_path / "a.wav").read_bytes()
     (tmp_path / "a.wav").write_bytes(raw[:cut])
@@ -119,7 +133,6 @@ def test_a_cut_riff_file_is_not_a_shorter_one(tmp_path, cut):
 
 
 def test_riff_files_of_streams_and_with_more_chunks(tmp_path):
-    pytest.importorskip("soundfile")
     write_riff(tmp_path / "a.wav")
     raw = (tmp_path / "a.wav").read_bytes()
     chunk = b"LIST\x03\0\0\0abc\0"
@@ -129,7 +142,6 @@ def test_riff_files_of_streams_and_with_more_chunks(tmp_path):
 
 
 def test_a_small_compressed_file_does_not_unpack_to_any_size(tmp_path, monkeypatch):
-    soundfile = pytest.importorskip("soundfile")
     soundfile.write(tmp_path / "a.flac", np.zeros(20_000), 16_000)
     assert len(read_audio(tmp_path / "a.flac")[0]) == 20_000
     monkeypatch.setattr("snn_neuromod.data.phones.audio._LIMIT", 19_999)
@@ -143,7 +155,6 @@ def test_a_small_compressed_file_does_not_unpack_to_any_size(tmp_path, monkeypat
 
 
 def test_two_channels_and_no_file(tmp_path):
-    pytest.importorskip("soundfile")
     write_riff(tmp_path / "a.wav", channels=2)
     with pytest.raises(ValueError, match="must have one channel, got 2"):
         read_audio(tmp_path / "a.wav")
@@ -153,7 +164,6 @@ def test_two_channels_and_no_file(tmp_path):
 
 @pytest.mark.parametrize("samples", [[], [0.1, float("nan"), 0.2]])
 def test_no_samples_and_no_numbers(tmp_path, samples):
-    soundfile = pytest.importorskip("soundfile")
     soundfile.write(tmp_path / "a.wav", np.array(samples, np.float32), 16_000, subtype="FLOAT")
     with pytest.raises(ValueError, match=r"a\.wav: must hold samples, all of them finite"):
         read_audio(tmp_path / "a.wav")
@@ -161,7 +171,6 @@ def test_no_samples_and_no_numbers(tmp_path, samples):
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the SPHERE sample is not here")
 def test_sample_from_nist_tools():
-    pytest.importorskip("soundfile")
     samples, rate = read_audio(SHARED / "chan3.sph")
     assert (len(samples), rate) == (230_108, 11_025)
     riff, riff_rate = read_audio(SHARED / "chan3.wav")
