@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("mypy")
 
 FILE = """\
+import toy
 import torch
 import snn_neuromod as nm
 from snn_neuromod import snntorch as nms, norse
@@ -26,6 +27,7 @@ hidden = nms.ALIF(0.9, init_hidden=True)(x[0])
 spk, adapt, mem = nms.ALIF(0.9)(x[0], None, None)
 z, s = norse.IzhikevichRecurrent(5, 10, learning_rule="eprop", clip_jacobian=1.0)(x)
 z, one = norse.ALIFCell(refractory=2)(x[0])
+own = nm.Custom(5, toy, learn=["decay"])
 """
 REVEALED = {
     "spikes": "Tensor",
@@ -40,7 +42,34 @@ REVEALED = {
     "s": "IzhikevichRecurrentState",
     "one": "ALIFState",
     "layer.step(x[0])[1]": "dynamics.alif.State",
+    "layer.params()": "dynamics.alif.Params",
+    "nm.MSRC(5).params()": "dynamics.msrc.Params",
+    "own(x)[1]": "toy.State",
+    "own.params()": "toy.Params",
+    "nm.Recurrent(own, 5)(x)[1].neuron": "toy.State",
+    "norse.Custom(toy)(x)[1]": "toy.State",
+    "norse.CustomRecurrent(5, 5, toy)(x)[1].neuron": "toy.State",
+    'nm.Custom(5, "toy")(x)[1]': "tuple[torch._tensor.Tensor, ...]",
+    "nms.ALIF(0.9).reset_mem()": "Tensor",
+    "nms.RALIF(0.9, linear_features=5).init_rleaky()": "Tensor",
 }
+TOY = """\
+from typing import NamedTuple
+import torch
+
+class Params(NamedTuple):
+    decay: float = 0.9
+
+class State(NamedTuple):
+    v: torch.Tensor
+
+def initial_state(current: torch.Tensor) -> State:
+    return State(torch.zeros_like(current))
+
+def step(params: Params, state: State, current: torch.Tensor) -> tuple[torch.Tensor, State]:
+    v = params.decay * state.v + current
+    return (v > 1).to(v), State(v)
+"""
 WRONG = {
     "nm.ALIF(5, tau_men=20.0)": "tau_men",
     'nm.Recurrent(nm.SRC(5), 3, learning_rule="epropp")': "learning_rule",
@@ -51,12 +80,14 @@ WRONG = {
     "norse.ALIF(refactory=2)": "refactory",
     'norse.CustomRecurrent(3, 5, "m", learning_rule="epropp")': "learning_rule",
     'nm.Custom(5, "m", option={})': "option",
+    "nm.Custom(5, torch)": "Custom",
 }
 
 
 def checked(folder: Path, text: str) -> str:
     """What mypy says, in a folder where only what is installed can be found."""
     (folder / "mine.py").write_text(text, encoding="utf-8")
+    (folder / "toy.py").write_text(TOY, encoding="utf-8")
     command = [
         sys.executable,
         "-m",

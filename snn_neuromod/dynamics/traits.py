@@ -3,7 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor
+from typing_extensions import TypeVar
+
+S = TypeVar("S", bound="tuple[Any, ...]", default="tuple[Tensor, ...]")
+"""The `State` of a neuron of one's own; tensors where it is told by the name of its module alone."""
+P = TypeVar("P", bound="tuple[Any, ...]", default="tuple[Tensor, ...]")
+"""Its `Params`."""
+_P = TypeVar("_P", bound="tuple[Any, ...]", contravariant=True)
+
+
+class Dynamics(Protocol[_P, S]):
+    """The equations of a neuron, a module or an object; `snn_neuromod.Custom` asks for `Params` and `State` too."""
+
+    def initial_state(self, current: Tensor, /) -> S:
+        """State before the first step, shaped as the current."""
+        ...
+
+    def step(
+        self, params: _P, state: S, current: Tensor, /, *args: Any, **options: Any
+    ) -> tuple[Tensor, S]:
+        """Spikes, and the state after the step."""
+        ...
 
 
 class Traits(NamedTuple):

@@ -7,17 +7,17 @@ from typing import Any, ClassVar, get_args
 
 from snn_neuromod._types import ThresholdFn
 from snn_neuromod.dynamics import stdp_alif
-from snn_neuromod.dynamics.alif import Reset, State
+from snn_neuromod.dynamics.alif import Params, Reset, State
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels.backends import Backend
-from snn_neuromod.layers.base import Layer, spike_function
+from snn_neuromod.layers.base import Layer, P, spike_function
 from snn_neuromod.layers.delays import Delay
 from snn_neuromod.layers.parameters import Value, positive
 from snn_neuromod.layers.times import Ms, in_steps
 from snn_neuromod.surrogate import Psi
 
 
-class _ALIFFamily(Layer[State]):
+class _ALIFFamily(Layer[State, P]):
     """What the two have in common."""
 
     least_refractory: ClassVar[int] = 0
@@ -68,7 +68,7 @@ class _ALIFFamily(Layer[State]):
         }
 
 
-class ALIF(_ALIFFamily):
+class ALIF(_ALIFFamily[Params]):
     r"""Adaptive LIF neurons; equations in `snn_neuromod.dynamics.alif`.
 
     Args:
@@ -130,7 +130,7 @@ class ALIF(_ALIFFamily):
         return {"reset": self.reset, **super().step_options()}
 
 
-class STDPALIF(_ALIFFamily):
+class STDPALIF(_ALIFFamily[stdp_alif.Params]):
     r"""STDP-ALIF neurons; equations in `snn_neuromod.dynamics.stdp_alif`.
 
     Args:

@@ -28,12 +28,13 @@ from snn_neuromod.learning.rules import BPTT, Rule
 HALF = (torch.float16, torch.bfloat16)
 _BPTT, _INSTANT = BPTT(), Paths(0, ())
 
-
 S = TypeVar("S", bound="tuple[Any, ...]", default=Any)
 """The `State` of a neuron."""
+P = TypeVar("P", bound="tuple[Any, ...]", default=Any)
+"""The `Params` of a neuron."""
 
 
-class Layer(Fixed, nn.Module, Generic[S]):
+class Layer(Fixed, nn.Module, Generic[S, P]):
     """A population of neurons, each driven by a current of its own.
 
     Subclasses own the parameters; the equations stay in `snn_neuromod.dynamics`. What `step_options` returns is the one
@@ -139,7 +140,7 @@ class Layer(Fixed, nn.Module, Generic[S]):
     def _described(self) -> str | Described:
         return describe(self.dynamics, self.step_options())
 
-    def params(self, dtype: torch.dtype | None = None) -> Any:
+    def params(self, dtype: torch.dtype | None = None) -> P:
         """Parameters of the neuron's equations, each in its range.
 
         Args:
@@ -152,7 +153,8 @@ class Layer(Fixed, nn.Module, Generic[S]):
         for name, stated in self.dynamics.PARAMETERS.items():
             value = self.value(name, dtype)
             values[stated.symbol] = torch.exp(-dt / value) if stated.decay else value
-        return self.dynamics.Params(**values)
+        made: P = self.dynamics.Params(**values)
+        return made
 
     def value(self, name: str, dtype: torch.dtype | None = None) -> Tensor:
         """One parameter, in its range.
@@ -219,7 +221,8 @@ class Layer(Fixed, nn.Module, Generic[S]):
         self, current: Tensor, state: Any, overrides: Mapping[str, Tensor]
     ) -> tuple[Tensor, Any]:
         single, state = self._inputs(current, state, 1)
-        params = self.params(single.dtype)._replace(**overrides)
+        params: Any = self.params(single.dtype)
+        params = params._replace(**overrides)
         spikes, state = self.dynamics.step(params, state, single, **self.step_options())
         return spikes.to(current.dtype), state
 
@@ -249,7 +252,8 @@ class Layer(Fixed, nn.Module, Generic[S]):
         **recurrence: Any,
     ) -> tuple[Tensor, Any]:
         single, state = self._inputs(current, state, 2)
-        params, known = self.params(single.dtype), self._known or self._know()
+        params: Any = self.params(single.dtype)
+        known = self._known or self._know()
         spikes, new = operator.run(
             known if isinstance(known, str) else known.key,
             single,
@@ -316,8 +320,8 @@ class Layer(Fixed, nn.Module, Generic[S]):
         )  # fmt: skip
         if below is None:
             return out, after
-        held = {**self.params(w_rec.dtype)._asdict(), **given}
-        held = {name: p.detach() for name, p in held.items()}
+        own: Any = self.params(w_rec.dtype)
+        held = {name: p.detach() for name, p in {**own._asdict(), **given}.items()}
         seen, _ = self._forward(
             below, state, held, w_rec=w_rec.detach(), spikes=spikes.detach(), delays=delays, paths=_INSTANT
         )  # fmt: skip

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from snn_neuromod.dynamics.bsrc import State
+from snn_neuromod.dynamics.bsrc import Params, State
 from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.delays import Delay
 from snn_neuromod.layers.parameters import Value
 from snn_neuromod.layers.src_family import Modulated, with_modulation
 
 
-class BSRC(Modulated[State]):
+class BSRC(Modulated[State, Params]):
     r"""Bursting SRC; equations in `snn_neuromod.dynamics.bsrc`.
 
     An mSRC with an ultra-slow variable that groups its spikes into bursts. A reconstruction: `h_u0` is not in the

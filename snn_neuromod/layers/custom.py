@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from snn_neuromod.dynamics.parameter import Range
+from snn_neuromod.dynamics.traits import Dynamics, P, S
 from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.kernels.neurons import Described
@@ -18,7 +19,7 @@ from snn_neuromod.layers.delays import Delay
 from snn_neuromod.layers.parameters import Value
 
 
-class Custom(Layer):
+class Custom(Layer[S, P]):
     r"""Neurons of your own, given by the equations of one step.
 
     Such a layer does what the others do: alone or in a `Recurrent`, it learns by exact backpropagation through time or
@@ -84,7 +85,7 @@ class Custom(Layer):
     def __init__(
         self,
         num_neurons: int | None,
-        dynamics: Any,
+        dynamics: str | Dynamics[P, S],
         *,
         params: Mapping[str, Value] | None = None,
         options: Mapping[str, Any] | None = None,
@@ -93,26 +94,28 @@ class Custom(Layer):
         learn: Collection[str] = (),
         backend: Backend | None = None,
     ) -> None:
-        if isinstance(dynamics, str):
-            dynamics = importlib.import_module(dynamics)
+        equations: Any = (
+            importlib.import_module(dynamics) if isinstance(dynamics, str) else dynamics
+        )
         missing = [
             part
             for part in ("Params", "State", "initial_state", "step")
-            if not hasattr(dynamics, part)
+            if not hasattr(equations, part)
         ]
         if missing:
             raise KindError(
-                f"Custom: dynamics must have Params, State, initial_state and step, got {dynamics!r} "
+                f"Custom: dynamics must have Params, State, initial_state and step, got {equations!r} "
                 f"without {', '.join(missing)}"
             )
-        values = {**getattr(dynamics.Params, "_field_defaults", {}), **(params or {})}
-        if set(values) != set(dynamics.Params._fields):
-            wrong = ", ".join(sorted(set(values) ^ set(dynamics.Params._fields)))
+        fields = equations.Params._fields
+        values = {**getattr(equations.Params, "_field_defaults", {}), **(params or {})}
+        if set(values) != set(fields):
+            wrong = ", ".join(sorted(set(values) ^ set(fields)))
             raise ConfigError(
-                f"Custom: params must give each of {', '.join(dynamics.Params._fields)} that has no default, and no "
+                f"Custom: params must give each of {', '.join(fields)} that has no default, and no "
                 f"others, got unknown or missing {wrong}"
             )
-        self.__dict__["_equations"] = Described(dynamics, options or {})
+        self.__dict__["_equations"] = Described(equations, options or {})
         super().__init__(num_neurons, values, learn, ranges=ranges, delay=delay, backend=backend)
         self._known = self._described()
         self._check_step()
@@ -136,13 +139,15 @@ class Custom(Layer):
         same = options == self._equations.options
         return self._equations if same else Described(self.dynamics, options)
 
-    def params(self, dtype: torch.dtype | None = None) -> Any:
+    def params(self, dtype: torch.dtype | None = None) -> P:
         kind = self.dynamics.Params
-        return kind(*(self.value(name, dtype) for name in kind._fields))
+        made: P = kind(*(self.value(name, dtype) for name in kind._fields))
+        return made
 
-    def initial_state(self, current: Tensor) -> Any:
+    def initial_state(self, current: Tensor) -> S:
         single = current.to(working_dtype(current))
-        return self._checked_state(self.dynamics.initial_state(single), single)
+        rest: S = self._checked_state(self.dynamics.initial_state(single), single)
+        return rest
 
     def step_options(self) -> dict[str, Any]:
         return self.options

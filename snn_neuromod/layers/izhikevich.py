@@ -24,7 +24,7 @@ from snn_neuromod.layers.times import in_steps
 from snn_neuromod.surrogate import Psi
 
 
-class Izhikevich(Layer[State]):
+class Izhikevich(Layer[State, Params]):
     r"""Izhikevich neurons; equations in `snn_neuromod.dynamics.izhikevich`.
 
     Args:

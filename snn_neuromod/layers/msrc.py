@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from snn_neuromod.dynamics.msrc import State
+from snn_neuromod.dynamics.msrc import Params, State
 from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.delays import Delay
 from snn_neuromod.layers.parameters import Value
 from snn_neuromod.layers.src_family import Modulated, with_modulation
 
 
-class MSRC(Modulated[State]):
+class MSRC(Modulated[State, Params]):
     r"""Neuromodulable SRC; equations in `snn_neuromod.dynamics.msrc`.
 
     One parameter, the modulation $h_{s0}$, sets the type of excitability: about 1.5 type 2, about 0.9 type 1, about 0.5

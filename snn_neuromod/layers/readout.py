@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from snn_neuromod.dynamics.leaky_integrator import State
+from snn_neuromod.dynamics.leaky_integrator import Params, State
 from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.base import Layer
@@ -20,7 +20,7 @@ from snn_neuromod.learning.eprop.feedback import linear_with_feedback
 Feedback = Literal["symmetric", "random", "adaptive"]
 
 
-class LeakyIntegrator(Layer[State]):
+class LeakyIntegrator(Layer[State, Params]):
     r"""Exponential filter; equations in `snn_neuromod.dynamics.leaky_integrator`.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -95,7 +95,7 @@ class Recurrent(Fixed, nn.Module, Generic[S]):
 
     def __init__(
         self,
-        neuron: Layer[S],
+        neuron: Layer[S, Any],
         in_features: int,
         *,
         learning_rule: LearningRule = "bptt",

@@ -6,14 +6,14 @@ import math
 from collections.abc import Collection
 
 from snn_neuromod.dynamics.parameter import Range
-from snn_neuromod.dynamics.src import State
+from snn_neuromod.dynamics.src import Params, State
 from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.delays import Delay
 from snn_neuromod.layers.parameters import Uniform, Value
 from snn_neuromod.layers.src_family import SRCFamily
 
 
-class SRC(SRCFamily[State]):
+class SRC(SRCFamily[State, Params]):
     r"""Spiking Recurrent Cell; equations in `snn_neuromod.dynamics.src`.
 
     Every quantity is dimensionless and one step is the unit of time. The input is the weighted current W s.

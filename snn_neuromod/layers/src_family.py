@@ -11,7 +11,7 @@ from torch import Tensor
 from snn_neuromod.dynamics.parameter import Range
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels.backends import Backend
-from snn_neuromod.layers.base import HALF, Layer, S, working_dtype
+from snn_neuromod.layers.base import HALF, Layer, P, S, working_dtype
 from snn_neuromod.layers.delays import Delay
 from snn_neuromod.layers.parameters import Value, register
 from snn_neuromod.layers.times import in_steps
@@ -20,7 +20,7 @@ from snn_neuromod.surrogate import straight_through_relu
 _BEHIND_RECURRENCE = {"z_hyp", "z_dep", "z_u"}
 
 
-class SRCFamily(Layer[S]):
+class SRCFamily(Layer[S, P]):
     """What the three have in common: start of the membrane and gradient options."""
 
     def __init__(
@@ -61,7 +61,7 @@ class SRCFamily(Layer[S]):
         }
 
 
-class Modulated(SRCFamily[S]):
+class Modulated(SRCFamily[S, P]):
     """A layer whose modulation may also be given per step."""
 
     if TYPE_CHECKING:

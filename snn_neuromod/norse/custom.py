@@ -9,6 +9,7 @@ from torch import Tensor
 from typing_extensions import TypedDict, Unpack
 
 from snn_neuromod.dynamics.parameter import Range
+from snn_neuromod.dynamics.traits import Dynamics, S
 from snn_neuromod.kernels.backends import Backend
 from snn_neuromod.layers.delays import Delay
 from snn_neuromod.layers.recurrent import Mask
@@ -57,7 +58,7 @@ class RecurrentArguments(RecurrentCellArguments, total=False):
     record_states: bool
 
 
-class CustomCell(Cell):
+class CustomCell(Cell[S]):
     """A neuron of your own, one step, given by its equations; see `snn_neuromod.Custom`.
 
     Args:
@@ -71,12 +72,14 @@ class CustomCell(Cell):
         ValueError: If a parameter is outside its range, or `step` is not elementwise.
     """
 
-    def __init__(self, dynamics: Any, p: object = None, **arguments: Unpack[CellArguments]) -> None:
+    def __init__(
+        self, dynamics: str | Dynamics[Any, S], p: object = None, **arguments: Unpack[CellArguments]
+    ) -> None:
         self.__dict__["recipe"] = custom(dynamics)
         super().__init__(p, **arguments)  # type: ignore[misc]
 
 
-class Custom(Module):
+class Custom(Module[S]):
     """A neuron of your own over sequences; arguments: `CustomCell`, and `record_states` of `Module`.
 
     Examples:
@@ -87,13 +90,16 @@ class Custom(Module):
     """
 
     def __init__(
-        self, dynamics: Any, p: object = None, **arguments: Unpack[ModuleArguments]
+        self,
+        dynamics: str | Dynamics[Any, S],
+        p: object = None,
+        **arguments: Unpack[ModuleArguments],
     ) -> None:
         self.__dict__["recipe"] = custom(dynamics)
         super().__init__(p, **arguments)  # type: ignore[misc]
 
 
-class CustomRecurrentCell(RecurrentCell[CustomRecurrentState]):
+class CustomRecurrentCell(RecurrentCell[CustomRecurrentState[S]]):
     """A neuron of your own with recurrent weights, one step; arguments: those of `CustomCell` and `RecurrentCell`.
 
     The state holds the spikes in `z` and the neuron's own in `neuron`.
@@ -103,7 +109,7 @@ class CustomRecurrentCell(RecurrentCell[CustomRecurrentState]):
         self,
         input_size: int,
         hidden_size: int,
-        dynamics: Any,
+        dynamics: str | Dynamics[Any, S],
         p: object = None,
         **arguments: Unpack[RecurrentCellArguments],
     ) -> None:
@@ -111,7 +117,7 @@ class CustomRecurrentCell(RecurrentCell[CustomRecurrentState]):
         super().__init__(input_size, hidden_size, p, **arguments)  # type: ignore[misc]
 
 
-class CustomRecurrent(RecurrentModule[CustomRecurrentState]):
+class CustomRecurrent(RecurrentModule[CustomRecurrentState[S]]):
     """A neuron of your own with recurrent weights over sequences; arguments: see `CustomRecurrentCell`.
 
     Examples:
@@ -126,7 +132,7 @@ class CustomRecurrent(RecurrentModule[CustomRecurrentState]):
         self,
         input_size: int,
         hidden_size: int,
-        dynamics: Any,
+        dynamics: str | Dynamics[Any, S],
         p: object = None,
         **arguments: Unpack[RecurrentArguments],
     ) -> None:

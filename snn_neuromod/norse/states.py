@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 from torch import Tensor
 
+from snn_neuromod.dynamics.traits import S
 from snn_neuromod.layers import Custom, Layer
 
 
@@ -243,7 +244,7 @@ class DelayedState(NamedTuple):
         return DelayedState(*_moved(self, *args, **kwargs))
 
 
-class CustomRecurrentState(NamedTuple):
+class CustomRecurrentState(NamedTuple, Generic[S]):
     """State of recurrent neurons of one's own.
 
     Attributes:
@@ -252,9 +253,9 @@ class CustomRecurrentState(NamedTuple):
     """
 
     z: Tensor
-    neuron: Any
+    neuron: S
 
-    def to(self, *args: Any, **kwargs: Any) -> CustomRecurrentState:
+    def to(self, *args: Any, **kwargs: Any) -> CustomRecurrentState[S]:
         """The state on another device or of another type, as `torch.Tensor.to`."""
         return CustomRecurrentState(*_moved(self, *args, **kwargs))
 

@@ -228,7 +228,7 @@ class Neuron(Stateful, snntorch.SpikingNeuron):
         self._listen(spikes)
         return spikes * self.graded_spikes_factor.to(spikes.dtype)
 
-    def init_leaky(self) -> Any:
+    def init_leaky(self) -> Tensor:
         """`reset_mem`, under snnTorch's older name."""
         return self.reset_mem()
 

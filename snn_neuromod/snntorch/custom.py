@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from snn_neuromod import layers
 from snn_neuromod._types import Param
 from snn_neuromod.dynamics.parameter import Range
-from snn_neuromod.dynamics.traits import traits
+from snn_neuromod.dynamics.traits import Dynamics, traits
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.layers.parameters import Value
 from snn_neuromod.snntorch.src_family import AroundLayer
@@ -53,7 +53,7 @@ class Custom(AroundLayer):
 
     def __init__(
         self,
-        dynamics: Any,
+        dynamics: str | Dynamics[Any, Any],
         *,
         num_neurons: int | None = None,
         params: Mapping[str, Value] | None = None,

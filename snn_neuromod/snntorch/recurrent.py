@@ -46,7 +46,7 @@ class _Recurrence(Neuron):
 
     recurrent: nn.Module
 
-    def init_rleaky(self) -> Any:
+    def init_rleaky(self) -> Tensor:
         """`reset_mem`, under snnTorch's older name."""
         return self.reset_mem()
 

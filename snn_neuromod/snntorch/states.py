@@ -102,7 +102,7 @@ class Stateful(Audible):
         rest = zip(self.state_names, self._rest(current), strict=True)
         return [started.get(name, state) for name, state in rest]
 
-    def reset_mem(self) -> Any:
+    def reset_mem(self) -> Tensor:
         """Put the state that the neuron keeps to rest, and cut it off its graph.
 
         Returns:
@@ -116,8 +116,10 @@ class Stateful(Audible):
                 self._keep(dict(zip(self.state_names, self._rest(mem.detach()), strict=True)))
         else:
             self._forget()
-        states = tuple(getattr(self, name) for name in self._taken())
-        return states[0] if len(states) == 1 else states
+        states: Any = tuple(getattr(self, name) for name in self._taken())
+        # Unpacking takes tensors out of a tensor as well: the type that serves one and several, as in a call.
+        taken: Tensor = states[0] if len(states) == 1 else states
+        return taken
 
     def detach_mem(self) -> None:
         """Cut the state that the neuron keeps off its graph."""
