@@ -114,6 +114,14 @@ def test_double_precision(name: str) -> None:
     assert right.grad_current.any()
 
 
+@pytest.mark.parametrize("name", ["quadratic", "msrc-detached"])
+def test_with_the_flags_that_users_have(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests compile with fewer optimisations."""
+    monkeypatch.delenv(jit.FLAGS)
+    problem = problem_of(NEURONS[name], 37, (2, 67), F64)
+    assert_close(by_kernel(NEURONS[name], problem), by_autograd(NEURONS[name], problem), 1e-10)
+
+
 @pytest.mark.parametrize("name", SOME)
 def test_single_precision_is_as_accurate_as_eager(name: str) -> None:
     """Errors against double precision, in the geometric mean over runs at most three times those of the step."""

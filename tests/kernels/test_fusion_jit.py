@@ -44,8 +44,8 @@ def test_key_is_source_compiler_and_processor(
 ) -> None:
     answer()
     assert answer(SOURCE.replace("42", "43")) == 43
-    real = jit._compiler(os.environ.get("CC", ""))
-    monkeypatch.setattr(jit, "_compiler", lambda _: real._replace(identity="another processor"))
+    real = jit._chosen()
+    monkeypatch.setattr(jit, "_chosen", lambda: real._replace(identity="another processor"))
     answer()
     assert len(list(folder.iterdir())) == 3
 
@@ -87,6 +87,16 @@ def test_turned_off(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", "no-such-compiler")
     assert "no-such-compiler" in (jit.unable() or "")
+
+
+def test_further_flags(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They come last, and a library compiled with others is another one."""
+    for value, flags in ((7, "-DVALUE=7"), (8, "-DVALUE=7 -UVALUE -DVALUE=8")):
+        monkeypatch.setenv(jit.FLAGS, flags)
+        assert answer(SOURCE.replace("42", "VALUE")) == value
+    assert len(list(folder.iterdir())) == 2
+    monkeypatch.setenv(jit.FLAGS, "-no-such-flag")
+    assert "no-such-flag" in (jit.unable() or "")
 
 
 def test_what_the_compiler_said(folder: Path) -> None:

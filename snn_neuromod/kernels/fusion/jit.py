@@ -9,6 +9,7 @@ does no harm.
 | SNN_NEUROMOD_JIT | "0" turns this off |
 | SNN_NEUROMOD_CACHE | the folder, in the place of `snn_neuromod` in the user's cache |
 | CC | the compiler, in the place of cc, gcc or clang |
+| SNN_NEUROMOD_CFLAGS | flags after those of the package: with "-O1" they are compiled sooner and run slower |
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import ctypes
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import stat
 import subprocess
@@ -26,7 +28,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-JIT, CACHE = "SNN_NEUROMOD_JIT", "SNN_NEUROMOD_CACHE"
+JIT, CACHE, FLAGS = "SNN_NEUROMOD_JIT", "SNN_NEUROMOD_CACHE", "SNN_NEUROMOD_CFLAGS"
 _ARITHMETIC = ("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
 _FLAGS = ("-O3", "-std=gnu11", "-shared", "-fPIC", "-fvisibility=hidden", "-w", *_ARITHMETIC)
 _NATIVE = ("-march=native", "-mprefer-vector-width=512", "-fopenmp")
@@ -57,7 +59,7 @@ def unable() -> str | None:
     if os.environ.get(JIT) == "0":
         return f"compiling at first use is turned off by {JIT}=0"
     try:
-        _compiler(os.environ.get("CC", ""))
+        _chosen()
     except CompileError as error:
         return str(error)
     return None
@@ -76,7 +78,7 @@ def load(text: str, name: str) -> ctypes.CDLL:
     reason = unable()
     if reason is not None:
         raise CompileError(reason)
-    compiler = _compiler(os.environ.get("CC", ""))
+    compiler = _chosen()
     key = hashlib.sha256("\0".join([text, *compiler.flags, compiler.identity]).encode()).hexdigest()
     path = _folder(os.environ.get(CACHE, "")) / f"{key[:32]}.so"
     if path.exists():
@@ -110,16 +112,20 @@ def _run(command: str, arguments: list[str]) -> str:
     return result.stdout
 
 
+def _chosen() -> Compiler:
+    return _compiler(os.environ.get("CC", ""), os.environ.get(FLAGS, ""))
+
+
 @cache
-def _compiler(wanted: str) -> Compiler:
-    """The compiler with the best flags that it knows."""
+def _compiler(wanted: str, more: str) -> Compiler:
+    """The compiler with the best flags that it knows, and more flags."""
     names = [wanted] if wanted else ["cc", "gcc", "clang"]
     command = next((path for path in map(shutil.which, names) if path), None)
     if command is None:
         raise CompileError(f"there is no C compiler ({', '.join(names)})")
     version = _run(command, ["--version"])
     for extra in _CHOICES:
-        flags = (*_FLAGS, *extra)
+        flags = (*_FLAGS, *extra, *shlex.split(more))
         try:
             with tempfile.TemporaryDirectory() as folder:
                 source = Path(folder) / "try.c"
