@@ -11,6 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from jsonargparse import ArgumentParser
 
 from lightning_modules.pictures import Pictures
 from lightning_modules.type_hints import parameter_hint, wanted
@@ -98,17 +99,13 @@ def _made(node: Any, hint: Any) -> Any:
 
 
 def _names(made: Any) -> list[str] | None:
-    """Names of the arguments of a class; None if it takes any."""
+    """Names of the arguments of a class, those that it hands on among them; None if it takes any."""
     if not inspect.isclass(made):
         return None
-    names: list[str] = []
-    for kind in made.__mro__:
-        if "__init__" in vars(kind):
-            parameters = inspect.signature(kind.__init__).parameters.values()  # type: ignore[misc]
-            names += [p.name for p in parameters]
-            if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-                return names
-    return None
+    try:
+        return ArgumentParser().add_class_arguments(made, fail_untyped=False)
+    except Exception:  # what it says of its arguments cannot be read
+        return None
 
 
 def _name(value: Any) -> str | None:

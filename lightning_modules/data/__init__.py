@@ -7,18 +7,17 @@ A batch of speech is a `lightning_modules.data.phones.FrameBatch`; of `PatternGe
 the place of labels.
 """
 
-from lightning_modules.data.digit_memory import DigitMemory
-from lightning_modules.data.evidence import EvidenceAccumulation
+from lightning_modules.data.events import NMNIST, EventFrames
 from lightning_modules.data.images import MNIST, EmbeddedDigits, FashionMNIST, LatencyOptions
-from lightning_modules.data.nmnist import NMNIST
-from lightning_modules.data.patterns import PatternGeneration
 from lightning_modules.data.phones import PhoneFramesData
+from lightning_modules.data.sequences import DigitMemory, EvidenceAccumulation, PatternGeneration
 
 __all__ = [
     "MNIST",
     "NMNIST",
     "DigitMemory",
     "EmbeddedDigits",
+    "EventFrames",
     "EvidenceAccumulation",
     "FashionMNIST",
     "LatencyOptions",

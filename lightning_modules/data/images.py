@@ -148,49 +148,14 @@ class MNIST(SpikingImageModule):
     Args:
         root: Folder of the four files, or torchvision's root above `MNIST/raw`.
         download: Let torchvision download the files into root if they are missing.
-        batch_size: This and all further arguments as in `SpikingImageModule`.
-        num_steps: Coding steps, >= 1.
-        blank_steps: Silent steps before them, >= 0.
-        encoding: "rate", "latency", or "constant": the intensities at every step, as float32.
-        p_max: Spike probability per step at full intensity, for "rate"; None means 0.25.
-        latency: Options for "latency"; None means the encoder's defaults.
-        val_fraction: Part of the training images set aside for validation, in [0, 1).
-        seed: Seed of split, shuffling, shifts and noise, >= 0.
-        num_workers: Worker processes per loader, >= 0.
-        shift: Training images are moved by up to so many pixels along either axis, anew in every epoch, >= 0;
-            those of validation and test never.
+        **options: As of `SpikingImageModule`.
 
     Raises:
         FileNotFoundError: From `prepare_data`, if the files are missing and download is false.
     """
 
-    def __init__(
-        self,
-        root: str,
-        download: bool = False,
-        batch_size: int = 64,
-        num_steps: int = 50,
-        blank_steps: int = 0,
-        encoding: Encoding = "rate",
-        p_max: float | None = None,
-        latency: LatencyOptions | None = None,
-        val_fraction: float = 0.1,
-        seed: int = 0,
-        num_workers: int = 0,
-        shift: int = 0,
-    ) -> None:
-        super().__init__(
-            batch_size,
-            num_steps,
-            blank_steps,
-            encoding,
-            p_max,
-            latency,
-            val_fraction,
-            seed,
-            num_workers,
-            shift,
-        )
+    def __init__(self, root: str, download: bool = False, **options: Any) -> None:
+        super().__init__(**options)
         self.root = root
         self.download = download
 

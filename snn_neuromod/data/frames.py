@@ -22,10 +22,10 @@ class BinaryFrames:
     """Transform: events to `num_steps` flat frames of 0 and 1.
 
     Every recording starts at time 0 and gives exactly `num_steps` frames, also an empty one; events
-    before and after them are left out. A pixel and polarity with one or more events in a frame is 1. Equal to
-    Tonic's ToFrame with start and end time given, clipped to 1 and flattened, but leaves its input
-    alone, and much faster. `tonic.transforms.Compose` skips it for empty recordings: put it last
-    and alone where those occur.
+    before and after them are left out. Events without a field y or p, as those of sound, have 0 there.
+    A pixel and polarity with one or more events in a frame is 1. Equal to Tonic's ToFrame with start
+    and end time given, clipped to 1 and flattened, but leaves its input alone, and much faster.
+    `tonic.transforms.Compose` skips it for empty recordings: put it last and alone where those occur.
 
     Args:
         sensor_size: (W, H, P).
@@ -53,7 +53,9 @@ class BinaryFrames:
             DataError: If an event lies off the sensor, where it would land on another pixel.
         """
         width, height, polarities = self.sensor_size
-        x, y, p = (events[name].astype(np.int64) for name in ("x", "y", "p"))
+        none = np.zeros(len(events), dtype=np.int64)
+        there = events.dtype.names or ()
+        x, y, p = (events[k].astype(np.int64) if k in there else none for k in ("x", "y", "p"))
         off = np.zeros(len(events), dtype=bool)
         for value, size in ((x, width), (y, height), (p, polarities)):
             off |= (value < 0) | (value >= size)

@@ -12,7 +12,10 @@ from torch.utils.data import Dataset
 from snn_neuromod.data.keyed import Indexed, Key, sample_seeds, split_key
 from snn_neuromod.errors import ConfigError
 
-__all__ = ["Augment", "Encoder", "SpikeBatch", "SpikingImages", "collate_time_first"]
+__all__ = ["NO_LABEL", "Augment", "Encoder", "SpikeBatch", "SpikingImages", "collate_time_first"]
+
+NO_LABEL = -100
+"""Label of a step that counts nowhere."""
 
 Encoder = Callable[..., Tensor]
 """`encode(x, seeds=...)`: intensities (B, ...) and one seed per sample -> spikes (T, B, ...)."""
@@ -121,8 +124,13 @@ class SpikingImages(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tensor
 
 
 def collate_time_first(samples: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Collate (spikes (T, ...), label) samples of equal T into (T, B, ...) and labels (B,)."""
+    """Collate (spikes (T, ...), label) samples of equal T into (T, B, ...) and labels (B,).
+
+    Labels or targets of every step, (T, ...), become (T, B, ...).
+    """
     if isinstance(samples, SpikeBatch):
         return samples.spikes, samples.labels
     spikes, labels = zip(*samples, strict=True)
-    return torch.stack(spikes, dim=1), torch.as_tensor(labels)
+    each_step = isinstance(labels[0], Tensor) and labels[0].ndim > 0
+    targets = torch.stack(labels, dim=1) if each_step else torch.as_tensor(labels)
+    return torch.stack(spikes, dim=1), targets

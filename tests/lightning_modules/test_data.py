@@ -3,6 +3,7 @@
 import importlib.util
 import pickle
 import struct
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,13 @@ from lightning_modules.data import MNIST  # first: it makes torchvision importab
 # isort: on
 import pytorch_lightning as pl
 
-from lightning_modules.data import NMNIST, EmbeddedDigits, FashionMNIST, LatencyOptions
+from lightning_modules.data import (
+    NMNIST,
+    EmbeddedDigits,
+    EventFrames,
+    FashionMNIST,
+    LatencyOptions,
+)
 from snn_neuromod.data.images import IDX_FILES
 
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "data" / "nmnist_small"
@@ -438,3 +445,53 @@ def test_prediction_covers_the_test_images_in_order(root):
     assert labels.tolist() == list(range(10))
     expected, _ = joined(list(data.test_dataloader()))
     assert torch.equal(counts, expected.sum(dim=(0, 2)).float())
+
+
+TONIC = """
+import numpy as np
+
+class Sounds:
+    sensor_size = (5, 1, 1)
+    def __init__(self, save_to: str, train: bool = True, number: int = 12):
+        self.targets = [k % 3 for k in range(number if train else 6)]
+        self.save_to = save_to
+    def __len__(self):
+        return len(self.targets)
+    def __getitem__(self, index):
+        label = self.targets[index]
+        events = np.zeros(4, dtype=[("t", int), ("x", int), ("p", int)])
+        events["t"], events["x"] = [0, 1000, 2000, 9000], [label, label, 4, 4]
+        return events, label
+"""
+
+
+def test_a_data_set_in_tonics_form_needs_no_file(tmp_path, monkeypatch, capsys):
+    """Two fields only, as SHD has them; the last event is later than the frames."""
+    from lightning_modules.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_sounds.py").write_text(TONIC)
+    (tmp_path / "c.yaml").write_text(
+        "model:\n  class_path: lightning_modules.classification.SpikeClassification\n  init_args:\n    network:\n"
+        "      class_path: lightning_modules.networks.FeedForward\n      init_args:\n        sizes: [5, 8, 3]\n"
+        "        num_classes: 3\n        input_gain: 9\n        neuron: {class_path: snn_neuromod.ALIF}\n"
+        "data:\n  class_path: lightning_modules.data.EventFrames\n  init_args:\n    num_classes: 3\n    num_steps: 4\n"
+        "    duration_us: 4000\n    batch_size: 6\n"
+        "    recordings: {class_path: own_sounds.Sounds, init_args: {save_to: here, number: 9}}\n"
+        "trainer: {max_epochs: 1}\npictures: {enabled: false}\n"
+    )
+    main(["fit", "-c", "c.yaml"])
+    assert "held-out accuracy" in capsys.readouterr().out
+    sys.path.insert(0, str(tmp_path))
+    try:
+        from own_sounds import Sounds
+    finally:
+        sys.path.remove(str(tmp_path))
+    module = EventFrames(
+        lambda train: Sounds("", train), num_classes=3, num_steps=4, duration_us=4000, batch_size=2
+    )
+    module.setup()
+    frames, labels = next(iter(module.test_dataloader()))
+    assert (module.num_inputs, module.total_steps, len(module._datasets["val"])) == (5, 4, 1)
+    for frame, label in zip(frames.unbind(1), labels.tolist(), strict=True):
+        assert frame.nonzero().tolist() == [[0, label], [1, label], [2, 4]]

@@ -10,7 +10,9 @@ import torch
 if importlib.util.find_spec("pytorch_lightning") is None:
     pytest.skip("pytorch_lightning is not installed", allow_module_level=True)
 
-from lightning_modules.data.digit_memory import NO_LABEL, DigitMemory, DigitSequences, collate
+from lightning_modules.data import DigitMemory
+from snn_neuromod.data.digit_sequences import DigitSequences
+from snn_neuromod.data.spiking_images import NO_LABEL, collate_time_first
 
 
 def sequences(number=300, **options):
@@ -51,7 +53,7 @@ def test_labels_are_the_digit_let_in_last():
 
 def test_each_place_is_the_last_one_let_in_equally_often():
     data = sequences(2000)
-    x, _ = collate(data.__getitems__([(0, k) for k in range(2000)]))
+    x, _ = collate_time_first(data.__getitems__([(0, k) for k in range(2000)]))
     let_in = x[::6, :, 10] == 0
     last = (let_in * torch.arange(1, 5)[:, None]).amax(dim=0) - 1
     assert torch.bincount(last, minlength=4).sub(500).abs().max() < 75  # four standard deviations

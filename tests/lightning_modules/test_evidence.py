@@ -11,9 +11,9 @@ if importlib.util.find_spec("pytorch_lightning") is None:
     pytest.skip("pytorch_lightning is not installed", allow_module_level=True)
 
 from lightning_modules.data import EvidenceAccumulation
-from lightning_modules.data.digit_memory import NO_LABEL
-from lightning_modules.data.evidence import CueSequences
 from lightning_modules.losses import CrossEntropy
+from snn_neuromod.data.cue_sequences import CueSequences
+from snn_neuromod.data.spiking_images import NO_LABEL
 
 SHORT = {"cue_steps": 8, "spacing": 4, "delay_steps": 20, "recall_steps": 6, "group": 5}
 

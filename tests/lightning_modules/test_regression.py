@@ -14,11 +14,12 @@ if importlib.util.find_spec("pytorch_lightning") is None:
     pytest.skip("pytorch_lightning is not installed", allow_module_level=True)
 
 from lightning_modules.cli import main
-from lightning_modules.data.patterns import PatternGeneration, SinePatterns
+from lightning_modules.data import PatternGeneration
 from lightning_modules.losses import SquaredError
 from lightning_modules.networks import FeedForward
 from lightning_modules.regression import SpikeRegression
 from snn_neuromod import ALIF, LeakyReadout
+from snn_neuromod.data.sine_patterns import SinePatterns
 
 TINY = [
     "--data.num_steps=200", "--data.num_train=20", "--trainer.max_epochs=20",

@@ -21,9 +21,9 @@ from docs.studies.neuromodulation.__main__ import main
 from docs.studies.neuromodulation.measure import keeping, sweep
 from lightning_modules.cli import main as snn_neuromod
 from lightning_modules.context import ContextNetwork
-from lightning_modules.data.digit_memory import DigitSequences
 from lightning_modules.networks import NetworkOutput
 from snn_neuromod import MSRC, PopulationReadout
+from snn_neuromod.data.digit_sequences import DigitSequences
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from lightning_modules.classification import SpikeClassification
 from lightning_modules.context import Contextual
-from lightning_modules.data.digit_memory import DigitMemory, DigitSequences
+from lightning_modules.data import DigitMemory
 from lightning_modules.losses import spike_counts
 from lightning_modules.networks import FeedForward
+from snn_neuromod.data.digit_sequences import DigitSequences
 
 __all__ = ["MODULATIONS", "Run", "example", "keeping", "load_run", "sweep", "test_digits"]
 

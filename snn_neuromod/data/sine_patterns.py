@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lightning_modules.data.loader import KeyedDataModule
 from snn_neuromod.data.keyed import Indexed, Key, split_key
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.layers.parameters import positive_integer
 
-__all__ = ["PatternGeneration", "SinePatterns"]
+__all__ = ["SinePatterns"]
 
 
 class SinePatterns(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tensor]]):
@@ -30,7 +29,7 @@ class SinePatterns(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tensor]
         inputs: Input neurons, >= 1.
         num_steps: Steps T, >= 1.
         p: Spike probability of an input per step, in (0, 1].
-        periods: Of the sines, in steps, each in [1, T].
+        periods: Of the sines, in steps, each in [1, T]; None: 1, 1/2, 1/3 and 1/5 of T.
         unscored_steps: First steps whose target is NaN, which count nowhere, in [0, T).
         seed: Seed of everything random, >= 0.
 
@@ -55,7 +54,7 @@ class SinePatterns(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tensor]
         inputs: int = 100,
         num_steps: int = 1000,
         p: float = 0.05,
-        periods: Sequence[int] = (1000, 500, 333, 200),
+        periods: Sequence[int] | None = None,
         unscored_steps: int = 0,
         seed: int = 0,
     ) -> None:
@@ -67,6 +66,8 @@ class SinePatterns(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tensor]
         )
         if not 0 < p <= 1:
             raise ConfigError(f"{who}: p must lie in (0, 1], got {p}")
+        if periods is None:
+            periods = [max(1, num_steps // k) for k in (1, 2, 3, 5)]
         if not periods or not all(1 <= period <= num_steps for period in periods):
             raise ConfigError(f"{who}: periods must lie in [1, {num_steps}], got {list(periods)}")
         if not 0 <= unscored_steps < num_steps:
@@ -96,61 +97,3 @@ class SinePatterns(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tensor]
         """Spikes, uint8 (T, input), and targets, (T, output), NaN where none counts."""
         k = split_key(key)[1] % len(self.spikes)
         return self.spikes[k], self.targets[k]
-
-
-def collate(samples: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Samples (T, ...) -> (T, batch, ...)."""
-    spikes, targets = zip(*samples, strict=True)
-    return torch.stack(spikes, dim=1), torch.stack(targets, dim=1)
-
-
-class PatternGeneration(KeyedDataModule):
-    """`SinePatterns`, the same for training, validation and test: what is asked is whether they are learned by heart.
-
-    Args:
-        batch_size: Samples per batch, >= 1.
-        num_train: Samples in an epoch, >= 1.
-        patterns: As of `SinePatterns`, like the following.
-        outputs: Signals of each pattern.
-        inputs: Input neurons.
-        num_steps: Steps.
-        p: Spike probability of an input per step.
-        periods: Of the sines, in steps; None: 1, 1/2, 1/3 and 1/5 of the steps.
-        unscored_steps: First steps that count nowhere.
-        seed: Seed of everything random, >= 0.
-        num_workers: Worker processes per loader, >= 0.
-
-    Attributes:
-        num_inputs: `inputs`.
-        num_outputs: `outputs`.
-
-    Raises:
-        ValueError: If an argument is outside its range.
-    """
-
-    collate = staticmethod(collate)
-
-    def __init__(
-        self,
-        batch_size: int = 1,
-        num_train: int = 20,
-        patterns: int = 1,
-        outputs: int = 1,
-        inputs: int = 100,
-        num_steps: int = 1000,
-        p: float = 0.05,
-        periods: list[int] | None = None,
-        unscored_steps: int = 0,
-        seed: int = 0,
-        num_workers: int = 0,
-    ) -> None:
-        super().__init__(batch_size, 0.0, seed, num_workers)
-        self.num_inputs, self.num_outputs = inputs, outputs
-        periods = [max(1, num_steps // k) for k in (1, 2, 3, 5)] if periods is None else periods
-        self._datasets = {
-            split: SinePatterns(
-                num_train if split == "train" else patterns, patterns=patterns, outputs=outputs, inputs=inputs,
-                num_steps=num_steps, p=p, periods=periods, unscored_steps=unscored_steps, seed=seed,
-            )
-            for split in ("train", "val", "test")
-        }  # fmt: skip

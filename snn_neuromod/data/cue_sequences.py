@@ -7,15 +7,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lightning_modules.data.digit_memory import NO_LABEL, collate
-from lightning_modules.data.loader import KeyedDataModule
 from snn_neuromod.data.keyed import Indexed, Key, sample_seeds, split_key
+from snn_neuromod.data.spiking_images import NO_LABEL
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.layers.parameters import positive_integer
 
-__all__ = ["CueSequences", "EvidenceAccumulation"]
-
-_SPLITS = ("train", "val", "test")
+__all__ = ["CueSequences"]
 
 
 class CueSequences(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tensor]]):
@@ -82,13 +79,13 @@ class CueSequences(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tensor]
             raise ConfigError(f"{who}: p must lie in (0, 1], got {p}")
         if not 0.5 <= bias <= 1:
             raise ConfigError(f"{who}: bias must lie in [0.5, 1], got {bias}")
-        self.spacing, self.delay_steps, self.p, self.bias, self.seed = (
-            spacing,
-            delay_steps,
-            p,
-            bias,
-            seed,
-        )
+        self.spacing, self.delay_steps = spacing, delay_steps
+        self.p, self.bias, self.seed = p, bias, seed
+
+    @property
+    def num_inputs(self) -> int:
+        """Number of inputs, four groups."""
+        return 4 * self.group
 
     @property
     def total_steps(self) -> int:
@@ -115,70 +112,3 @@ class CueSequences(Indexed[tuple[Tensor, Tensor]], Dataset[tuple[Tensor, Tensor]
         labels = torch.full((self.total_steps,), NO_LABEL)
         labels[-self.recall_steps :] = int(2 * cues.sum() > self.num_cues)
         return torch.from_numpy(spikes.reshape(len(spikes), -1)).to(torch.uint8), labels
-
-
-class EvidenceAccumulation(KeyedDataModule):
-    """`CueSequences`, drawn anew in each epoch for training and fixed for validation and test.
-
-    Args:
-        batch_size: Sequences per batch, >= 1.
-        num_train: Sequences in an epoch, >= 1.
-        num_test: Sequences for validation, and as many for the test, >= 1.
-        num_cues: As of `CueSequences`, like the following.
-        cue_steps: Steps of a cue.
-        spacing: Steps before each cue.
-        delay_steps: Steps between the last cue and the question.
-        recall_steps: Steps of the question.
-        group: Inputs of each group.
-        p: Spike probability of an active input per step.
-        bias: Share of cues from the side that is drawn.
-        seed: Seed of everything random, >= 0.
-        num_workers: Worker processes per loader, >= 0.
-
-    Attributes:
-        num_inputs: 4 group.
-        num_classes: 2.
-
-    Raises:
-        ValueError: If an argument is outside its range.
-    """
-
-    num_classes = 2
-    collate = staticmethod(collate)
-
-    def __init__(
-        self,
-        batch_size: int = 64,
-        num_train: int = 640,
-        num_test: int = 256,
-        num_cues: int = 7,
-        cue_steps: int = 100,
-        spacing: int = 50,
-        delay_steps: int = 1050,
-        recall_steps: int = 150,
-        group: int = 10,
-        p: float = 0.04,
-        bias: float = 0.7,
-        seed: int = 0,
-        num_workers: int = 0,
-    ) -> None:
-        super().__init__(batch_size, 0.0, seed, num_workers)
-        self.num_inputs = 4 * group
-        self._datasets = {
-            split: CueSequences(
-                num_train if split == "train" else num_test, num_cues=num_cues, cue_steps=cue_steps,
-                spacing=spacing, delay_steps=delay_steps, recall_steps=recall_steps, group=group, p=p, bias=bias,
-                seed=_seed(seed, split),
-            )
-            for split in _SPLITS
-        }  # fmt: skip
-
-    @property
-    def total_steps(self) -> int:
-        """Length T of a sample."""
-        return self._datasets["test"].total_steps  # type: ignore[attr-defined, no-any-return]
-
-
-def _seed(seed: int, split: str) -> int:
-    """Seeds of the splits, far from one another."""
-    return sample_seeds(seed, 0, [_SPLITS.index(split)])[0]
