@@ -103,9 +103,10 @@ def _names(made: Any) -> list[str] | None:
     if not inspect.isclass(made):
         return None
     try:
-        return ArgumentParser().add_class_arguments(made, fail_untyped=False)
+        names: list[str] = ArgumentParser().add_class_arguments(made, fail_untyped=False)
     except Exception:  # what it says of its arguments cannot be read
         return None
+    return names
 
 
 def _name(value: Any) -> str | None:
