@@ -39,7 +39,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx-mathjax-offline",
 ]
-exclude_patterns = ["_build", "benchmarks/benchmarks.md", "studies/*/tables.md"]
+exclude_patterns = ["_build", "benchmarks/benchmarks.md", "studies/*/tables*.md"]
 html_theme = "furo"
 html_title = f"{project} {release}"
 html_static_path = ["_static"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -33,15 +34,19 @@ class Log(Generic[RunT]):
         path: The file; it and its folder are made when the first run is added.
         kind: What describes a run: a NamedTuple of strings, integers and floats, the first columns of the table.
         metrics: The columns behind them.
+        series: Further columns, each of which holds several numbers: `wrong` those named wrong/0, wrong/1, ...
 
     Raises:
         DataError: From `read`, if the file is another kind of table.
     """
 
-    def __init__(self, path: Path, kind: type[RunT], metrics: Sequence[str]) -> None:
+    def __init__(
+        self, path: Path, kind: type[RunT], metrics: Sequence[str], series: Sequence[str] = ()
+    ) -> None:
         self.path, self.kind, self.metrics = Path(path), kind, tuple(metrics)
+        self.series = tuple(series)
         self._types: dict[str, Any] = get_type_hints(kind)
-        self._header = [*self._types, "epoch", "last", *metrics]
+        self._header = [*self._types, "epoch", "last", *metrics, *series]
 
     def add(self, run: RunT, rows: Sequence[Mapping[str, float]]) -> None:
         """Append a finished run.
@@ -54,6 +59,7 @@ class Log(Generic[RunT]):
         writer = csv.writer(text, lineterminator="\n")
         for epoch, row in enumerate(rows):
             values = [f"{row[name]:.5g}" if name in row else "" for name in self.metrics]
+            values += [_joined(row, name) for name in self.series]
             writer.writerow([*run, epoch, int(epoch == len(rows) - 1), *values])
         self.path.parent.mkdir(parents=True, exist_ok=True)
         whole = self._whole_lines()
@@ -102,12 +108,20 @@ class Log(Generic[RunT]):
         named = dict(zip(self._header, cells, strict=True))
         run = self.kind(*(kind(named[name]) for name, kind in self._types.items()))
         values = {name: float(named[name]) for name in self.metrics if named[name]}
+        for name in self.series:
+            values |= {f"{name}/{k}": float(text) for k, text in enumerate(named[name].split())}
         return run, int(named["epoch"]), bool(int(named["last"])), values
 
     def _whole_lines(self) -> bytes:
         """Content without a last line that an interruption cut short."""
         content = self.path.read_bytes() if self.path.is_file() else b""
         return content[: content.rfind(b"\n") + 1]
+
+
+def _joined(row: Mapping[str, float], name: str) -> str:
+    """The numbers of a series, as far as they go without a gap."""
+    keys = itertools.takewhile(row.__contains__, (f"{name}/{k}" for k in itertools.count()))
+    return " ".join(f"{row[key]:.5g}" for key in keys)
 
 
 def _cells(line: bytes) -> list[str]:

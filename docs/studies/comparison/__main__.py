@@ -10,10 +10,12 @@ from pathlib import Path
 
 from docs.studies.comparison.grid import (
     STAGES,
+    Run,
     full_runs,
     open_log,
     outcome,
     search_runs,
+    settings,
     train,
     tune_runs,
     wide_runs,
@@ -58,6 +60,13 @@ def main(args: Sequence[str] | None = None) -> None:
         "--russian-small", help="folder of the small Russian corpus (train/ and test/)"
     )
     parser.add_argument("--russian", help="folder of the complete Russian corpus (wav/ and lab/)")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="FIELD=VALUES",
+        help="settings of the stages search and wide to run now, such as neuron=alif,lstm layers=1; default: all",
+    )
     parser.add_argument("--seeds", type=int, default=5, help="seeds of the wide grid (default 5)")
     parser.add_argument(
         "--full-seeds", type=int, default=3, help="seeds of the full runs (default 3)"
@@ -74,17 +83,21 @@ def main(args: Sequence[str] | None = None) -> None:
     }
     train_one = partial(train, roots=roots)
     log = open_log(options.out / "epochs.csv")
+    run = partial(run_all, log=log, train=train_one, workers=options.workers, outcome=outcome)
+    chosen = [setting for setting in settings() if _wanted(setting, options.only)]
     try:
         for stage in (stage for stage in STAGES if stage in options.stages):
             if stage == "search":
-                runs = search_runs()
+                while runs := search_runs(chosen, log.read()):
+                    run(runs)
             elif stage == "wide":
-                runs = wide_runs(learning_rates(log.read()), range(options.seeds))
+                run(wide_runs(chosen, learning_rates(log.read()), range(options.seeds)))
             elif stage == "tune":
-                runs = tune_runs(best_settings(log.read()))
+                best = best_settings(log.read())
+                while runs := tune_runs(best, log.read()):
+                    run(runs)
             else:
-                runs = full_runs(tuned_settings(log.read()), range(options.full_seeds))
-            run_all(runs, log, train_one, workers=options.workers, outcome=outcome)
+                run(full_runs(tuned_settings(log.read()), range(options.full_seeds)))
             write_report(log.read(), options.out)
         if not options.stages:
             write_report(log.read(), options.out)
@@ -96,10 +109,20 @@ def main(args: Sequence[str] | None = None) -> None:
         raise SystemExit(1) from None
 
 
+def _wanted(setting: Run, only: Sequence[str]) -> bool:
+    pairs = [text.partition("=")[::2] for text in only]
+    return all(str(getattr(setting, name)) in values.split(",") for name, values in pairs)
+
+
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     unknown = [stage for stage in options.stages if stage not in STAGES]
     if unknown:
         parser.error(f"STAGE must be among {', '.join(STAGES)}, got {', '.join(unknown)}")
+    for text in options.only:
+        if text.partition("=")[0] not in ("neuron", "layers", "rule", "steps"):
+            parser.error(
+                f"--only must be FIELD=VALUES with neuron, layers, rule or steps as FIELD, got {text}"
+            )
     for name in ("seeds", "full_seeds", "workers"):
         if getattr(options, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1")

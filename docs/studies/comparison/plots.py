@@ -1,4 +1,4 @@
-"""Plots of the comparison: error and cross-entropy against the epoch, with bands over seeds."""
+"""Curves of the comparison: error and cross-entropy against the epoch, with bands over seeds."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from docs.studies.comparison.grid import FEEDBACKS, LAYERS, NEURONS, Logged, Run
+from docs.studies.comparison.grid import LAYERS, NEURONS, RULES, Logged, Run
 
-__all__ = ["write_plots"]
+__all__ = ["COLOURS", "TITLES", "TITLES_OF_CORPORA", "write_plots"]
 
-_TITLES = {
+TITLES = {
     "alif": "ALIF",
     "stdp_alif_minus": r"STDP-ALIF, $-\gamma$",
     "stdp_alif_zero": "STDP-ALIF, 0",
@@ -19,7 +19,7 @@ _TITLES = {
     "lstm": "LSTM",
 }
 # Okabe and Ito's palette, one colour for a neuron everywhere.
-_COLOURS = {
+COLOURS = {
     "alif": "#0072B2",
     "stdp_alif_minus": "#D55E00",
     "stdp_alif_zero": "#E69F00",
@@ -31,7 +31,7 @@ _METRICS = {
     "val_error": "Validation frame error (%)",
     "val_loss": "Validation cross-entropy (nats)",
 }
-_CORPORA = {
+TITLES_OF_CORPORA = {
     "russian_small": "Russian, small",
     "synthetic": "Synthetic English",
     "russian": "Russian, complete",
@@ -50,10 +50,14 @@ def write_plots(logged: Logged, out: Path) -> None:
         out: Folder.
     """
     for corpus, stage in (("russian_small", "wide"), ("synthetic", "wide"), ("russian", "full")):
-        runs = {r: rows for r, rows in logged.items() if r.corpus == corpus and r.stage == stage}
+        runs = {
+            run: rows
+            for run, rows in logged.items()
+            if run.corpus == corpus and run.stage == stage and run.steps == 1
+        }
         if not runs:
             continue
-        title = _CORPORA[corpus]
+        title = TITLES_OF_CORPORA[corpus]
         if stage == "full":
             everyone = {"": [_line(run) for run in dict.fromkeys(r._replace(seed=0) for r in runs)]}
             _save(_draw(runs, everyone, title), out / "full")
@@ -62,37 +66,41 @@ def write_plots(logged: Logged, out: Path) -> None:
             _draw(runs, {"": _neuron_lines()}, f"{title}, 1 layer, symmetric e-prop unless said"),
             out / f"neurons_{corpus}",
         )
-        per_layers = {
-            _TITLES[neuron]: [
-                (f"{layers} layer" + "s" * (layers > 1), _COLOURS[neuron], _DASHES[k],
-                 _same(neuron, layers, "symmetric"))
-                for k, layers in enumerate(LAYERS)
-            ]
-            for neuron in NEURONS
-        }  # fmt: skip
-        _save(_draw(runs, per_layers, f"{title}, symmetric e-prop"), out / f"layers_{corpus}")
-        per_rule = {
-            _TITLES[neuron]: [
-                ("BPTT" if rule == "bptt" else f"e-prop, {rule}", _COLOURS[neuron], _DASHES[k],
-                 _same(neuron, 1, rule))
-                for k, rule in enumerate((*FEEDBACKS, "bptt"))
-            ]
-            for neuron in NEURONS
-        }  # fmt: skip
+        shown = [neuron for neuron in NEURONS if any(run.neuron == neuron for run in runs)]
+        if any(run.layers > 1 for run in runs):
+            per_layers = {TITLES[neuron]: _layer_lines(neuron) for neuron in shown}
+            _save(_draw(runs, per_layers, f"{title}, symmetric e-prop"), out / f"layers_{corpus}")
+        per_rule = {TITLES[neuron]: _rule_lines(neuron) for neuron in shown}
         _save(_draw(runs, per_rule, f"{title}, 1 layer"), out / f"rules_{corpus}")
+
+
+def _layer_lines(neuron: str) -> list[Line]:
+    return [
+        (f"{layers} layer" + "s" * (layers > 1), COLOURS[neuron], _DASHES[k],
+         _same(neuron, layers, "symmetric"))
+        for k, layers in enumerate(LAYERS)
+    ]  # fmt: skip
+
+
+def _rule_lines(neuron: str) -> list[Line]:
+    return [
+        ("BPTT" if rule == "bptt" else f"e-prop, {rule}", COLOURS[neuron], _DASHES[k],
+         _same(neuron, 1, rule))
+        for k, rule in enumerate(RULES)
+    ]  # fmt: skip
 
 
 def _neuron_lines() -> list[Line]:
     lines: list[Line] = [
-        (_TITLES[neuron], _COLOURS[neuron], "-",
+        (TITLES[neuron], COLOURS[neuron], "-",
          _same(neuron, 1, "symmetric"))
         for neuron in NEURONS
     ]  # fmt: skip
     lines.append(
-        ("ALIF, BPTT", _COLOURS["alif"], "--",
+        ("ALIF, BPTT", COLOURS["alif"], "--",
          _same("alif", 1, "bptt"))
     )  # fmt: skip
-    lines.append(("LSTM", _COLOURS["lstm"], "--", lambda r: r.neuron == "lstm"))
+    lines.append(("LSTM", COLOURS["lstm"], "--", lambda r: r.neuron == "lstm"))
     return lines
 
 
@@ -103,9 +111,9 @@ def _same(neuron: str, layers: int, rule: str) -> Callable[[Run], bool]:
 def _line(run: Run) -> Line:
     rule = "BPTT" if run.rule == "bptt" else f"{run.rule} e-prop"
     layers = f", {run.layers} layers" if run.layers > 1 else ""
-    label = "LSTM" if run.neuron == "lstm" else f"{_TITLES[run.neuron]}, {rule}{layers}"
+    label = "LSTM" if run.neuron == "lstm" else f"{TITLES[run.neuron]}, {rule}{layers}"
     dashes = "--" if run.rule == "bptt" else "-"
-    return label, _COLOURS[run.neuron], dashes, lambda r: r._replace(seed=0) == run
+    return label, COLOURS[run.neuron], dashes, lambda r: r._replace(seed=0) == run
 
 
 def _draw(logged: Logged, panels: Mapping[str, Sequence[Line]], title: str) -> Any:

@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from docs.studies.comparison.grid import CORPORA, FEEDBACKS, LAYERS, NEURONS, Logged, Run
+from docs.studies.comparison.differences import counts_of, differences_table
+from docs.studies.comparison.grid import (
+    CORPORA,
+    FINE,
+    NEURONS,
+    RULES,
+    Logged,
+    Run,
+    tried_rates,
+)
+from docs.studies.comparison.interval_plots import write_interval_plots
+from docs.studies.comparison.intervals import error
 from docs.studies.comparison.plots import write_plots
+from docs.studies.comparison.rates import best_rate, next_rates
 
 __all__ = ["best_settings", "learning_rates", "tuned_settings", "write_report"]
 
-RULES = (*FEEDBACKS, "bptt")
 _STAGE_TITLES = {"wide": "small networks", "full": "the best settings, 384 neurons"}
 
 
-def learning_rates(logged: Logged) -> dict[tuple[str, str], float]:
-    """Learning rate with the lowest validation error after the last epoch, by neuron and rule.
+def learning_rates(logged: Logged) -> dict[tuple[str, str, int], float]:
+    """Learning rate with the lowest validation error after the last epoch, wherever it lies inside its grid.
 
     Args:
-        logged: The log, with the stage "search" in it.
+        logged: The log.
 
     Returns:
-        Learning rates by (neuron, "symmetric" or "bptt").
-
-    Raises:
-        ValueError: If there is no search in the log.
+        Learning rates by neuron, rule and steps, of the searches that are finished.
     """
-    best: dict[tuple[str, str], tuple[float, float]] = {}
-    for run, rows in logged.items():
-        if run.stage == "search":
-            key, found = (run.neuron, run.rule), (rows[-1]["val_error"], run.lr)
-            best[key] = min(best.get(key, found), found)
-    if not best:
-        raise ValueError(
-            "learning_rates: the log must hold the stage search, got none of it; run it first"
-        )
-    return {key: lr for key, (_, lr) in best.items()}
+    return {
+        run.tuned: best_rate(tried)
+        for run, tried in tried_rates(logged).items()
+        if run.stage == "search" and not next_rates(tried)
+    }
 
 
 def best_settings(logged: Logged) -> list[Run]:
@@ -56,7 +59,7 @@ def best_settings(logged: Logged) -> list[Run]:
         errors: dict[tuple[int, str, float], list[float]] = {}
         for run, rows in logged.items():
             wide = run.stage == "wide" and run.corpus == "russian_small" and run.neuron == neuron
-            if wide and (run.rule != "bptt" or neuron == "lstm"):
+            if wide and run.steps == 1 and (run.rule != "bptt" or neuron == "lstm"):
                 key = (run.layers, run.rule, run.lr)
                 errors.setdefault(key, []).append(rows[-1]["val_error"])
         if not errors:
@@ -64,8 +67,8 @@ def best_settings(logged: Logged) -> list[Run]:
                 f"best_settings: the log must hold the stage wide with {neuron}, got none of it; run it first"
             )
         layers, rule, lr = min(errors, key=lambda key: statistics.fmean(errors[key]))
-        found.append(Run("wide", "russian_small", neuron, layers, rule, lr, 0))
-    lr = learning_rates(logged)["alif", "bptt"]
+        found.append(Run("wide", "russian_small", neuron, layers, rule, 1, lr, 0))
+    lr = learning_rates(logged)["alif", "bptt", 1]
     return [*found, found[0]._replace(rule="bptt", lr=lr)]
 
 
@@ -81,16 +84,12 @@ def tuned_settings(logged: Logged) -> list[Run]:
     Raises:
         ValueError: If there is no such stage in the log.
     """
-    best: dict[Run, tuple[float, Run]] = {}
-    for run, rows in logged.items():
-        if run.stage == "tune":
-            key, found = run._replace(lr=0.0), (rows[-1]["val_error"], run)
-            best[key] = min(best.get(key, found), found)
-    if not best:
+    searched = {run: tried for run, tried in tried_rates(logged).items() if run.stage == "tune"}
+    if not searched:
         raise ValueError(
             "tuned_settings: the log must hold the stage tune, got none of it; run it first"
         )
-    return [run for _, run in best.values()]
+    return [run._replace(lr=best_rate(tried)) for run, tried in searched.items()]
 
 
 def write_report(logged: Logged, out: Path) -> None:
@@ -115,138 +114,78 @@ def write_report(logged: Logged, out: Path) -> None:
             if chosen:
                 name = corpus.replace("_", " ")
                 parts.append(_error_table(chosen, f"### Corpus {name}, {title}"))
-    parts.append(_differences(logged))
+    parts.append(differences_table(logged))
     text = "\n\n".join(part for part in parts if part) + "\n"
     (out / "tables.md").write_text(text, encoding="utf-8")
     write_plots(logged, out)
+    write_interval_plots(logged, out)
     print(f"{len(logged)} runs: {out / 'tables.md'} and plots beside it", flush=True)
 
 
 def _rates_table(logged: Logged, stage: str, title: str) -> str:
     """Validation error of one seed by learning rate, the lowest in bold."""
-    found = {run: rows[-1]["val_error"] for run, rows in logged.items() if run.stage == stage}
+    found = {run: tried for run, tried in tried_rates(logged).items() if run.stage == stage}
     if not found:
         return ""
-    rates = sorted({run.lr for run in found})
+    rates = sorted({lr for tried in found.values() for lr in tried})
     lines = [
         f"### {title}: validation frame error, one seed",
         "",
-        "| neuron | layers | rule | " + " | ".join(f"{lr:g}" for lr in rates) + " |",
-        "|---" * (3 + len(rates)) + "|",
+        "| neuron | layers | rule | refractory, ms | "
+        + " | ".join(f"{lr:g}" for lr in rates)
+        + " |",
+        "|---" * (4 + len(rates)) + "|",
     ]
-    for setting in dict.fromkeys(run._replace(lr=0.0) for run in found):
-        errors = {run.lr: error for run, error in found.items() if run._replace(lr=0.0) == setting}
-        lowest = min(errors.values())
-        cells = [_marked(errors.get(lr), lowest) for lr in rates]
-        head = f"| {setting.neuron} | {setting.layers} | {setting.rule} | "
+    for run in sorted(found, key=_order):
+        best = best_rate(found[run])
+        cells = [_marked(found[run].get(lr), lr == best) for lr in rates]
+        head = f"| {run.neuron} | {run.layers} | {run.rule} | {_refractory(run)} | "
         lines.append(head + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _marked(error: float | None, lowest: float) -> str:
+def _marked(error: float | None, best: bool) -> str:
     if error is None:
         return ""
-    return f"**{error:.1%}**" if error == lowest else f"{error:.1%}"
+    if math.isnan(error):
+        return "diverged"
+    return f"**{error:.1%}**" if best else f"{error:.1%}"
 
 
 def _error_table(logged: Logged, title: str) -> str:
-    """Error and cross-entropy on the test split, mean and standard deviation over seeds."""
+    """Error with its interval, cross-entropy, firing rate and time on the test split."""
     lines = [
         title,
         "",
-        "| neuron | layers | rule | learning rate | seeds | frame error | cross-entropy | spikes, Hz | minutes |",
-        "|---" * 9 + "|",
+        "| neuron | layers | rule | refractory, ms | learning rate | seeds | frame error (95 %) | cross-entropy "
+        "| spikes, Hz | minutes |",
+        "|---" * 10 + "|",
     ]
-    order = (*NEURONS, "lstm")
-    keys = sorted(
-        {(run.neuron, run.layers, run.rule, run.lr) for run in logged},
-        key=lambda key: (order.index(key[0]), key[1], RULES.index(key[2])),
-    )
-    for neuron, layers, rule, lr in keys:
-        rows = [
-            rows[-1]
-            for run, rows in logged.items()
-            if (run.neuron, run.layers, run.rule, run.lr) == (neuron, layers, rule, lr)
-        ]
-        error = _spread([100 * row["test_error"] for row in rows], "{:.1f}", " %")
-        loss = _spread([row["test_loss"] for row in rows], "{:.3f}", "")
-        rates = [row["rate"] for row in rows if "rate" in row]
-        rate = f"{statistics.fmean(rates):.0f}" if rates else ""
-        minutes = f"{statistics.fmean(row['seconds'] for row in rows) / 60:.1f}"
+    for setting in sorted({run._replace(seed=0) for run in logged}, key=_order):
+        runs = {
+            run.seed: rows[-1] for run, rows in logged.items() if run._replace(seed=0) == setting
+        }
+        found = error({seed: counts_of(row) for seed, row in runs.items()})
+        loss, minutes = (
+            statistics.fmean(row[name] for row in runs.values())
+            for name in ("test_loss", "seconds")
+        )
+        rates = [row["rate"] for row in runs.values() if "rate" in row]
         lines.append(
-            f"| {neuron} | {layers} | {rule} | {lr:g} | {len(rows)} | {error} | {loss} | {rate} | {minutes} |"
+            f"| {setting.neuron} | {setting.layers} | {setting.rule} | {_refractory(setting)} | {setting.lr:g} "
+            f"| {found.seeds} | {found.value:.1f} % ({found.low:.1f} to {found.high:.1f}) | {loss:.3f} "
+            f"| {f'{statistics.fmean(rates):.0f}' if rates else ''} | {minutes / 60:.1f} |"
         )
     return "\n".join(lines)
 
 
-def _spread(values: Sequence[float], form: str, unit: str) -> str:
-    mean = form.format(statistics.fmean(values))
-    if len(values) < 2:
-        return f"{mean}{unit}"
-    return f"{mean} ± {form.format(statistics.stdev(values))}{unit}"
+def _order(run: Run) -> tuple[int, int, int, int, float]:
+    neurons = (*NEURONS, "alif_minus", "lstm")
+    rule = RULES.index(run.rule)
+    return run.steps, neurons.index(run.neuron), run.layers, rule, run.lr
 
 
-def _differences(logged: Logged) -> str:
-    """Differences of the test error between two settings of the same seed and corpus, in points."""
-    rows = [
-        *(
-            (f"{neuron} - alif, symmetric e-prop, 1 layer", ("neuron", neuron, "alif"), _is(layers=1, rule="symmetric"))
-            for neuron in NEURONS[1:]
-        ),
-        *(
-            (f"{layers} layers - 1 layer, {neuron}, symmetric e-prop", ("layers", layers, 1),
-             _is(neuron=neuron, rule="symmetric"))
-            for neuron in NEURONS
-            for layers in list(LAYERS)[1:]
-        ),
-        *(
-            (f"{layers} layers - 1 layer, {neuron}, BPTT", ("layers", layers, 1), _is(neuron=neuron, rule="bptt"))
-            for neuron in NEURONS
-            for layers in list(LAYERS)[1:]
-        ),
-        *(
-            (f"{rule} e-prop - BPTT, {neuron}, 1 layer", ("rule", rule, "bptt"), _is(neuron=neuron, layers=1))
-            for neuron in NEURONS
-            for rule in FEEDBACKS
-        ),
-    ]  # fmt: skip
-    corpora = [corpus for corpus in CORPORA if any(run.corpus == corpus for run in logged)]
-    lines = []
-    for title, (field, one, other), keep in rows:
-        cells = []
-        for corpus in corpora:
-            found = _paired(logged, corpus, field, one, other, keep)
-            cells.append(
-                f"{statistics.fmean(found):+.1f} ({min(found):+.1f} to {max(found):+.1f})"
-                if found
-                else ""
-            )
-        if any(cells):
-            lines.append(f"| {title} | " + " | ".join(cells) + " |")
-    if not lines:
+def _refractory(run: Run) -> str:
+    if run.neuron in ("izhikevich", "lstm"):
         return ""
-    head = " | ".join(corpus.replace("_", " ") for corpus in corpora)
-    return "\n".join(
-        ["### Differences of the test frame error, points, mean over seeds (range)", "",
-         f"| difference | {head} |", "|---" * (1 + len(corpora)) + "|", *lines]
-    )  # fmt: skip
-
-
-def _is(**fields: object) -> Callable[[Run], bool]:
-    return lambda run: all(getattr(run, name) == value for name, value in fields.items())
-
-
-def _paired(
-    logged: Logged, corpus: str, field: str, one: object, other: object, keep: Callable[[Run], bool]
-) -> list[float]:
-    stage = "full" if corpus == "russian" else "wide"
-
-    def errors(value: object) -> dict[int, float]:
-        chosen: Iterable[Run] = (
-            run for run in logged
-            if run.stage == stage and run.corpus == corpus and keep(run) and getattr(run, field) == value
-        )  # fmt: skip
-        return {run.seed: logged[run][-1]["test_error"] for run in chosen}
-
-    first, second = errors(one), errors(other)
-    return [100 * (first[seed] - second[seed]) for seed in sorted(set(first) & set(second))]
+    return "2" if run.steps == FINE else "20"

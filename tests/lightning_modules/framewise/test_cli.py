@@ -32,7 +32,8 @@ ROOT = Path(__file__).parents[3]
 OVERLAYS = {
     "phones/alif_eprop": ("phones/russian", "phones/russian_small"),
     "phones/comparison/alif": tuple(
-        f"phones/comparison/{name}" for name in ("large", "russian", "russian_small", "synthetic")
+        f"phones/comparison/{name}"
+        for name in ("fine", "large", "russian", "russian_small", "synthetic")
     ),
 }
 LABELS = ("pau", "aa", "m", "s")
