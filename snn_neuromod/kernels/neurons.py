@@ -6,11 +6,10 @@ import importlib
 import inspect
 import itertools
 import json
-from collections import namedtuple
 from collections.abc import Mapping
-from functools import cache
+from dataclasses import dataclass, field
 from types import ModuleType, SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakValueDictionary
 
 import torch
@@ -18,38 +17,30 @@ from torch import Tensor
 
 from snn_neuromod import dynamics, surrogate
 from snn_neuromod.errors import ConfigError, KindError
+from snn_neuromod.kernels.fusion.kernel import Kernels
 
 __all__ = ["Described", "Neuron", "decode", "describe", "encode"]
 
 
-class Neuron(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Neuron:
     """A neuron with its options, as the backends see it.
 
     Attributes:
         name: Of its module in `snn_neuromod.dynamics`; of another neuron that it is known by its step.
         module: Holds `Params`, `State` and `step`.
-        options: Options of its derivatives: those of `step`, with `psi` or `straight_through` for `spike_fn`.
-        kernels: What backends printed from its step, by what they fixed in it.
+        options: Options of `step`.
+        kernels: What is printed from its step.
+        known: Whether it is one of the package, with a spike function of the package.
         plans: What was decided for sequences that look alike, see `operator`.
-        described: For a neuron known by its step alone that description, which has to live as long as this; else None.
     """
 
     name: str
     module: Any
     options: Mapping[str, Any]
-    kernels: dict[Any, Any]
-    plans: dict[Any, Any]
-    described: Described | None = None
-
-    def step_options(self) -> dict[str, Any]:
-        """Options of `step`."""
-        options = dict(self.options)
-        if "psi" in options:
-            options["spike_fn"] = options.pop("psi")
-        if "straight_through" in options:
-            straight = options.pop("straight_through")
-            options["spike_fn"] = surrogate.straight_through_relu if straight else torch.relu
-        return options
+    kernels: Kernels
+    known: bool = True
+    plans: dict[Any, Any] = field(default_factory=dict)
 
 
 def describe(module: Any, step_options: Mapping[str, Any]) -> str | Described:
@@ -104,7 +95,7 @@ def decode(neuron: str) -> Neuron:
         return _DECODED[neuron]
     described = _DESCRIBED.get(neuron)
     if described is not None:
-        return described.neuron
+        return described
     _DECODED[neuron] = _decode(neuron)
     return _DECODED[neuron]
 
@@ -119,31 +110,34 @@ def _decode(neuron: str) -> Neuron:
         name = options.pop("neuron")
         module = dynamics.NEURONS[name]
         if "psi" in options:
-            options["psi"] = surrogate.Psi(**options["psi"])
+            options["spike_fn"] = surrogate.Psi(**options.pop("psi"))
+        if "straight_through" in options:
+            straight = options.pop("straight_through")
+            options["spike_fn"] = surrogate.straight_through_relu if straight else torch.relu
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"sequence: neuron must be what a layer gives, a name among {', '.join(dynamics.NEURONS)} with its "
             f"options, got {neuron[:200]!r}"
         ) from error
-    found = Neuron(name, module, options, {}, {})
-    unknown = set(found.step_options()) - set(inspect.signature(module.step).parameters)
+    unknown = set(options) - set(inspect.signature(module.step).parameters)
     if unknown:
         raise ConfigError(
             f"sequence: options of {name} must be those of its step, got {', '.join(sorted(unknown))}"
         )
-    return found
+    kernels = Kernels(module.step, module.Params, module.State, options, name)
+    return Neuron(name, module, options, kernels)
 
 
 class Described:
-    """A neuron known by its step alone; its derivatives come from automatic differentiation of it.
+    """A neuron known by its step alone.
 
     Args:
         dynamics: Module or object with `Params` and `State`, both NamedTuples, and `step`.
         options: Options of its `step`.
 
     Attributes:
+        neuron: What the operators run.
         key: The argument `neuron` of `run`, valid as long as this object is.
-        kernels: What backends printed from its step.
 
     Raises:
         ValueError: If an option, or `dynamics` itself, is a module with parameters that learn.
@@ -160,25 +154,18 @@ class Described:
                     f"{name} must not hold parameters that learn, got {type(value).__name__}; what learns belongs in "
                     "the neuron's Params"
                 )
-        self.kernels: dict[Any, Any] = {}
-        self.plans: dict[Any, Any] = {}
-        self.key = f"step {next(_COUNT)}"
-        _DESCRIBED[self.key] = self
-
-    @property
-    def neuron(self) -> Neuron:
-        """What the operators run. Its states have names of their own: one called "z" need not be the spikes."""
-        fields = self.dynamics.State._fields
-        state_type = _state_type(len(fields))
+        params_type, state_type, own = dynamics.Params, dynamics.State, self.options
 
         def step(params: Any, state: Any, current: Tensor) -> tuple[Tensor, Any]:
-            spikes, new = self.dynamics.step(
-                params, self.dynamics.State(*state), current, **self.options
-            )
-            return spikes, state_type(*new)
+            spikes, after = dynamics.step(params, state, current, **own)
+            return spikes, state_type(*after)
 
-        module = SimpleNamespace(Params=self.dynamics.Params, State=state_type, step=step)
-        return Neuron("neuron described by its step", module, {}, self.kernels, self.plans, self)
+        module = SimpleNamespace(Params=params_type, State=state_type, step=step)
+        name = getattr(dynamics, "__name__", type(dynamics).__name__)
+        kernels = Kernels(step, params_type, state_type, name=name)
+        self.neuron = Neuron("neuron described by its step", module, {}, kernels, known=False)
+        self.key = f"step {next(_COUNT)}"
+        _DESCRIBED[self.key] = self.neuron
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Described:
         return self  # nothing in it ever changes
@@ -193,10 +180,5 @@ def _from_module(name: str, options: Mapping[str, Any]) -> Described:
     return Described(importlib.import_module(name), options)
 
 
-@cache
-def _state_type(num: int) -> Any:
-    return namedtuple("State", [f"state_{k}" for k in range(num)])
-
-
-_DESCRIBED: WeakValueDictionary[str, Described] = WeakValueDictionary()
+_DESCRIBED: WeakValueDictionary[str, Neuron] = WeakValueDictionary()
 _COUNT = itertools.count()

@@ -57,7 +57,7 @@ def planned(call: Call, asked: str) -> Plan:
         RuntimeError: If it was asked for by name and cannot serve.
     """
     name = backends.choose(call, asked)
-    return Plan(Outline.of(call), backends.serving(call, name), product_of(call, name))
+    return Plan(Outline.of(call), backends.prepared(call, name), product_of(call, name))
 
 
 def run(

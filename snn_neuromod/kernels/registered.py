@@ -56,7 +56,7 @@ def _(
     backend: str,
 ) -> list[Tensor]:
     call = call_of(neuron, current, params, state, recurrent, delays, sources, rule, keep, needed)
-    tracks = _serves(call, _swept(backend)).kept(call)
+    tracks = backends.serving(call, _swept(backend)).kept(call)
     spikes = torch.empty_like(current, memory_format=torch.contiguous_format)
     return [spikes, *(torch.empty_like(s) for s in state), *tracks.values()]
 
@@ -68,13 +68,9 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> N
     ctx.name = backends.choose(call, _swept(backend))
     ctx.set_materialize_grads(False)
     spikes, tracks = output[0], output[1 + len(call.state) :]
-    current = call.current if _serves(call, ctx.name).reads(call) else spikes
+    reads = backends.prepared(call, ctx.name).reads(call)
+    current = call.current if reads else spikes
     ctx.save_for_backward(current, *call.tensors[1:], spikes, *tracks)
-
-
-def _serves(call: Call, asked: str) -> Any:
-    """What says of a sequence what it keeps, also while a graph is traced and there is no memory."""
-    return backends.REGISTRY[backends.choose(call, asked)][Call]
 
 
 def _backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
@@ -155,7 +151,7 @@ def _check_backward(
     pairs += [
         ("grad_state", g, s) for g, s in zip(grad_state, call.state, strict=True) if g is not None
     ]
-    expected = _serves(call, backend).kept(call)
+    expected = backends.prepared(call, backend).kept(call)
     if len(expected) != len(tracks):
         raise ConfigError(
             f"sequence_backward: tracks must be {', '.join(expected) or 'none'}, got {len(tracks)} tensors"

@@ -26,8 +26,8 @@ class Custom(Layer[S, P]):
     by exact e-prop, compiles to one graph and passes its state on. On a CPU with a C compiler its step is
     read once, with its derivative, and kernels as fast as those of the package's own neurons are printed from it and
     compiled when they are first needed (one line on stderr says so; they are kept, see `kernels.fusion.jit`): what else
-    than its arguments the step reads then stays as it was. Where that cannot be, the derivatives of a step come from
-    automatic differentiation of that step alone, some 17 times slower; `kernels.info()` and `backend="c"` say why.
+    than its arguments the step reads then stays as it was. Where that cannot be, plain PyTorch is printed from it; a
+    step that cannot be read runs in a loop that autograd differentiates. `kernels.info()` and `backend="c"` say why.
 
     `dynamics` is a module or an object with
 

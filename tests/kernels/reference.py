@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from snn_neuromod import dynamics, surrogate
 from snn_neuromod.kernels import backends, neurons, operator
-from snn_neuromod.kernels.backends.eager import segments
+from snn_neuromod.kernels.backends.eager import sequence
 from snn_neuromod.kernels.call import Paths
 from snn_neuromod.kernels.synapses import grouped
 
@@ -50,8 +51,7 @@ class Case(NamedTuple):
 
     def operator(self, *, generic: bool = False) -> tuple[Tensor, list[Tensor]]:
         """The operator with printed derivatives, or with those of a step that cannot be printed."""
-        described = neurons.Described(self.module, self.step_options)
-        described.kernels["eager", self.current.dtype] = {"step": "asked for by a test"}
+        described = neurons.Described(SimpleNamespace(**self._unprinted()), self.step_options)
         return operator.run(
             described.key if generic else neurons.encode(self.neuron, **self.options),
             self.current,
@@ -62,6 +62,16 @@ class Case(NamedTuple):
             delays=grouped(self.delay),
             paths=Paths(self.hops),
         )
+
+    def _unprinted(self) -> dict[str, Any]:
+        """The neuron with a step that looks at values, which no trace can follow."""
+        module = self.module
+
+        def step(params: Any, state: Any, current: Tensor, **options: Any) -> Any:
+            current.detach().sum().item()
+            return module.step(params, state, current, **options)
+
+        return {"Params": module.Params, "State": module.State, "step": step}
 
     @property
     def step_options(self) -> dict[str, Any]:
@@ -183,7 +193,7 @@ def assert_equal_gradients(case: Case, *, tolerance: float = 1e-10) -> dict[str,
     threshold = 0.5 if case.neuron in SRC_FAMILY else 0
     assert (spikes > threshold).any(), "silent network"
     assert (spikes <= threshold).any(), "network fires at every step"
-    forms = [(True, "eager")] if case.current[0].numel() < segments.SEGMENT_ELEMENTS else []
+    forms = [(True, "eager")] if case.current[0].numel() < sequence.SEGMENT_ELEMENTS else []
     forms += [(False, "eager"), (False, "auto")]
     for generic, backend in [(False, "c")] if backends.requested() == "c" else forms:
         with backends.use(backend):

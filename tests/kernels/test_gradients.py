@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from snn_neuromod import dynamics, surrogate
-from snn_neuromod.kernels.backends.eager import segments
+from snn_neuromod.kernels.backends.eager import sequence
 from tests.kernels.reference import SRC_FAMILY, Case, assert_equal_gradients, gradients, make_case
 
 DETACHED = {"straight_through": True, "detach_recurrence": True}
@@ -24,7 +24,7 @@ PATHS = {"feedforward": (False, None), "recurrent": (True, None), "e-prop": (Tru
 @pytest.fixture(params=[1, 7], ids=["steps", "segments"], autouse=True)
 def _segments(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments of one step, and of seven of the 20 steps of three samples and four neurons."""
-    monkeypatch.setattr(segments, "SEGMENT_ELEMENTS", request.param * 12)
+    monkeypatch.setattr(sequence, "SEGMENT_ELEMENTS", request.param * 12)
 
 
 @pytest.fixture(params=PATHS, ids=list(PATHS))

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from torch import Tensor
 
 from snn_neuromod.kernels import backends, neurons, operator
-from snn_neuromod.kernels.backends.eager import printed
+from snn_neuromod.kernels.backends.eager import sequence
 from snn_neuromod.kernels.call import Call
 from snn_neuromod.kernels.fusion import jacobian
 from tests.kernels.fused import (
@@ -58,7 +58,7 @@ def by_eager(neuron: Neuron, problem: Problem, known: neurons.Described | None =
 def test_random_steps(neuron: Neuron) -> None:
     problem, known = neuron.problem(18, (2, 9), F64), described(neuron)
     assert_close(by_eager(neuron, problem, known), by_autograd(neuron, problem), 1e-10)
-    assert printed.unable(call_of(neuron, problem, known)) is None
+    assert sequence.unable(call_of(neuron, problem, known)) is None
 
 
 QUADRATIC = Neuron(
@@ -120,7 +120,7 @@ def test_a_reverse_pass_that_is_not_linear_is_refused_by_name() -> None:
 
     neuron = Neuron("clamped", step, Quadratic.Params(), lambda c: _State(torch.zeros_like(c)))
     problem, known = neuron.problem(5, (2, 3), F64), described(neuron)
-    reason = printed.unable(call_of(neuron, problem, known))
+    reason = sequence.unable(call_of(neuron, problem, known))
     assert reason is not None
     assert "not linear: m" in reason
     assert by_eager(neuron, problem, known).grad_current.any()  # by differentiation of the step

@@ -294,11 +294,20 @@ class Uneven(Resonator):
         return super().step(params, state, current + torch.zeros(3), **options)
 
 
-def test_an_old_style_function_says_what_it_lacks_where_nothing_is_printed() -> None:
-    layer = nm.Custom(3, Uneven, options={"spike": OldSpike}, backend="eager")
-    spikes, _ = layer(torch.rand(5, 1, 3, requires_grad=True))
-    with pytest.raises(RuntimeError, match="setup_context"):
-        spikes.sum().backward()
+@pytest.mark.parametrize("autocast", [False, True])
+def test_an_old_style_function_learns_where_nothing_is_printed(autocast: bool) -> None:
+    """Also inside an operator, where autograd does not see the step."""
+    layer = nm.Custom(3, Uneven, options={"spike": OldSpike}, backend="eager", learn="damping")
+    leaves = [(3 * torch.rand(9, 2, 3)).requires_grad_(), layer.damping]
+    params = Uneven.Params(damping=layer.damping)
+    start = Uneven.initial_state(leaves[0][0])
+    runs = [dynamics.scan(Uneven.step, params, start, leaves[0], spike=OldSpike)]
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        runs.append(layer(leaves[0]))
+    found = [torch.autograd.grad(z.sum() + state[0].sum(), leaves) for z, state in runs]
+    assert all(grad.any() for grad in found[0])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b)
 
 
 class Learning(torch.nn.Module):

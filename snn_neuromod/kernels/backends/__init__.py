@@ -26,8 +26,9 @@ from snn_neuromod._setting import Setting
 from snn_neuromod.dynamics import NEURONS
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels.backends import c, eager, reference, triton
+from snn_neuromod.kernels.call import Call
 
-__all__ = ["ENVIRONMENT", "Backend", "choose", "info", "requested", "serving", "use"]
+__all__ = ["ENVIRONMENT", "Backend", "choose", "info", "prepared", "requested", "serving", "use"]
 
 Backend: TypeAlias = Literal["auto", "reference", "eager", "c", "triton"]
 ENVIRONMENT = "SNN_NEUROMOD_BACKEND"
@@ -37,7 +38,7 @@ REGISTRY: dict[str, Mapping[type, Any]] = {  # what each has is a `served.Served
     "c": c.SERVES,
     "triton": triton.SERVES,
     "eager": eager.SERVES,
-    "reference": reference.SERVES,
+    "reference": {**eager.SERVES, Call: reference.SERVED},
 }
 """The backends, the first that can serve a call first. One without a `backward` is differentiated by autograd."""
 
@@ -118,7 +119,12 @@ def choose(call: Any, asked: str) -> str:
 
 def serving(call: Any, asked: str) -> Any:
     """What runs a call and all that look like it; arguments and errors as of `choose`."""
-    serves = REGISTRY[choose(call, asked)][type(call)]
+    return prepared(call, choose(call, asked))
+
+
+def prepared(call: Any, name: str) -> Any:
+    """What runs a call, and all that look like it, by the backend that was chosen."""
+    serves = REGISTRY[name][type(call)]
     return serves if serves.prepare is None else serves.prepare(call)
 
 

@@ -1,4 +1,4 @@
-"""The "reference" backend: a neuron's own `step` in a loop, differentiated by autograd; all else as "eager"."""
+"""The "reference" backend: a neuron's own `step` in a loop, differentiated by autograd."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 from torch import Tensor
 
 from snn_neuromod.dynamics.scan import loop
-from snn_neuromod.kernels.backends import eager
 from snn_neuromod.kernels.backends.served import Served, always
 from snn_neuromod.kernels.call import Call
 from snn_neuromod.kernels.synapses import Synapses
@@ -16,7 +15,7 @@ from snn_neuromod.kernels.synapses import Synapses
 
 def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Run a sequence; results as of the other backends, nothing kept: autograd has seen it."""
-    module, options, ndim = call.neuron.module, call.neuron.step_options(), call.current.ndim
+    module, options, ndim = call.neuron.module, call.neuron.options, call.current.ndim
     fields, states = module.State._fields, call.paths.states
 
     def step(t: int, state: Any, current: Tensor) -> tuple[Tensor, Any]:
@@ -50,4 +49,4 @@ def _among_all(group: Synapses) -> Tensor:
     return weights.new_zeros(num, num).index_copy(1, group.sources, weights)
 
 
-SERVES = {**eager.SERVES, Call: Served(always, forward)}
+SERVED = Served(always, forward)

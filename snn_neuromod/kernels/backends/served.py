@@ -15,8 +15,8 @@ class Served(NamedTuple):
         backward: Runs its reverse, for a sequence.
         kept: What `forward` would keep for `backward`, empty, by name.
         reads: Whether `backward` reads the input of a sequence, and not its shape alone.
-        prepare: What has `forward`, `backward` and `reads` for all calls that look like one, so that more is decided
-            once; None: this has them.
+        prepare: What has the others for all calls that look like one, so that more is decided once; None: this has
+            them.
     """
 
     unable: Callable[[Any], str | None]

@@ -18,7 +18,7 @@ precision of the graph's type, and what needs no operation is left out (`fold`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -151,6 +151,16 @@ def live(roots: Iterable[Node], stop: Iterable[Node] = ()) -> list[Node]:
             seen.add(node)
             todo += () if node in stopped else node.args
     return sorted(seen, key=lambda node: node.index)
+
+
+def every(node: Node, test: Callable[[str], bool], memo: dict[Node, bool]) -> bool:
+    """Whether a test holds of the names of all inputs that a node is computed from; `memo` keeps what was found."""
+    if node not in memo:
+        if node.op == "input":
+            memo[node] = test(str(node.value))
+        else:
+            memo[node] = all(every(a, test, memo) for a in node.args)
+    return memo[node]
 
 
 def inputs(roots: Iterable[Node]) -> set[str]:

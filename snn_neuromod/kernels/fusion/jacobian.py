@@ -13,12 +13,12 @@ by the name of its operation.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from snn_neuromod.kernels.fusion.graph import Graph, Node, live
 from snn_neuromod.kernels.fusion.trace import Step
 
-__all__ = ["Flow", "Jacobian", "NotLinear", "flow", "variables"]
+__all__ = ["Edge", "Flow", "Jacobian", "NotLinear", "variables"]
 
 SPIKES, INPUT = "z", "I"
 """Names of the spikes and of the input among the variables."""
@@ -28,23 +28,30 @@ Sink: TypeAlias = "tuple[str, str]"
 
 Vertex: TypeAlias = "Node | Sink"
 
+Edge: TypeAlias = "tuple[str, str]"
+
 
 class NotLinear(ValueError):  # noqa: N818 - what is wrong with the step
     """A reverse pass that no Jacobian describes; the text says why."""
 
 
 class Jacobian(NamedTuple):
-    """Derivatives of a step as nodes; (y, x) is that of y by x.
+    r"""Derivatives of a step, as nodes or as what these come to; (y, x) is that of y by x.
 
     Attributes:
-        lagged: By variables of the step before.
-        within: By variables of the same step, the input "I" among them.
-        params: By each parameter that was asked for, of the variables that it feeds.
+        lagged: $\partial y_t / \partial x_{t-1}$, by variables of the step before.
+        within: $\partial y_t / \partial x_t$, by variables of the same step, the input "I" among them.
+        params: By each parameter that was asked for, of the variables that it feeds: keys (y, parameter).
     """
 
-    lagged: dict[tuple[str, str], Node]
-    within: dict[tuple[str, str], Node]
-    params: dict[str, dict[str, Node]]
+    lagged: dict[Edge, Any]
+    within: dict[Edge, Any]
+    params: dict[Edge, Any]
+
+    def of(self, values: Sequence[Any]) -> Jacobian:
+        """The same edges with these derivatives, in their order."""
+        rest = iter(values)
+        return Jacobian(*({edge: next(rest) for edge in edges} for edges in self))
 
 
 def variables(step: Step) -> tuple[str, ...]:
@@ -58,51 +65,32 @@ def variables(step: Step) -> tuple[str, ...]:
     return tuple(found)
 
 
-def flow(
-    step: Step,
-    needed: Sequence[str],
-    *,
-    followed: Collection[int] | None = None,
-    seeded: Collection[int] | None = None,
-) -> Flow:
-    """The flow graph of a step's reverse pass.
+class Flow:
+    """Flow graph of a step's reverse pass: coefficients at (from, to).
 
     Args:
         step: A traced step.
         needed: Parameters whose gradients are asked for.
-        followed: Numbers of the states whose past is followed; None: all.
         seeded: Numbers of the states whose adjoints after the last step may differ from zero; None: all. What reaches
             neither them nor the spikes is left out.
 
     Raises:
         NotLinear: If the reverse pass is not linear.
     """
-    return Flow(step, needed, followed, seeded)
-
-
-class Flow:
-    """Flow graph of a reverse pass; `edges` are coefficients at (from, to), `jacobian` what is left of it."""
 
     def __init__(
-        self,
-        step: Step,
-        needed: Sequence[str],
-        followed: Collection[int] | None,
-        seeded: Collection[int] | None,
+        self, step: Step, needed: Sequence[str], seeded: Collection[int] | None = None
     ) -> None:
         self.graph, self.needed = step.graph, needed
         self.names = variables(step)
-        sinks, sources = self._ends(step, followed)
-        self.variable: dict[Vertex, str] = {}
-        self.variable |= dict(sources.items())
+        sinks, sources = self._ends(step)
+        self.variable: dict[Vertex, str] = dict(sources.items())
         self.edges = _edges(self.graph, sinks, sources)
         every = range(len(self.names))
         seeds = {SPIKES, *(self.names[k] for k in (every if seeded is None else seeded))}
         self._leave_out(seeds)
 
-    def _ends(
-        self, step: Step, followed: Collection[int] | None
-    ) -> tuple[dict[Sink, Node], dict[Node, str]]:
+    def _ends(self, step: Step) -> tuple[dict[Sink, Node], dict[Node, str]]:
         """Where gradients go to and where they come from. The adjoint of a state that is the spikes is theirs."""
         adjoints, zero = step.inputs("a"), step.graph.const(0.0)
         sources = {step.graph.input("gz"): SPIKES}
@@ -113,9 +101,7 @@ class Flow:
             else:
                 sources[adjoint] = name
         sinks: dict[Sink, Node] = {
-            ("lagged", name): node
-            for k, (name, node) in enumerate(zip(self.names, step.grad_before, strict=True))
-            if followed is None or k in followed
+            ("lagged", name): node for name, node in zip(self.names, step.grad_before, strict=True)
         }
         sinks["input", INPUT] = step.grad_current
         for name, node in zip(step.params, step.grad_params, strict=True):
@@ -144,11 +130,6 @@ class Flow:
     def outgoing(self, vertex: Vertex) -> list[tuple[Vertex, Node]]:
         return [(b, c) for (a, b), c in self.edges.items() if a == vertex]
 
-    @property
-    def coefficients(self) -> list[Node]:
-        """All coefficients."""
-        return [*self.edges.values()]
-
     def jacobian(self, invariant: Callable[[Node], bool]) -> Jacobian:
         """The edges between variables that are left when it is simplified.
 
@@ -156,9 +137,7 @@ class Flow:
             invariant: Whether a node does not change with time.
         """
         _Simplified(self, invariant)
-        lagged: dict[tuple[str, str], Node] = {}
-        within: dict[tuple[str, str], Node] = {}
-        params: dict[str, dict[str, Node]] = {name: {} for name in self.needed}
+        lagged, within, params = found = Jacobian({}, {}, {})
         for (a, b), c in self.edges.items():
             y = self.variable[a]
             if not isinstance(b, tuple):
@@ -168,11 +147,11 @@ class Flow:
             elif b[0] == "lagged":
                 lagged[y, b[1]] = c
             else:
-                params[b[1]][y] = c
+                params[y, b[1]] = c
         if not _reaches(INPUT, SPIKES, [*lagged, *within]):
             # Spikes and input stay in one block of the sweep, whatever recurrent weights add.
             within[SPIKES, INPUT] = self.graph.const(0.0)
-        return Jacobian(lagged, within, params)
+        return found
 
 
 def _edges(

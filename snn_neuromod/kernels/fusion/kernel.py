@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from snn_neuromod.kernels.fusion import jit
 from snn_neuromod.kernels.fusion.c import source
-from snn_neuromod.kernels.fusion.trace import Step, apart, trace
+from snn_neuromod.kernels.fusion.trace import Once, Step, trace
 
-_T = TypeVar("_T")
 DTYPES = (torch.float32, torch.float64)
 
 
@@ -48,7 +46,7 @@ def address(function: Any) -> int:
 
 
 class Kernels:
-    """All kernels of one step, traced, printed and compiled when they are first needed.
+    """All that is traced, printed and compiled of one step, when it is first needed.
 
     Args:
         step: `step(params, state, current, **options) -> (spikes, state)`, elementwise.
@@ -57,6 +55,9 @@ class Kernels:
         options: Named arguments of the step.
         name: What the user knows it by.
         exact: Whether both passes compute what PyTorch would, operation by operation.
+
+    Attributes:
+        once: Makes, and keeps, what else backends print of it.
     """
 
     def __init__(
@@ -70,21 +71,16 @@ class Kernels:
         exact: bool = False,
     ) -> None:
         self._described = (step, params_type, state_type, dict(options or {}))
-        self.name, self._exact = name, exact
-        self._tracing, self._printing = threading.Lock(), threading.Lock()
-        self._steps: dict[torch.dtype, Step | Exception] = {}
-        self._kernels: dict[torch.dtype, Kernel | Exception] = {}
+        self.name, self._exact, self.once = name, exact, Once()
 
-    def step(self, dtype: torch.dtype) -> Step:
-        """The traced step.
+    def step(self, dtype: torch.dtype, states: tuple[int, ...] | None = None) -> Step:
+        """The traced step, with the past of these states followed alone; None: of all.
 
         Raises:
             NotElementwise: If no kernel can be printed from it.
         """
-        with self._tracing:
-            if dtype not in self._steps:
-                self._steps[dtype] = _kept(lambda: trace(*self._described, dtype=dtype))
-            return _found(self._steps[dtype], Step)
+        whole = self.once(("step", dtype), lambda: trace(*self._described, dtype=dtype))
+        return whole.following(states)
 
     @property
     def module(self) -> Any:
@@ -102,34 +98,17 @@ class Kernels:
         spikes, after = step(params_type(*params), state_type(*state), current, **options)
         return [spikes, *after]
 
-    def kernel(self, dtype: torch.dtype) -> Kernel:
-        """Compiled kernels.
+    def kernel(self, dtype: torch.dtype, states: tuple[int, ...] | None = None) -> Kernel:
+        """Compiled kernels; arguments as of `step`.
 
         Raises:
             NotElementwise: If no kernel can be printed from the step.
             CompileError: If it cannot be compiled.
         """
-        with self._printing:
-            if dtype not in self._kernels:
-                self._kernels[dtype] = apart(lambda: _kept(lambda: self._compiled(dtype)))
-            return _found(self._kernels[dtype], Kernel)
+        return self.once(("c", dtype, states), lambda: self._compiled(dtype, states))
 
-    def _compiled(self, dtype: torch.dtype) -> Kernel:
-        made = source(self.step(dtype), dtype, exact=self._exact)
+    def _compiled(self, dtype: torch.dtype, states: tuple[int, ...] | None) -> Kernel:
+        made = source(self.step(dtype, states), dtype, exact=self._exact)
         library = jit.load(made.text, self.name)
         functions = address(library.snn_kernel), address(library.snn_recurrent)
         return Kernel(*functions, dtype, made.kept, made.zero, made.reads)
-
-
-def _kept(make: Callable[[], Any]) -> Any:
-    """What was made, or the error: what fails once is not tried again."""
-    try:
-        return make()
-    except (ValueError, jit.CompileError) as error:
-        return error
-
-
-def _found(outcome: _T | Exception, kind: type[_T]) -> _T:
-    if isinstance(outcome, kind):
-        return outcome
-    raise outcome  # type: ignore[misc]

@@ -106,7 +106,7 @@ class _Planner:
     def __init__(self, step: Step, variant: Variant) -> None:
         self.step, self.variant = step, variant
         self.old = step.inputs("s")
-        self.moving = [k for k, s in enumerate(step.after) if s is not self.old[k]]
+        self.moving = step.moving
         self.memo: dict[Node, bool] = {}
         self.graph = Graph(step.graph.dtype)
 

@@ -26,9 +26,9 @@ Names are the printer's business: those of the user may be keywords elsewhere, h
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -39,7 +39,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from snn_neuromod.kernels.fusion.graph import Graph, Node, Value
 from snn_neuromod.kernels.fusion.read import NotElementwise, read
 
-__all__ = ["Gradients", "NotElementwise", "Step", "trace"]
+__all__ = ["Gradients", "NotElementwise", "Once", "Step", "trace"]
+
+_T = TypeVar("_T")
 
 
 class Gradients(NamedTuple):
@@ -107,6 +109,18 @@ class Step:
             grad_before=tuple(rest[states + params : -1]),
             grad_current=rest[-1],
         )
+
+    @cached_property
+    def moving(self) -> list[int]:
+        """Numbers of the states that change."""
+        return [k for k, s in enumerate(self.inputs("s")) if self.after[k] is not s]
+
+    def following(self, states: Collection[int] | None) -> Step:
+        """The step with the past of all other states as constants; None: as it is."""
+        if states is None:
+            return self
+        zero, before = self.graph.const(0.0), enumerate(self.grad_before)
+        return replace(self, grad_before=tuple(g if k in states else zero for k, g in before))
 
     def inputs(self, prefix: str) -> list[Node]:
         """The inputs of this letter: "p" parameters, "s" states before the step, "a" gradients of those after it."""
@@ -194,8 +208,34 @@ def apart(work: Callable[[], _T]) -> _T:
     return results[0]
 
 
+class Once:
+    """What is made when it is first asked for, by any key, in a thread of its own; what failed is not tried again."""
+
+    def __init__(self) -> None:
+        self._made: dict[Any, Any] = {}
+        self._locks: dict[Any, threading.Lock] = {}
+
+    def __call__(self, key: Any, make: Callable[[], _T]) -> _T:
+        """What was made under this key.
+
+        Raises:
+            ValueError: As `make` did.
+            RuntimeError: Likewise.
+        """
+        if key not in self._made:
+            with self._locks.setdefault(key, threading.Lock()):
+                if key not in self._made:
+                    try:
+                        self._made[key] = apart(make)
+                    except (ValueError, RuntimeError) as error:
+                        self._made[key] = error
+        found = self._made[key]
+        if isinstance(found, Exception):
+            raise found
+        return found  # type: ignore[no-any-return]
+
+
 _LOCK = threading.Lock()
-_T = TypeVar("_T")
 _SHAPE = (2, 3)
 
 

@@ -26,7 +26,6 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from snn_neuromod.kernels import backends
-from snn_neuromod.kernels.backends.eager.linearisation import holds
 from snn_neuromod.kernels.jobs import Advance, Gather
 from snn_neuromod.learning.eprop.network import Source
 
@@ -88,7 +87,7 @@ class _Carry(torch.autograd.Function):
         for y, grad in zip(ctx.names, grads, strict=True):
             if grad is None:
                 continue
-            if y in traces and holds(grad.any(), otherwise=True):
+            if y in traces and _any(grad):
                 by_trace[y] = grad
             for (variable, parameter), trace in ctx.by_parameter.items():
                 if variable == y:
@@ -163,10 +162,10 @@ def sensitivities(
         by_current, *others = torch.autograd.grad(
             end.sum(), inputs, retain_graph=True, allow_unused=True
         )
-        if by_current is not None and holds(by_current.any(), otherwise=True):
+        if by_current is not None and _any(by_current):
             found.inputs[y] = by_current
         for x, by in zip([*starts, *parameters], others, strict=True):
-            if by is not None and holds(by.any(), otherwise=True):
+            if by is not None and _any(by):
                 (found.starts if x in starts else found.parameters)[y, x] = by
     return found
 
@@ -215,3 +214,8 @@ def advance(
                 known = parameters.get((y, parameter))
                 parameters[y, parameter] = more if known is None else known + more
     return Traces(synapses, parameters)
+
+
+def _any(tensor: Tensor) -> bool:
+    """Whether anything in it is not 0; on a CUDA device, where to look would mean to wait, it may be."""
+    return tensor.device.type == "cuda" or bool(tensor.any())

@@ -15,7 +15,7 @@ __all__ = ["SERVES", "status"]
 
 
 SERVES = {
-    Call: Served(printed.unable, kept=printed.kept, reads=printed.reads, prepare=printed.prepare),
+    Call: Served(printed.unable, prepare=printed.prepare),
     Product: Served(products.unable, products.forward),
     WeightGradient: Served(products.gradient_unable, products.weight_gradient),
     RateCode: Served(rate_code.unable, rate_code.forward),

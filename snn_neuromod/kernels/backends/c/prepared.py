@@ -50,6 +50,10 @@ class Prepared:
         self._bytes = self._row.numel() * current.element_size()
         self._grads = [current.shape if len(w) > 1 else self._row for w in wide]
 
+    def kept(self, call: Call) -> dict[str, Tensor]:
+        """Empty tensors for what `forward` keeps."""
+        return kept(call, self._kernel)
+
     def reads(self, call: Call) -> bool:
         """Whether `backward` reads the input."""
         return self._reads

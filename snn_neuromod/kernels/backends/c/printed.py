@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from snn_neuromod.kernels.backends.c import library, prepared
-from snn_neuromod.kernels.call import Call
+from snn_neuromod.kernels.backends.c import library
+from snn_neuromod.kernels.backends.c.prepared import Prepared, kept, reads
+from snn_neuromod.kernels.backends.served import Served
+from snn_neuromod.kernels.call import Call, is_fake
 from snn_neuromod.kernels.fusion import jit
-from snn_neuromod.kernels.fusion.kernel import DTYPES, Kernel, Kernels, address
+from snn_neuromod.kernels.fusion.kernel import DTYPES, Kernel, address
 from snn_neuromod.kernels.fusion.switches import Switches
-from snn_neuromod.kernels.fusion.trace import NotElementwise, apart
+from snn_neuromod.kernels.fusion.trace import NotElementwise
 from snn_neuromod.kernels.neurons import Neuron
 
 
@@ -42,35 +42,27 @@ def unable(call: Call) -> str | None:
     return None
 
 
-def kept(call: Call) -> dict[str, Tensor]:
-    """Empty tensors for what the forward pass keeps."""
-    return prepared.kept(call, _kernel(call))
-
-
-def reads(call: Call) -> bool:
-    """Whether the backward pass reads the input."""
-    return prepared.reads(call, _kernel(call))
-
-
-def prepare(call: Call) -> prepared.Prepared:
-    """What runs a sequence and all that look like it."""
-    return prepared.Prepared(call, _kernel(call))
+def prepare(call: Call) -> Any:
+    """What runs a sequence and all that look like it; while a graph is traced, what says what would be kept."""
+    kernel = _kernel(call)
+    if is_fake(call.current):
+        return Served(
+            unable, kept=partial(kept, kernel=kernel), reads=partial(reads, kernel=kernel)
+        )
+    return Prepared(call, kernel)
 
 
 def _kernel(call: Call) -> Kernel:
-    return _installed(call) or _kernels(call).kernel(call.current.dtype)
+    own = call.neuron.kernels
+    return _installed(call) or own.kernel(call.current.dtype, call.paths.states)
 
 
 def _installed(call: Call) -> Kernel | None:
     """The kernel of a neuron of the package with these options, None if it was not compiled with it."""
     neuron, dtype = call.neuron, call.current.dtype
-    if neuron.described is not None or call.paths.states is not None:
+    if not neuron.known or call.paths.states is not None:
         return None
-    if dtype not in neuron.kernels:
-        # its tensors have to be real ones, also where this is asked while a graph is traced
-        neuron.kernels[dtype] = apart(lambda: _linked(neuron, dtype))
-    found: Kernel | None = neuron.kernels[dtype]
-    return found
+    return neuron.kernels.once(("installed", dtype), lambda: _linked(neuron, dtype))
 
 
 def _linked(neuron: Neuron, dtype: torch.dtype) -> Kernel | None:
@@ -80,7 +72,7 @@ def _linked(neuron: Neuron, dtype: torch.dtype) -> Kernel | None:
     switches = Switches(neuron.module.OPTIONS)
     arguments = inspect.signature(neuron.module.step).parameters.items()
     options = {name: a.default for name, a in arguments if a.default is not a.empty}
-    options |= neuron.step_options()
+    options |= neuron.options
     try:
         numbers = switches.numbers(options)
         choice = switches.choice(options, known["apart"])
@@ -104,30 +96,6 @@ def index() -> dict[str, Any]:
     text = (library.FOLDER / "fusion" / "printed" / "index.json").read_text(encoding="utf-8")
     found: dict[str, Any] = json.loads(text)
     return found
-
-
-def _kernels(call: Call) -> Kernels:
-    """The neuron's kernels, which live as long as it is known."""
-    neuron, states = call.neuron, call.paths.states
-    if states not in neuron.kernels:
-        name, step = neuron.name, partial(neuron.module.step, **neuron.step_options())
-        if neuron.described is not None:
-            dynamics = neuron.described.dynamics
-            name = getattr(dynamics, "__name__", type(dynamics).__name__)
-        cut = step if states is None else _following(step, states)
-        neuron.kernels[states] = Kernels(cut, neuron.module.Params, neuron.module.State, name=name)
-    made: Kernels = neuron.kernels[states]
-    return made
-
-
-def _following(step: Any, states: Sequence[int]) -> Any:
-    """The step with the past of the other states as constants."""
-
-    def cut(params: Any, state: Any, current: Tensor) -> Any:
-        held = [s if k in states else s.detach() for k, s in enumerate(state)]
-        return step(params, type(state)(*held), current)
-
-    return cut
 
 
 def status(neuron: str | None = None) -> str:

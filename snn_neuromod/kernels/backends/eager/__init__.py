@@ -1,10 +1,14 @@
 """The "eager" backend: plain PyTorch, on every device, printed from a neuron's step."""
 
+from typing import Any
+
+from snn_neuromod.kernels.backends import reference
 from snn_neuromod.kernels.backends.eager import (
     eligibility,
     products,
     rate_code,
     sequence,
+    unprinted,
 )
 from snn_neuromod.kernels.backends.served import Served, always
 from snn_neuromod.kernels.call import Call
@@ -12,10 +16,23 @@ from snn_neuromod.kernels.jobs import Advance, Gather, Product, RateCode, Weight
 
 __all__ = ["SERVES"]
 
+_PRINTED = Served(
+    always, sequence.forward, sequence.backward, kept=sequence.kept, reads=sequence.reads
+)
+_UNPRINTED = Served(
+    always, unprinted.forward, unprinted.backward, kept=lambda call: {}, reads=lambda call: True
+)
+
+
+def _prepare(call: Call) -> Any:
+    """What runs a sequence. Where no graph is traced autograd sees the loop of a step that cannot be printed."""
+    if sequence.unable(call) is None:
+        return _PRINTED
+    return reference.SERVED if call.plain else _UNPRINTED
+
+
 SERVES = {
-    Call: Served(
-        always, sequence.forward, sequence.backward, sequence.new_tracks, sequence.reads_input
-    ),
+    Call: Served(always, prepare=_prepare),
     Product: Served(always, products.forward),
     WeightGradient: Served(always, products.weight_gradient),
     RateCode: Served(always, rate_code.forward),

@@ -17,35 +17,26 @@ blocks is computed for all steps at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from snn_neuromod.kernels.backends.eager.linearisation import (
-    Coefficient,
-    Edge,
-    Linearisation,
-    accumulate,
-)
+from snn_neuromod.kernels.fusion.jacobian import INPUT, SPIKES, Edge, Jacobian
 from snn_neuromod.kernels.synapses import Synapses
+
+__all__ = ["Adjoints", "Coefficient", "accumulate", "sweep"]
 
 Adjoints: TypeAlias = "Mapping[str, Tensor]"
 
-
-class _Term(NamedTuple):
-    """One summand of an adjoint: how it is added, coefficient and adjoint by step, and their lag in steps."""
-
-    add: Callable[..., Tensor]
-    coefficients: Sequence[Coefficient | Synapses]
-    values: Sequence[Tensor]
-    lag: int
+Coefficient: TypeAlias = "float | Tensor"
+"""A number, one per neuron, or one per step and neuron (steps or 1, batch, neuron)."""
 
 
 def sweep(
-    lin: Linearisation,
+    lin: Jacobian,
     grad_spikes: Tensor,
     carry: Adjoints,
     grad_current: Tensor,
@@ -68,20 +59,17 @@ def sweep(
     """
     drive = _driven_alone(lin)
     onwards, grad_current = grad_current, grad_current[: len(grad_spikes)]
-    lagged: list[tuple[Edge, Coefficient | Synapses]] = [*lin.lagged.items()]
-    lagged += [((drive, "z"), synapses) for synapses in recurrent]
-    edges = tuple(edge for edge, _ in lagged)
+    lagged = (*lin.lagged, (drive, SPIKES)) if recurrent else (*lin.lagged,)
     adjoints: dict[str, Tensor] = {}
-    for block in _blocks(edges, tuple(lin.within), tuple(carry)):
+    for block in _blocks(lagged, tuple(lin.within), tuple(carry)):
         outside = {
             x: _from_outside(x, block, lin, adjoints, grad_spikes, grad_current) for x in block
         }
-        if any(x in block and y in block for y, x in edges):
+        if any(x in block and y in block for y, x in lagged):
             buffers = {
                 x: grad_current if x == drive else torch.empty_like(grad_spikes) for x in block
             }
-            within = [*lin.within.items()]
-            _sweep_block(block, lagged, within, outside, carry, buffers, onwards)
+            _sweep_block(block, lin, outside, carry, buffers, recurrent, onwards)
             adjoints.update(buffers)
         else:
             for x, value in outside.items():
@@ -90,7 +78,7 @@ def sweep(
                     value[-1] += carry[x]
                 if value is not None:
                     adjoints[x] = value
-    grad_i = adjoints.get("I")
+    grad_i = adjoints.get(INPUT)
     if grad_i is None:
         grad_current.zero_()
     elif grad_i.data_ptr() != grad_current.data_ptr():
@@ -104,12 +92,12 @@ def sweep(
     return adjoints, outgoing
 
 
-def _driven_alone(lin: Linearisation) -> str:
+def _driven_alone(lin: Jacobian) -> str:
     """The variable whose adjoint is that of the input, or the input itself."""
-    driven = [(y, c) for (y, x), c in lin.within.items() if x == "I"]
+    driven = [(y, c) for (y, x), c in lin.within.items() if x == INPUT]
     y, coefficient = driven[0]
     alone = len(driven) == 1 and isinstance(coefficient, float) and coefficient == 1.0
-    return y if alone else "I"
+    return y if alone else INPUT
 
 
 @cache
@@ -118,7 +106,7 @@ def _blocks(
 ) -> list[list[str]]:
     """Variables that feed one another, block after block in the order of the sweep."""
     edges = [*lagged, *within]
-    names = dict.fromkeys(["z", *(name for edge in edges for name in edge), *carried])
+    names = dict.fromkeys([SPIKES, *(name for edge in edges for name in edge), *carried])
     after = {x: _reachable(x, edges) for x in names}
     order = {x: len(_reachable(x, within)) for x in names}
     blocks = dict.fromkeys(
@@ -141,14 +129,14 @@ def _reachable(start: str, edges: Iterable[Edge]) -> set[str]:
 def _from_outside(
     x: str,
     block: list[str],
-    lin: Linearisation,
+    lin: Jacobian,
     adjoints: Adjoints,
     grad_spikes: Tensor,
     grad_current: Tensor,
 ) -> Tensor | None:
     """What other blocks and the layer's output add to the adjoint of x at every step, perhaps an alias of it."""
-    total = grad_spikes if x == "z" else None
-    out = grad_current if x == "I" else None
+    total = grad_spikes if x == SPIKES else None
+    out = grad_current if x == INPUT else None
     for (y, source), coefficient in lin.within.items():
         if source == x and y not in block and y in adjoints:
             total = accumulate(total, coefficient, adjoints[y], out)
@@ -164,60 +152,43 @@ def _from_outside(
 
 def _sweep_block(
     block: list[str],
-    lagged: Sequence[tuple[Edge, Coefficient | Synapses]],
-    within: Sequence[tuple[Edge, Coefficient | Synapses]],
+    lin: Jacobian,
     outside: Mapping[str, Tensor | None],
     carry: Adjoints,
     buffers: Adjoints,
+    recurrent: Sequence[Synapses],
     onwards: Tensor,
 ) -> None:
     """Sweep the adjoints of one block, step by step, into `buffers`."""
     views = {x: buffer.unbind(0) for x, buffer in buffers.items()}
-    inputs = onwards.unbind(0)
-    last = len(views[block[0]]) - 1
+    inputs, last = onwards.unbind(0), len(buffers[block[0]]) - 1
     plan = []
     for x in block:
         terms = [
-            _term(
-                coefficient,
-                buffers[y],
-                inputs if isinstance(coefficient, Synapses) else views[y],
-                lag,
-            )
-            for edges, lag in ((lagged, 1), (within, 0))
-            for (y, source), coefficient in edges
+            (_by_step(coefficient, buffers[y]), views[y], lag)
+            for edges, lag in ((lin.lagged, 1), (lin.within, 0))
+            for (y, source), coefficient in edges.items()
             if source == x and y in block
         ]
-        from_outside = outside[x]
-        plan.append((x, None if from_outside is None else from_outside.unbind(0), views[x], terms))
+        given = outside[x]
+        plan.append((x, None if given is None else given.unbind(0), views[x], terms))
     for k in range(last, -1, -1):
-        for x, from_outside_x, view, terms in plan:
+        for x, from_outside, view, terms in plan:
             out = view[k]
-            total = None if from_outside_x is None else from_outside_x[k]
+            total = None if from_outside is None else from_outside[k]
             if k == last and x in carry:
                 total = accumulate(total, 1.0, carry[x], out)
-            for add, coefficients, values, lag in terms:
-                if k + lag < len(values):
-                    total = add(total, coefficients[k + lag], values[k + lag], out)
+            for coefficients, values, lag in terms:
+                if k + lag <= last:
+                    total = accumulate(total, coefficients[k + lag], values[k + lag], out)
+            for synapses in recurrent if x == SPIKES else ():
+                if k + synapses.delay < len(inputs):
+                    arriving = synapses.back(inputs[k + synapses.delay])
+                    total = accumulate(total, 1.0, arriving, out)
             if total is None:
                 out.zero_()
             elif total is not out:
                 out.copy_(total)
-
-
-def _term(
-    coefficient: Coefficient | Synapses, like: Tensor, values: Sequence[Tensor], lag: int
-) -> _Term:
-    """Summand with this coefficient or these weights."""
-    if not isinstance(coefficient, Synapses):
-        return _Term(accumulate, _by_step(coefficient, like), values, lag)
-    return _Term(_add_recurrent, (coefficient,) * len(values), values, coefficient.delay)
-
-
-def _add_recurrent(
-    total: Tensor | None, synapses: Synapses, grad_current: Tensor, out: Tensor
-) -> Tensor:
-    return accumulate(total, 1.0, synapses.back(grad_current), out)
 
 
 def _by_step(coefficient: Coefficient, like: Tensor) -> tuple[Coefficient, ...]:
@@ -227,3 +198,26 @@ def _by_step(coefficient: Coefficient, like: Tensor) -> tuple[Coefficient, ...]:
         by_step = coefficient.unbind(0)
         return by_step if len(by_step) == num_steps else by_step * num_steps
     return (coefficient,) * num_steps
+
+
+def accumulate(
+    total: Tensor | None, coefficient: Coefficient, value: Tensor, out: Tensor | None = None
+) -> Tensor:
+    """`total + coefficient * value` in one pass over memory, where None is zero.
+
+    Args:
+        total: What to add to, or None.
+        coefficient: Factor, broadcastable to `value`.
+        value: Any tensor.
+        out: Where to write the result, which may be `total`; not used if the result is `value` itself.
+
+    Returns:
+        The sum.
+    """
+    if isinstance(coefficient, Tensor):
+        if total is None:
+            return torch.mul(coefficient, value, out=out)
+        return torch.addcmul(total, coefficient, value, out=out)
+    if total is None:
+        return value if coefficient == 1.0 else torch.mul(value, coefficient, out=out)
+    return torch.add(total, value, alpha=coefficient, out=out)

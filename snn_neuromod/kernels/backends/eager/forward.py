@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import cycle, islice
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from snn_neuromod.kernels.backends.eager.blocks import stages
 from snn_neuromod.kernels.backends.eager.known import Known
+from snn_neuromod.kernels.call import Call
 from snn_neuromod.kernels.fusion.graph import Node, live
 from snn_neuromod.kernels.fusion.pytorch.program import Program
 
 __all__ = ["Forward"]
-
-Received: TypeAlias = "Callable[[int, int], Iterable[Tensor]]"
-"""Whole input of the steps from a first one up to a last one, one after another."""
 
 # In elements: of an array that one thread does alone, of a round of the widest vectorised loop.
 _ONE_THREAD, _VECTOR = 1 << 15, 32
@@ -57,36 +55,32 @@ class Forward:
 
     def __call__(
         self,
-        current: Tensor,
+        call: Call,
         params: Mapping[str, Tensor],
-        state: Sequence[Tensor],
         spikes: Tensor,
         tracks: Mapping[str, Tensor],
         *,
         longest: int,
-        received: Received | None = None,
     ) -> list[Tensor]:
         """Run a sequence.
 
         Args:
-            current: Input, (T, batch, neuron).
-            params: Parameters by "p0", "p1", ...; those per step with as many steps as `current`.
-            state: State before the first step.
+            call: The sequence.
+            params: Parameters by "p0", "p1", ...; those per step with as many steps as the input.
             spikes: Spikes, written here.
-            tracks: What is kept, written here: states "s0", (T + 1, batch, neuron), that hold the first already, and
-                saved nodes "c0", (T, batch, neuron).
+            tracks: What is kept, written here: states "s0", (T + 1, batch, neuron), and saved nodes "c0",
+                (T, batch, neuron).
             longest: Most steps that may be computed at once.
-            received: Whole input of a recurrent layer.
 
         Returns:
             The state after the last step, which may share memory with anything.
         """
-        stretch = longest
+        current, stretch = call.current, longest
         if not self._simple and current.device.type == "cpu":
             stretch = _reproducible(longest, current[0].numel(), torch.get_num_threads())
-        run = _Run(self, current, params, state, spikes, tracks, stretch)
+        run = _Run(self, call, params, spikes, tracks, stretch)
         for start in range(0, len(current), stretch):
-            run.advance(start, min(start + stretch, len(current)), received)
+            run.advance(start, min(start + stretch, len(current)))
         return run.state
 
 
@@ -96,38 +90,38 @@ class _Run:
     def __init__(
         self,
         forward: Forward,
-        current: Tensor,
+        call: Call,
         params: Mapping[str, Tensor],
-        state: Sequence[Tensor],
         spikes: Tensor,
         tracks: Mapping[str, Tensor],
         stretch: int,
     ) -> None:
         known, like = forward.known, spikes[0]
-        self.forward, self.spikes, self.tracks, self.state = forward, spikes, tracks, list(state)
-        self.given = {"x": current, "z": spikes} | {
+        self.forward, self.call, self.spikes, self.tracks = forward, call, spikes, tracks
+        self.state = [*call.state]
+        self.given = {"x": call.current, "z": spikes} | {
             name: track for name, track in tracks.items() if name[0] == "c"
         }
-        fixed = {f"s{k}": s for k, s in enumerate(state) if k not in known.moving}
+        fixed = {f"s{k}": s for k, s in enumerate(self.state) if k not in known.moving}
         for (name, p), kind in zip(params.items(), known.kinds, strict=True):
             if kind == "steps":
-                self.given[name] = p.expand(current.shape)
+                self.given[name] = p.expand(spikes.shape)
             else:
                 fixed[name] = p
         self.functions = forward.program.bind(like, fixed)
         self.scratch: dict[int, Any] = {}
         for k in known.moving:
-            if f"s{k}" not in tracks and k != known.spiking:
+            if f"s{k}" in tracks:
+                tracks[f"s{k}"][0] = self.state[k]
+            elif k != known.spiking:
                 count = stretch + 1 if k in forward.whole else 2
                 scratch = like.new_empty((count, *like.shape))
                 self.scratch[k] = scratch if k in forward.whole else scratch.unbind(0)
 
-    def advance(self, start: int, stop: int, received: Received | None) -> None:
+    def advance(self, start: int, stop: int) -> None:
         """A stretch of steps."""
         values: dict[str, Tensor] = {name: value[start:stop] for name, value in self.given.items()}
-        rows: dict[str, Any] = {}
-        if received is not None:
-            rows["x"] = received(start, stop)
+        rows: dict[str, Any] = {"x": self._received(start, stop)} if self.call.recurrent else {}
         reads = self.forward.program.reads
         for stage, names, function in zip(self.forward.stages, reads, self.functions, strict=True):
             arguments = [*names, *stage.part.targets]
@@ -144,6 +138,20 @@ class _Run:
             for k in stage.states:
                 last = rows["z" if k == self.forward.known.spiking else f"n{k}"]
                 self.state[k] = last[-1]
+
+    def _received(self, start: int, stop: int) -> Iterator[Tensor]:
+        """Whole input of one step after another of a recurrent layer; the spikes come in meanwhile."""
+        groups, past = (
+            [(group.weights.T, group) for group in self.call.synapses],
+            self.call.recurrent[0],
+        )
+        for t in range(start, stop):
+            current = self.call.current[t]
+            for w, group in groups:
+                before = t - group.delay
+                sent = self.spikes[before] if before >= 0 else past[before]
+                current = current + group.select(sent) @ w
+            yield current
 
     def _place(
         self,

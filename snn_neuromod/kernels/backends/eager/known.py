@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from snn_neuromod.kernels.call import Call
-from snn_neuromod.kernels.fusion.graph import JUMPS, Graph, Node, Value, live
-from snn_neuromod.kernels.fusion.jacobian import SPIKES, flow, variables
+from snn_neuromod.kernels.fusion.graph import JUMPS, Graph, Node, Value, every, live
+from snn_neuromod.kernels.fusion.jacobian import SPIKES, Flow, variables
 from snn_neuromod.kernels.fusion.loops import COSTLY
-from snn_neuromod.kernels.fusion.trace import Step, apart
+from snn_neuromod.kernels.fusion.trace import Once, Step
 
-__all__ = ["Known", "Reads", "general", "known", "made"]
+__all__ = ["Known", "Reads", "general", "known", "linear"]
 
 SAVED = COSTLY - {"sigmoid"}
 """Results of the forward pass that the reverse pass reads rather than computes again."""
 
 _CONSTANTS = (0.0, 1.0, math.inf, -math.inf)
-_T = TypeVar("_T")
 
 
 class Reads(NamedTuple):
@@ -37,43 +36,42 @@ class Reads(NamedTuple):
     current: bool
 
 
-def general(step: Step, call: Call, cache: dict[Any, Any]) -> Known:
-    """The step with what is known of the parameters of a call without a look at their values.
+def linear(call: Call) -> Step:
+    """The traced step of a call.
 
-    Args:
-        step: The traced step.
-        call: A sequence of this neuron.
-        cache: Holds what was found before.
+    Raises:
+        NotElementwise: If it cannot be traced.
+        NotLinear: If its reverse pass is not linear.
     """
+    neuron, dtype, states = call.neuron, call.current.dtype, call.paths.states
+    step = neuron.kernels.step(dtype, states)
+    neuron.kernels.once(("linear", dtype), lambda: Flow(step, step.params))
+    return step
+
+
+def general(call: Call) -> Known:
+    """The step with what is known of the parameters of a call without a look at their values."""
     found = []
     for p in call.params:
         if p.ndim == call.current.ndim and p.shape[0] > 1:
             found.append("steps")
         else:
             found.append("tensor" if p.ndim or p.device.type != "cpu" else "number")
-    kinds = tuple(found)
-    return made(cache, kinds, lambda: Known(step, kinds))
+    kinds, key = tuple(found), (call.current.dtype, call.paths.states)
+    return call.neuron.kernels.once((*key, kinds), lambda: Known(linear(call), kinds))
 
 
-def known(step: Step, call: Call, cache: dict[Any, Any]) -> Known:
+def known(call: Call) -> Known:
     """The same with numbers that are 0, 1 or infinite as constants, and conditions on numbers decided."""
-    start = general(step, call, cache)
+    start = general(call)
     pairs = zip(start.kinds, call.params, strict=True)
     values = [p.item() if kind == "number" else None for kind, p in pairs]
     constants = tuple(v if v in _CONSTANTS else None for v in values)
-    found = made(start.cache, constants, lambda: start.where(constants))
+    found = start.once(constants, lambda: start.where(constants))
     if not found.conditions:
         return found
     truths = found.truths(values)
-    return made(found.cache, truths, lambda: found.where(constants, truths))
-
-
-def made(cache: dict[Any, Any], key: Any, make: Callable[[], _T]) -> _T:
-    """What is in the cache, made first if it is not there: in a thread of its own, where no mode is on."""
-    if key not in cache:
-        cache[key] = apart(make)
-    found: _T = cache[key]
-    return found
+    return found.once(truths, lambda: found.where(constants, truths))
 
 
 class Known:
@@ -91,7 +89,7 @@ class Known:
         names: Of each state among the variables of the Jacobian.
         moving: Numbers of the states that change.
         spiking: Number of the state that holds the spikes, or None.
-        cache: For what is printed from it.
+        once: Makes, and keeps, what is printed from it.
     """
 
     def __init__(
@@ -102,14 +100,14 @@ class Known:
         source: Known | None = None,
     ) -> None:
         self.kinds, self._given, self._source = kinds, given, source
-        self.step = _with(step, given) if given else step
+        graph = Graph(step.graph.dtype)
+        self.step = step.of(graph, graph.substitute(step.roots, given)) if given else step
         self.names = variables(self.step)
-        old = self.step.inputs("s")
-        self.moving = [k for k, after in enumerate(self.step.after) if after is not old[k]]
+        self.moving = self.step.moving
         self.spiking = self.names.index(SPIKES) if SPIKES in self.names else None
         self._fixed: dict[Node, bool] = {}
         self._number: dict[Node, bool] = {}
-        self.cache: dict[Any, Any] = {}
+        self.once = Once()
 
     def where(self, constants: Sequence[float | None], truths: Sequence[bool] = ()) -> Known:
         """The same where these parameters have these values, and `conditions` this outcome."""
@@ -125,11 +123,11 @@ class Known:
 
     def fixed(self, node: Node) -> bool:
         """Whether a node of any graph does not change with time."""
-        return _all_inputs(node, self._is_fixed, self._fixed)
+        return every(node, self._is_fixed, self._fixed)
 
     def number(self, node: Node) -> bool:
         """Whether it is also one number on a CPU."""
-        return _all_inputs(node, self._is_number, self._number)
+        return every(node, self._is_number, self._number)
 
     def _is_fixed(self, name: str) -> bool:
         if name[0] == "p":
@@ -142,9 +140,8 @@ class Known:
     @cached_property
     def conditions(self) -> list[Node]:
         """Conditions that read numbers alone."""
-        step = self.step
-        roots = [step.spikes, *step.after, *step.grad_params, *step.grad_before, step.grad_current]
-        return [n for n in live(roots) if n.is_bool and n.op != "const" and self.number(n)]
+        nodes = live(self.step.roots)
+        return [n for n in nodes if n.is_bool and n.op != "const" and self.number(n)]
 
     def truths(self, values: Sequence[float | None]) -> tuple[bool, ...]:
         """The outcome of `conditions` with these numbers."""
@@ -169,14 +166,13 @@ class Known:
         found[step.spikes] = "z"
         return {node: name for node, name in found.items() if node.args and not self.fixed(node)}
 
-    def reads(self, needed: Sequence[str], followed: Collection[int] | None) -> Reads:
+    def reads(self, needed: Sequence[str]) -> Reads:
         """What the reverse pass reads, whatever gradients of the last state it is given."""
-        key = ("reads", needed, followed)
-        return made(self.cache, key, lambda: self._reads(needed, followed))
+        return self.once(("reads", needed), lambda: self._reads(needed))
 
-    def _reads(self, needed: Sequence[str], followed: Collection[int] | None) -> Reads:
+    def _reads(self, needed: Sequence[str]) -> Reads:
         step, leaves = self.step, self.leaves()
-        coefficients = flow(step, needed, followed=followed).coefficients
+        coefficients = Flow(step, needed).edges.values()
         ahead = set(live([step.spikes, *step.after]))
         costly = {n for n in ahead if n.op in SAVED and not self.fixed(n) and n not in leaves}
         read = live(coefficients, stop=[*leaves, *costly])
@@ -189,30 +185,3 @@ class Known:
         states = {int(name[1:]) for name in names if name[0] in "sn"}
         states &= set(self.moving) - {self.spiking}
         return Reads(tuple(sorted(states)), saved, "x" in names)
-
-
-def _all_inputs(node: Node, test: Callable[[str], bool], memo: dict[Node, bool]) -> bool:
-    if node not in memo:
-        if node.op == "input":
-            memo[node] = test(str(node.value))
-        else:
-            memo[node] = all(_all_inputs(a, test, memo) for a in node.args)
-    return memo[node]
-
-
-def _with(step: Step, given: Mapping[Node, Value]) -> Step:
-    """The step over other values in the place of some nodes."""
-    graph = Graph(step.graph.dtype)
-    groups = [[step.spikes], step.after, step.grad_params, step.grad_before, [step.grad_current]]
-    made_nodes = iter(graph.substitute([node for group in groups for node in group], given))
-    spikes, after, params, before, current = ([next(made_nodes) for _ in g] for g in groups)
-    return Step(
-        graph,
-        step.params,
-        step.states,
-        spikes[0],
-        tuple(after),
-        tuple(params),
-        tuple(before),
-        current[0],
-    )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-from weakref import WeakKeyDictionary
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -14,10 +13,9 @@ from snn_neuromod.kernels.backends.triton.launch import Sequences
 from snn_neuromod.kernels.backends.triton.recurrent import Recurrents, Weights
 from snn_neuromod.kernels.call import Call
 from snn_neuromod.kernels.fusion.graph import live
-from snn_neuromod.kernels.fusion.trace import NotElementwise, Step, trace
+from snn_neuromod.kernels.fusion.trace import NotElementwise
 from snn_neuromod.kernels.fusion.triton.expressions import MISSING
 from snn_neuromod.kernels.fusion.triton.writer import Plan
-from snn_neuromod.kernels.neurons import Neuron
 
 MOST_NEURONS = 2048
 """Neurons, and senders of all delays, of a sample that one program can hold."""
@@ -45,9 +43,10 @@ def unable(call: Call) -> str | None:
             return (
                 f"it serves at most {MOST_NEURONS} neurons or senders of all delays, not {widest}"
             )
-    step = _Printed.of(call.neuron).step(current.dtype)
-    if isinstance(step, str):
-        return step
+    try:
+        step = call.neuron.kernels.step(current.dtype)
+    except NotElementwise as error:
+        return str(error)
     if emulated():
         lacking = {n.op for n in live([step.spikes, *step.after])} & MISSING
         if lacking:
@@ -76,15 +75,12 @@ def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Run a sequence; results as of `backends.c.prepared.Prepared.forward`."""
     params, tracks = _params(call), kept(call)
     if not call.recurrent:
-        kernels = _Printed.of(call.neuron).sequences(call)
-        spikes, last = kernels.forward(call.current, params, call.state, tracks.get("marks"))
+        marks = tracks.get("marks")
+        spikes, last = _sequences(call).forward(call.current, params, call.state, marks)
         return spikes, last, [*tracks.values()]
     every = 0 if not tracks else 1 if _through_weights(call) else _plan(call).chunk
-    spikes, last = (
-        _Printed.of(call.neuron)
-        .recurrents(call)
-        .forward(call.current, params, call.state, Weights.of(call), tracks, every)
-    )
+    given = (call.current, params, call.state, Weights.of(call), tracks, every)
+    spikes, last = _recurrents(call).forward(*given)
     return spikes, last, [*tracks.values()]
 
 
@@ -100,10 +96,9 @@ def backward(
     current = tracks[1] if call.recurrent else call.current
     given = (grad_spikes, grad_state, current, params, call.state, marks)
     if _through_weights(call):
-        kernels: Any = _Printed.of(call.neuron).recurrents(call)
-        delta, first, sums = kernels.backward(*given, Weights.of(call))
+        delta, first, sums = _recurrents(call).backward(*given, Weights.of(call))
     else:
-        delta, first, sums = _Printed.of(call.neuron).sequences(call).backward(*given)
+        delta, first, sums = _sequences(call).backward(*given)
     grads = [
         None
         if not need
@@ -127,72 +122,26 @@ def _params(call: Call) -> list[Tensor]:
 
 
 def _plan(call: Call) -> Plan:
-    return _Printed.of(call.neuron).plan(call)
+    """What is fixed in the kernels of a call."""
+    needed, kernels, ndim = tuple(call.needed), call.neuron.kernels, call.current.ndim
+    per_step = tuple(p.ndim == ndim and p.shape[0] > 1 for p in call.params)
+    step = kernels.step(call.current.dtype)
+
+    def made() -> Plan:
+        roots = [step.spikes, *step.after, *step.grad_before, step.grad_current]
+        return Plan(step, needed, per_step, 16 if len(live(roots)) <= SMALL else 10)
+
+    return kernels.once(("triton", call.current.dtype, needed, per_step), made)
 
 
-class _Printed:
-    """Traces and kernels of one neuron, made when they are first asked for."""
-
-    def __init__(self, neuron: Neuron) -> None:
-        self._module, self._options = neuron.module, neuron.step_options()
-        self._steps: dict[torch.dtype, Step | str] = {}
-        self._plans: dict[tuple[Any, ...], Plan] = {}
-        self._sequences: dict[int, Sequences] = {}
-        self._recurrents: dict[int, Recurrents] = {}
-
-    @staticmethod
-    def of(neuron: Neuron) -> _Printed:
-        """Those of this neuron."""
-        if neuron.described is not None:
-            found = _DESCRIBED.get(neuron.described)
-            if found is None:
-                found = _DESCRIBED[neuron.described] = _Printed(neuron)
-            return found
-        if id(neuron) not in _KNOWN:
-            _KNOWN[id(neuron)] = (neuron, _Printed(neuron))
-        return _KNOWN[id(neuron)][1]
-
-    def step(self, dtype: torch.dtype) -> Step | str:
-        """The traced step, or why it cannot be traced."""
-        if dtype not in self._steps:
-            kinds = self._module.Params, self._module.State
-            try:
-                self._steps[dtype] = trace(self._module.step, *kinds, self._options, dtype=dtype)
-            except NotElementwise as error:
-                self._steps[dtype] = str(error)
-        return self._steps[dtype]
-
-    def plan(self, call: Call) -> Plan:
-        """What is fixed in the kernels of a call."""
-        dtype, ndim = call.current.dtype, call.current.ndim
-        per_step = tuple(p.ndim == ndim and p.shape[0] > 1 for p in call.params)
-        key = (dtype, tuple(call.needed), per_step)
-        if key not in self._plans:
-            step = self.step(dtype)
-            if isinstance(step, str):
-                raise RuntimeError(f"{call.neuron.name}: {step}")
-            roots = [step.spikes, *step.after, *step.grad_before, step.grad_current]
-            chunk = 16 if len(live(roots)) <= SMALL else 10
-            self._plans[key] = Plan(step, tuple(call.needed), per_step, chunk)
-        return self._plans[key]
-
-    def sequences(self, call: Call) -> Sequences:
-        """Kernels for neurons on their own."""
-        plan = self.plan(call)
-        if id(plan) not in self._sequences:
-            self._sequences[id(plan)] = Sequences(plan)
-        return self._sequences[id(plan)]
-
-    def recurrents(self, call: Call) -> Recurrents:
-        """Kernels for neurons with weights among them."""
-        plan = self.plan(call)
-        if id(plan) not in self._recurrents:
-            single = Plan(plan.step, plan.needed, plan.per_step, 1)
-            self._recurrents[id(plan)] = Recurrents(single)
-        return self._recurrents[id(plan)]
+def _sequences(call: Call) -> Sequences:
+    """Kernels for neurons on their own."""
+    plan = _plan(call)
+    return call.neuron.kernels.once(("sequences", plan), lambda: Sequences(plan))
 
 
-_KNOWN: dict[int, tuple[Neuron, _Printed]] = {}
-"""By the identity of a neuron of the package, which `decode` gives once for each set of options."""
-
-_DESCRIBED: WeakKeyDictionary[Any, _Printed] = WeakKeyDictionary()
+def _recurrents(call: Call) -> Recurrents:
+    """Kernels for neurons with weights among them."""
+    plan = _plan(call)
+    single = replace(plan, chunk=1)
+    return call.neuron.kernels.once(("recurrents", plan), lambda: Recurrents(single))

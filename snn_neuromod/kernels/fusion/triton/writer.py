@@ -13,7 +13,7 @@ from snn_neuromod.kernels.fusion.triton.expressions import Body
 __all__ = ["Plan", "Writer", "decision", "load", "whole"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """What is fixed when a kernel is printed.
 
@@ -29,19 +29,16 @@ class Plan:
     per_step: tuple[bool, ...]
     chunk: int = 8
 
-    @cached_property
+    @property
     def moving(self) -> list[int]:
         """States that a step changes."""
-        before = self.step.inputs("s")
-        return [k for k, after in enumerate(self.step.after) if after is not before[k]]
+        return self.step.moving
 
     @cached_property
     def read(self) -> list[int]:
         """Parameters that a step or its reverse pass reads."""
-        step = self.step
-        roots = [step.spikes, *step.after, *step.grad_params, *step.grad_before, step.grad_current]
-        names = inputs(roots)
-        return [k for k in range(len(step.params)) if f"p{k}" in names]
+        names = inputs(self.step.roots)
+        return [k for k in range(len(self.step.params)) if f"p{k}" in names]
 
     @cached_property
     def wanted(self) -> list[int]:
