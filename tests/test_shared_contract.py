@@ -18,6 +18,7 @@ from torch import Tensor, nn
 import snn_neuromod as nm
 from snn_neuromod import dynamics
 
+pytestmark = pytest.mark.usefixtures("device")
 B, N, T = 3, 4, 40
 # PyTorch's own warnings while it compiles an autograd.Function and states inside a graph
 _FILTERS = (
@@ -58,6 +59,20 @@ FORMS = ("", "Cell", "Recurrent", "RecurrentCell")
 CASES = [f"snntorch.{name}" for name in SNNTORCH]
 if importlib.util.find_spec("norse") is not None:
     CASES += [f"norse.{name}{form}" for name in NORSE for form in FORMS]
+
+
+def test_every_neuron_of_the_package_is_here() -> None:
+    """Those of either form that the module of its name states; `Custom` is tested with a neuron of its own."""
+    ours = {name for name, kind in vars(nm.snntorch).items() if _is(kind, nm.snntorch.Neuron)}
+    assert set(SNNTORCH) == ours - {"Neuron", "Custom"}
+    if CASES[-1].startswith("norse"):
+        names = {f"norse.{name}" for name, kind in vars(nm.norse).items() if _is(kind, nn.Module)}
+        custom = {f"norse.Custom{form}" for form in FORMS}
+        assert {case for case in CASES if case.startswith("norse")} == names - custom
+
+
+def _is(kind: Any, base: type) -> bool:
+    return isinstance(kind, type) and issubclass(kind, base)
 
 
 def make(case: str) -> Any:

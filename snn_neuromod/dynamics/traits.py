@@ -8,11 +8,11 @@ from typing import Any, NamedTuple, Protocol
 from torch import Tensor
 from typing_extensions import TypeVar
 
-S = TypeVar("S", bound="tuple[Any, ...]", default="tuple[Tensor, ...]")
+S = TypeVar("S", bound=tuple[Any, ...], default=tuple[Tensor, ...])
 """The `State` of a neuron of one's own; tensors where it is told by the name of its module alone."""
-P = TypeVar("P", bound="tuple[Any, ...]", default="tuple[Tensor, ...]")
+P = TypeVar("P", bound=tuple[Any, ...], default=tuple[Tensor, ...])
 """Its `Params`."""
-_P = TypeVar("_P", bound="tuple[Any, ...]", contravariant=True)
+_P = TypeVar("_P", bound=tuple[Any, ...], contravariant=True)
 
 
 class Dynamics(Protocol[_P, S]):

@@ -28,9 +28,9 @@ from snn_neuromod.learning.rules import BPTT, Rule
 HALF = (torch.float16, torch.bfloat16)
 _BPTT, _INSTANT = BPTT(), Paths(0, ())
 
-S = TypeVar("S", bound="tuple[Any, ...]", default=Any)
+S = TypeVar("S", bound=tuple[Any, ...], default=Any)
 """The `State` of a neuron."""
-P = TypeVar("P", bound="tuple[Any, ...]", default=Any)
+P = TypeVar("P", bound=tuple[Any, ...], default=Any)
 """The `Params` of a neuron."""
 
 

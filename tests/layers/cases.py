@@ -34,9 +34,10 @@ class LayerCase:
         return self.layer(num_neurons, **{**dict(self.arguments), **overrides})
 
     def current(self, num_steps: int = 25, dtype: torch.dtype = torch.float32) -> Tensor:
-        generator = torch.Generator().manual_seed(1)
-        noise = torch.randn(num_steps, BATCH, NEURONS, generator=generator, dtype=dtype)
-        return self.mean + self.std * noise
+        generator = torch.Generator("cpu").manual_seed(1)
+        shape = num_steps, BATCH, NEURONS
+        noise = torch.randn(shape, generator=generator, dtype=dtype, device="cpu")
+        return self.mean + self.std * noise.to(torch.get_default_device())
 
     @property
     def exact(self) -> bool:
