@@ -114,6 +114,28 @@ def test_a_right_import_passes(tmp_path: Path, path: str, line: str) -> None:
     assert violations(tmp_path) == []
 
 
+def taken(root: Path) -> list[str]:
+    """Modules whose name their package gives to something else."""
+    found = []
+    for package in ("snn_neuromod", "lightning_modules"):
+        for path in sorted((root / package).rglob("__init__.py")):
+            module = module_name(path, root)
+            beside = {file.stem for file in path.parent.glob("*.py")}
+            names = (name.rpartition(".") for name in imported(path, module))
+            found += [name for home, _, name in names if name in beside and home != module]
+    return found
+
+
+def test_a_name_means_one_thing(tmp_path: Path) -> None:
+    """No package takes the name of one of its modules for a function: `analysis.bursts` is one or the other."""
+    assert taken(ROOT) == []
+    package = tmp_path / "snn_neuromod" / "analysis"
+    package.mkdir(parents=True)
+    (package / "bursts.py").touch()
+    (package / "__init__.py").write_text("from snn_neuromod.analysis.bursts import bursts")
+    assert taken(tmp_path) == ["bursts"]
+
+
 def test_import_needs_only_the_core() -> None:
     code = "import sys, snn_neuromod; print(*(set(sys.argv[1:]) & set(sys.modules)))"
     command = [sys.executable, "-c", code, *OPTIONAL]

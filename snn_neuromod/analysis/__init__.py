@@ -4,25 +4,25 @@ Functions that compute return NamedTuples of numpy arrays; those named `plot_*` 
 new figure.
 """
 
-from snn_neuromod.analysis.amplitude import Amplitude, amplitude
-from snn_neuromod.analysis.bifurcation import Bifurcation, BifurcationPoint, Branch, bifurcation
 from snn_neuromod.analysis.bifurcation_plot import plot_bifurcation
 from snn_neuromod.analysis.bsrc_bounds import OffsetBounds, bsrc_offset_bounds
-from snn_neuromod.analysis.bursts import Bursts, bursts
 from snn_neuromod.analysis.classification import Excitability, classify
-from snn_neuromod.analysis.fi_curve import FICurve, fi_curve, plot_fi_curve
-from snn_neuromod.analysis.fixed_points import FixedPoints, fixed_points, plot_fixed_points
-from snn_neuromod.analysis.heatmap import Heatmap, heatmap, heatmaps, plot_heatmap
-from snn_neuromod.analysis.hysteresis import Hysteresis, hysteresis, plot_hysteresis
-from snn_neuromod.analysis.intervals import Intervals, intervals
-from snn_neuromod.analysis.neuron import Neuron, neuron
-from snn_neuromod.analysis.phase_portrait import (
+from snn_neuromod.analysis.continuation import Bifurcation, BifurcationPoint, Branch, bifurcation
+from snn_neuromod.analysis.equilibria import FixedPoints, fixed_points, plot_fixed_points
+from snn_neuromod.analysis.firing_rate import FICurve, fi_curve, plot_fi_curve
+from snn_neuromod.analysis.latency import spiking_delay
+from snn_neuromod.analysis.maps import Heatmap, heatmap, heatmaps, plot_heatmap
+from snn_neuromod.analysis.onsets import Hysteresis, hysteresis, plot_hysteresis
+from snn_neuromod.analysis.patterns import Bursts, bursts
+from snn_neuromod.analysis.phase_plane import (
     PhasePortrait,
     phase_portrait,
     plot_phase_portrait,
 )
+from snn_neuromod.analysis.regularity import Intervals, intervals
+from snn_neuromod.analysis.rhythm import Amplitude, amplitude
 from snn_neuromod.analysis.simulation import with_synapse
-from snn_neuromod.analysis.spiking_delay import spiking_delay
+from snn_neuromod.analysis.source import Neuron, neuron
 from snn_neuromod.analysis.trace import VoltageTrace, plot_voltage_trace, voltage_trace
 
 __all__ = [

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from snn_neuromod import _palette as palette
-from snn_neuromod.analysis.amplitude import Amplitude
-from snn_neuromod.analysis.bifurcation import Bifurcation
+from snn_neuromod.analysis.continuation import Bifurcation
+from snn_neuromod.analysis.rhythm import Amplitude
 
 MARKERS = {
     "saddle-node": ("o", palette.BLACK),

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from snn_neuromod.analysis.bursts import bursts
-from snn_neuromod.analysis.hysteresis import Hysteresis, hysteresis
-from snn_neuromod.analysis.neuron import Neuron, neuron
-from snn_neuromod.analysis.simulation import Array, batch, check_steps, grid, prepared, run
+from snn_neuromod.analysis.onsets import Hysteresis, hysteresis
+from snn_neuromod.analysis.patterns import bursts
+from snn_neuromod.analysis.simulation import Array, batch, check_steps, grid, prepared
+from snn_neuromod.analysis.source import Neuron, neuron
 from snn_neuromod.errors import ConfigError
 
 PARTS, ROUNDS = 16, 2
@@ -134,7 +134,7 @@ def _refined(
         cell = batch(neurons, tried)
         with torch.inference_mode():
             late = discard + num_steps  # the first spike may take its time
-            counted = run(cell.neuron, cell.state, cell.current, num_steps, discard=late)
+            counted = cell.run(num_steps, discard=late)
         rates = counted.rate.numpy().reshape(cell.shape)
         first = (rates > 0).argmax(-1)[..., None]
         better = (rates > 0).any(-1) & (low < onset)

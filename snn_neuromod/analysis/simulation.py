@@ -5,18 +5,19 @@ from __future__ import annotations
 import sys
 import warnings
 from collections import namedtuple
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from snn_neuromod.analysis.neuron import Neuron, neuron
+from snn_neuromod.analysis.source import Neuron, neuron
 from snn_neuromod.errors import ConfigError
 
 Array = NDArray[np.float64]
+M = TypeVar("M")
 CHUNK = 16384
 """Neurons that are stepped together: their state then stays in the processor's cache."""
 
@@ -169,6 +170,10 @@ class Batch(NamedTuple):
     state: Any
     shape: tuple[int, ...]
 
+    def run(self, num_steps: int, **options: Any) -> Run:
+        """Drive the neurons; options as of `run`."""
+        return run(self.neuron, self.state, self.current, num_steps, **options)
+
     def parts(self, size: int = CHUNK) -> Iterator[tuple[slice, Batch]]:
         """The batch in pieces of `size` neurons at most, with the place of each."""
         n = len(self.current)
@@ -220,6 +225,35 @@ def broadcast(found: Neuron, *shapes: tuple[int, ...]) -> tuple[int, ...]:
         ) from error
 
 
+def swept(
+    who: str,
+    label: str,
+    pieces: Sequence[tuple[slice, Batch]],
+    steps: int,
+    measure: Callable[[Batch, Callable[[int], None]], M],
+    *,
+    progress: bool,
+) -> Iterator[tuple[slice, M]]:
+    """The place and the measure of each piece of a batch, one after the other; Ctrl-C ends it with a warning.
+
+    Args:
+        who: Function on whose behalf.
+        label: What is computed.
+        pieces: See `Batch.parts`.
+        steps: Number of steps that a piece takes.
+        measure: Called with a piece, and with what counts the steps made, the `tick` of `run`.
+        progress: Whether to show how far it is.
+    """
+    with torch.inference_mode(), Progress(steps * len(pieces), label, progress) as tick:
+        for done, (where, piece) in enumerate(pieces):
+            try:
+                found = measure(piece, tick)
+            except KeyboardInterrupt:
+                interrupted(who, done, len(pieces), stacklevel=4)
+                return
+            yield where, found
+
+
 def _taken(where: slice) -> Callable[[Tensor], Tensor]:
     return lambda p: p[where]
 
@@ -258,13 +292,13 @@ def check_steps(who: str, num_steps: int, discard: int = 0) -> None:
             raise ConfigError(f"{who}: {name} must be an integer >= {low}, got {value}")
 
 
-def interrupted(who: str, done: int, total: int) -> None:
+def interrupted(who: str, done: int, total: int, stacklevel: int = 3) -> None:
     """Warn that a sweep was stopped by Ctrl-C; with nothing done the interruption goes on."""
     if not done:
         raise KeyboardInterrupt
     warnings.warn(
         f"{who}: interrupted after {done} of {total} parts; what was not computed is NaN",
-        stacklevel=3,
+        stacklevel=stacklevel,
     )
 
 

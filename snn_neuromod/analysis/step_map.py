@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from snn_neuromod.analysis.neuron import Neuron
+from snn_neuromod.analysis.source import Neuron
 from snn_neuromod.errors import ConfigError
 
 Array = NDArray[np.float64]

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from snn_neuromod import _palette as palette
-from snn_neuromod.analysis.neuron import neuron
+from snn_neuromod.analysis.source import neuron
 from snn_neuromod.errors import ConfigError
 
 

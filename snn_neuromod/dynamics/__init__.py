@@ -14,7 +14,7 @@ from snn_neuromod.dynamics import (
     src,
     stdp_alif,
 )
-from snn_neuromod.dynamics.scan import scan
+from snn_neuromod.dynamics.over_time import scan
 
 NEURONS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module

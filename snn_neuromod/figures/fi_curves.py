@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from snn_neuromod import analysis
-from snn_neuromod.analysis.hysteresis import Hysteresis
+from snn_neuromod.analysis.onsets import Hysteresis
 from snn_neuromod.dynamics import msrc
 from snn_neuromod.figures import style
 from snn_neuromod.figures.registry import Options

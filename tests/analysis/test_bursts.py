@@ -7,7 +7,7 @@ import pytest
 
 from snn_neuromod import analysis, dynamics
 from snn_neuromod.analysis import bursts
-from snn_neuromod.analysis.bursts import describe
+from snn_neuromod.analysis.patterns import describe
 
 
 def test_the_burst_without_input() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from snn_neuromod import ALIF, MSRC, analysis, dynamics
 from snn_neuromod.analysis import FICurve, fi_curve, hysteresis
-from snn_neuromod.analysis.hysteresis import Hysteresis, of_curve
+from snn_neuromod.analysis.onsets import Hysteresis, of_curve
 
 TABLE = {  # h_s0: onset up, onset down, rate at onset (spikes per step), currents 0.02 apart
     1.5: (4.92, 4.92, 0.024),

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from snn_neuromod.dynamics.scan import loop
+from snn_neuromod.dynamics.over_time import loop
 from snn_neuromod.kernels.backends.served import Served, always
 from snn_neuromod.kernels.call import Call
 from snn_neuromod.kernels.synapses import Synapses

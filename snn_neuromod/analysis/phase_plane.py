@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from snn_neuromod import _palette as palette
-from snn_neuromod.analysis.fixed_points import FixedPoints, fixed_points, plot_fixed_points
-from snn_neuromod.analysis.neuron import neuron
+from snn_neuromod.analysis.equilibria import FixedPoints, fixed_points, plot_fixed_points
+from snn_neuromod.analysis.source import neuron
 from snn_neuromod.analysis.step_map import Array, StepMap, jacobian, step_map
 from snn_neuromod.analysis.trace import VoltageTrace, voltage_trace
 from snn_neuromod.errors import ConfigError

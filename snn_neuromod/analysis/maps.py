@@ -10,20 +10,18 @@ import torch
 from numpy.typing import ArrayLike
 
 from snn_neuromod import _palette as palette
-from snn_neuromod.analysis.fi_curve import CURRENT, RATE
+from snn_neuromod.analysis.firing_rate import CURRENT, RATE
+from snn_neuromod.analysis.latency import delay_of
 from snn_neuromod.analysis.simulation import (
     CHUNK,
     Array,
     Batch,
-    Progress,
     batch,
     check_steps,
     grid,
-    interrupted,
     prepared,
-    run,
+    swept,
 )
-from snn_neuromod.analysis.spiking_delay import delay_of
 from snn_neuromod.errors import ConfigError
 
 Measure = Literal["rate", "delay", "hysteresis"]
@@ -157,18 +155,15 @@ def heatmaps(
     maps = {name: np.full(shape, np.nan) for name in measures}
     size = max(1, CHUNK // len(columns)) * len(columns)  # whole rows
     pieces = list(neurons.parts(size))
-    runs = 1 + ("hysteresis" in measures)
-    steps = discard + num_steps
+    steps = (1 + ("hysteresis" in measures)) * (discard + num_steps)
     label = f"heatmap {shape[0]} x {shape[1]}"
-    with torch.inference_mode(), Progress(runs * steps * len(pieces), label, progress) as tick:
-        for done, (where, piece) in enumerate(pieces):
-            try:
-                measured = _measured(piece, len(columns), measures, num_steps, discard, tick)
-            except KeyboardInterrupt:
-                interrupted("heatmap", done, len(pieces))
-                break
-            for name in measures:
-                maps[name].reshape(-1)[where] = measured[name]
+
+    def measure(piece: Batch, tick: Any) -> dict[str, Array]:
+        return _measured(piece, len(columns), measures, num_steps, discard, tick)
+
+    for where, measured in swept("heatmap", label, pieces, steps, measure, progress=progress):
+        for name in measures:
+            maps[name].reshape(-1)[where] = measured[name]
     return {name: Heatmap(columns, rows, parameter, name, maps[name]) for name in measures}
 
 
@@ -181,7 +176,7 @@ def _measured(
     tick: Any,
 ) -> dict[str, Array]:
     """The measures of some rows."""
-    resting = run(piece.neuron, piece.state, piece.current, num_steps, discard=discard, tick=tick)
+    resting = piece.run(num_steps, discard=discard, tick=tick)
     found = {
         "rate": resting.rate.numpy(),
         "delay": delay_of(resting.first, discard + num_steps),
@@ -193,7 +188,7 @@ def _measured(
         return field.reshape(-1, columns)[:, -1:].expand(-1, columns).flatten()
 
     spiking = type(resting.state)(*(highest(field) for field in resting.state))
-    counted = run(piece.neuron, spiking, piece.current, num_steps, discard=discard, tick=tick)
+    counted = piece._replace(state=spiking).run(num_steps, discard=discard, tick=tick)
     rate, kept = found["rate"], counted.rate.numpy()
     found["hysteresis"] = np.where((rate > 0) & (kept > 0), 0.0, kept - rate)
     return found

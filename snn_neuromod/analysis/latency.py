@@ -10,13 +10,12 @@ from numpy.typing import ArrayLike
 
 from snn_neuromod.analysis.simulation import (
     Array,
-    Progress,
+    Batch,
     batch,
     check_steps,
     grid,
-    interrupted,
     prepared,
-    run,
+    swept,
 )
 
 
@@ -55,17 +54,15 @@ def spiking_delay(
     values = grid("spiking_delay", "currents", currents)
     neurons = batch(prepared(source, synapse, **parameters), values)
     delay = np.full(neurons.current.shape, np.nan)
+
+    def measure(piece: Batch, tick: Any) -> Array:
+        return delay_of(piece.run(num_steps, until_first=True, tick=tick).first, num_steps)
+
     pieces = list(neurons.parts())
-    with torch.inference_mode(), Progress(num_steps * len(pieces), "delay", progress) as tick:
-        for done, (where, piece) in enumerate(pieces):
-            try:
-                found = run(
-                    piece.neuron, piece.state, piece.current, num_steps, until_first=True, tick=tick
-                )
-            except KeyboardInterrupt:
-                interrupted("spiking_delay", done, len(pieces))
-                break
-            delay[where] = delay_of(found.first, num_steps)
+    for where, found in swept(
+        "spiking_delay", "delay", pieces, num_steps, measure, progress=progress
+    ):
+        delay[where] = found
     return delay.reshape(neurons.shape)
 
 

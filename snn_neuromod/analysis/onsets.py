@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from snn_neuromod import _palette as palette
-from snn_neuromod.analysis.fi_curve import FICurve, fi_curve
+from snn_neuromod.analysis.firing_rate import FICurve, fi_curve
 from snn_neuromod.analysis.simulation import Array
 
 

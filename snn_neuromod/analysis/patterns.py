@@ -6,19 +6,18 @@ import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from snn_neuromod.analysis.simulation import (
     CHUNK,
     Array,
-    Progress,
+    Batch,
+    Run,
     batch,
     check_steps,
     grid,
-    interrupted,
     prepared,
-    run,
+    swept,
 )
 from snn_neuromod.errors import ConfigError
 
@@ -94,25 +93,17 @@ def bursts(
     neurons = batch(prepared(source, synapse, **parameters), values)
     n = len(neurons.current)
     numbers, kinds = np.full((5, n), np.nan), np.full(n, "", dtype="<U8")
+
+    def measure(piece: Batch, tick: Any) -> Run:
+        return piece.run(num_steps, discard=discard, record=True, tick=tick)
+
     pieces = list(neurons.parts(max(1, min(CHUNK, _RASTER // num_steps))))
-    total = (discard + num_steps) * len(pieces)
-    with torch.inference_mode(), Progress(total, "firing patterns", progress) as tick:
-        for done, (where, piece) in enumerate(pieces):
-            try:
-                found = run(
-                    piece.neuron,
-                    piece.state,
-                    piece.current,
-                    num_steps,
-                    discard=discard,
-                    record=True,
-                    tick=tick,
-                )
-            except KeyboardInterrupt:
-                interrupted("bursts", done, len(pieces))
-                break
-            numbers[0, where] = found.rate.numpy()
-            kinds[where], numbers[1:, where] = _described(found.raster, contrast)
+    steps = discard + num_steps
+    for where, found in swept(
+        "bursts", "firing patterns", pieces, steps, measure, progress=progress
+    ):
+        numbers[0, where] = found.rate.numpy()
+        kinds[where], numbers[1:, where] = _described(found.raster, contrast)
     return Bursts(kinds.reshape(neurons.shape), *(row.reshape(neurons.shape) for row in numbers))
 
 

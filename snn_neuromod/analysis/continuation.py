@@ -26,8 +26,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from snn_neuromod.analysis.fixed_points import solve, spectrum
-from snn_neuromod.analysis.neuron import neuron
+from snn_neuromod.analysis.equilibria import solve, spectrum
+from snn_neuromod.analysis.source import neuron
 from snn_neuromod.analysis.step_map import CURRENT, Array, StepMap, slopes, step_map
 from snn_neuromod.errors import ConfigError
 

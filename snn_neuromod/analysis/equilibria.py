@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snn_neuromod import _palette as palette
-from snn_neuromod.analysis.neuron import neuron
+from snn_neuromod.analysis.source import neuron
 from snn_neuromod.analysis.step_map import Array, StepMap, jacobian, newton, step_map
 from snn_neuromod.errors import ConfigError
 
