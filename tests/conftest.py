@@ -13,8 +13,8 @@ settings.register_profile(
 )
 settings.load_profile("any machine")
 
-# Kernels that are compiled for one test run for a moment; those of the package itself are built with all optimisation.
-os.environ.setdefault("SNN_NEUROMOD_CFLAGS", "-O1")
+# Kernels that are compiled for one test run for a moment; those of the package itself are optimised.
+os.environ.setdefault("SNN_NEUROMOD_CFLAGS", "-O0")
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 """Where tests that every neuron shares run."""

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from snn_neuromod.figures import FIGURES, bursting, eprop_traces, fi_curves, modulation_maps
+from snn_neuromod.figures import (
+    FIGURES,
+    bifurcation_diagram,
+    bursting,
+    eprop_traces,
+    fi_curves,
+    modulation_maps,
+    pre_post_windows,
+)
 from snn_neuromod.figures.__main__ import main
 
 pytest.importorskip("matplotlib")
@@ -28,6 +36,9 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
         (modulation_maps, "VALUES", 15),
         (bursting, "PIXELS", 3),
         (bursting, "BOUNDS_AT", [0.7]),
+        (bifurcation_diagram, "CURRENTS", 15),
+        (bifurcation_diagram, "STEPS", 200),
+        (pre_post_windows, "LONGEST", 8),
     ):
         monkeypatch.setattr(module, name, value)
 
