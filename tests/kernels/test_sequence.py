@@ -177,17 +177,15 @@ def test_opcheck(neuron: str, delay: int | torch.Tensor | None) -> None:
         spikes, *rest = torch.ops.snn_neuromod.sequence(*args)
     count = len(case.state)
     detached = [[x.detach() for x in group] for group in (case.params, case.state, weights)]
-    detached += groups[1:]
     backward = (
-        encoded,
         torch.randn_like(spikes),
         [torch.randn_like(rest[0]), *[None] * (count - 1)],
-        case.current.detach(),
-        *detached,
         spikes,
         rest[count:],
-        "inf",
-        args[-2],
+        encoded,
+        case.current.detach(),
+        *detached,
+        *args[5:-1],
         backends.choose(call_of(*args[:-1]), "auto"),
     )
     torch.library.opcheck(torch.ops.snn_neuromod.sequence_backward.default, backward)

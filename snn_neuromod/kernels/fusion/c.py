@@ -16,7 +16,7 @@ import torch
 
 from snn_neuromod.kernels.fusion.graph import Node
 from snn_neuromod.kernels.fusion.loops import Sink, Work, body
-from snn_neuromod.kernels.fusion.plan import Plan, Reverse, Variant, invariant, plan
+from snn_neuromod.kernels.fusion.plan import Plan, Reverse, invariant, plan
 from snn_neuromod.kernels.fusion.trace import Step
 
 TILE = 128
@@ -89,18 +89,17 @@ def source(step: Step, dtype: torch.dtype, *, exact: bool = False) -> Source:
 
 def bodies(step: Step, *, exact: bool = False) -> Source:
     """What is printed of a step, without what is the same for all: it stands between `call.h` and `driver.h`."""
-    num_params = len(step.params) - step.num_numbers
-    variant = Variant(tuple(range(num_params)), exact=exact)
-    made = plan(step, variant)
-    zero = tuple(sorted(plan(step, variant._replace(seeded=False)).zero))
-    return Source(_Printer(step, num_params, made, zero).text(), made.kept, zero, made.reads)
+    made = plan(step, exact=exact)
+    zero = tuple(sorted(plan(step, seeded=False, exact=exact).zero))
+    return Source(_Printer(step, made, zero).text(), made.kept, zero, made.reads)
 
 
 class _Printer:
-    def __init__(self, step: Step, num_params: int, made: Plan, zero: Sequence[int]) -> None:
-        self.step, self.num_params, self.plan, self.zero = step, num_params, made, zero
+    def __init__(self, step: Step, made: Plan, zero: Sequence[int]) -> None:
+        self.step, self.plan, self.zero = step, made, zero
+        self.num_params = len(step.params) - step.num_numbers
         memo: dict[Node, bool] = {}
-        self.work = Work(lambda node: invariant(node, (), memo), num_params)
+        self.work = Work(lambda node: invariant(node, memo), self.num_params)
         self.exact, self.differs = made.exact, made.last != made.other
 
     def text(self) -> str:

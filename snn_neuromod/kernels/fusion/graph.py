@@ -32,6 +32,7 @@ _FUNCTIONS = frozenset(
     ["exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tan", "tanh", "sigmoid", "erf", "atan"]
 )
 UNARY = frozenset(["neg", "abs"]) | _FUNCTIONS | _ROUNDING
+COSTLY = _FUNCTIONS - {"sqrt"} | {"pow"}
 COMPARISONS = frozenset(["gt", "ge", "lt", "le", "eq", "ne"])
 JUMPS = COMPARISONS | _ROUNDING | {"spike"}
 """Operations whose result jumps where an argument is moved by a rounding error."""

@@ -15,11 +15,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from snn_neuromod.kernels.fusion.graph import Node, live
+from snn_neuromod.kernels.fusion.graph import COSTLY, Node, live
 
-COSTLY = frozenset(
-    ["exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "sigmoid", "erf", "atan", "pow"]
-)
 KEEP_FROM = 3
 """Operations from which on a value that two loops read is kept."""
 

@@ -12,30 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from snn_neuromod.kernels.fusion.algebra import rewrite
-from snn_neuromod.kernels.fusion.graph import JUMPS, Graph, Node, inputs, live
-from snn_neuromod.kernels.fusion.loops import COSTLY
+from snn_neuromod.kernels.fusion.graph import COSTLY, Graph, Node, every, inputs, live
 from snn_neuromod.kernels.fusion.trace import Step
 
 EVERY = 16
-
-
-class Variant(NamedTuple):
-    """What is fixed when kernels are printed.
-
-    Attributes:
-        needed: Numbers of the parameters whose gradient is wanted.
-        per_step: Numbers of the parameters that are given per step.
-        seeded: Whether gradients of the last state are given; else they are 0.
-        exact: Whether both passes compute what PyTorch would, operation by operation.
-    """
-
-    needed: tuple[int, ...] = ()
-    per_step: tuple[int, ...] = ()
-    seeded: bool = True
-    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,38 +68,37 @@ class Plan:
     zero: frozenset[int]
 
 
-def invariant(node: Node, per_step: Sequence[int], memo: dict[Node, bool]) -> bool:
-    """Whether a value does not change with time."""
-    if node not in memo:
-        if node.op == "input":
-            name = str(node.value)
-            memo[node] = name[0] == "p" and int(name[1:]) not in per_step
-        else:
-            memo[node] = all(invariant(a, per_step, memo) for a in node.args)
-    return memo[node]
+def invariant(node: Node, memo: dict[Node, bool]) -> bool:
+    """Whether a value depends on parameters alone, and so does not change with time."""
+    return every(node, lambda name: name[0] == "p", memo)
 
 
-def plan(step: Step, variant: Variant) -> Plan:
-    """What the kernels of a step compute."""
-    return _Planner(step, variant).plan()
+def plan(step: Step, *, seeded: bool = True, exact: bool = False) -> Plan:
+    """What the kernels of a step compute.
+
+    Args:
+        step: The traced step.
+        seeded: Whether gradients of the last state are given; else they are 0.
+        exact: Whether both passes compute what PyTorch would, operation by operation.
+    """
+    return _Planner(step, seeded, exact).plan()
 
 
 class _Planner:
-    def __init__(self, step: Step, variant: Variant) -> None:
-        self.step, self.variant = step, variant
-        self.old = step.inputs("s")
-        self.moving = step.moving
+    def __init__(self, step: Step, seeded: bool, exact: bool) -> None:
+        self.step, self.seeded, self.exact = step, seeded, exact
+        self.moving, self.learned = step.moving, range(len(step.params) - step.num_numbers)
         self.memo: dict[Node, bool] = {}
         self.graph = Graph(step.graph.dtype)
 
     def plan(self) -> Plan:
         step = self.step
-        first, other, zero = self._adjoints(self.variant.seeded)
-        widest = self._adjoints(True)[:2] if not self.variant.seeded else (first, other)
+        first, other, zero = self._adjoints(self.seeded)
+        widest = self._adjoints(True)[:2] if not self.seeded else (first, other)
         costly = self._costly(widest)
-        exact = self.variant.exact or self._jumps()
+        exact = self.exact or step.jumps
         forward = [step.spikes, *(step.after[k] for k in self.moving), *costly]
-        made = self._exact(forward) if exact else self._rewritten_nodes(forward, {})
+        made = self.graph.substitute(forward, {}) if exact else self._rewritten_nodes(forward, {})
         num = 1 + len(self.moving)
         # What the reverse pass finds in rows: states after the step, and results of costly functions.
         rows = {
@@ -143,7 +124,7 @@ class _Planner:
         )
 
     def _invariant(self, node: Node) -> bool:
-        return invariant(node, self.variant.per_step, self.memo)
+        return invariant(node, self.memo)
 
     def _adjoints(self, seeded: bool) -> tuple[Reverse, Reverse, frozenset[int]]:
         """Reverse passes of the last step and of all others, in which some gradients are constant."""
@@ -159,7 +140,7 @@ class _Planner:
 
     def _zero(self) -> frozenset[int]:
         """States whose gradient stays 0 when it is 0 at the end."""
-        zero = dict.fromkeys(range(len(self.old)), self.step.graph.const(0.0))
+        zero = dict.fromkeys(range(len(self.step.states)), self.step.graph.const(0.0))
         while True:
             before = self._reverse(zero).state
             remain = {k: g for k, g in zero.items() if before[k] is g}
@@ -182,14 +163,14 @@ class _Planner:
         roots = [
             step.grad_current,
             *step.grad_before,
-            *(step.grad_params[k] for k in self.variant.needed),
+            *(step.grad_params[k] for k in self.learned),
         ]
         made = graph.substitute(roots, given)
-        num = len(self.old) + 1
+        num = len(step.states) + 1
         return Reverse(
             made[0],
             dict(enumerate(made[1:num])),
-            dict(zip(self.variant.needed, made[num:], strict=True)),
+            dict(zip(self.learned, made[num:], strict=True)),
         )
 
     def _roots(self, reverse: Reverse) -> list[Node]:
@@ -205,8 +186,7 @@ class _Planner:
             stop = known | {node for node in ahead if node.op in COSTLY}
             found |= set(live(self._roots(reverse), stop=stop)) & ahead
         wanted = [node for node in found if node.op in COSTLY and node not in known]
-        memo: dict[Node, bool] = {}
-        wanted = [node for node in wanted if not invariant(node, self.variant.per_step, memo)]
+        wanted = [node for node in wanted if not self._invariant(node)]
         return sorted(wanted, key=lambda node: node.index)
 
     def _rewritten(self, reverse: Reverse, rows: Mapping[Node, Node]) -> Reverse:
@@ -218,12 +198,9 @@ class _Planner:
         )
 
     def _rewritten_nodes(self, roots: Sequence[Node], rows: Mapping[Node, Node]) -> list[Node]:
-        if self.variant.exact:
+        if self.exact:
             return self.graph.substitute(roots, rows)
         return rewrite(self.graph, roots, rows, self._invariant)
-
-    def _exact(self, roots: Sequence[Node]) -> list[Node]:
-        return self.graph.substitute(roots, {})
 
     def _names(self, reverse: Reverse) -> set[str]:
         return inputs(self._roots(reverse))
@@ -242,11 +219,3 @@ class _Planner:
 
     def _moves(self, name: str) -> bool:
         return name[0] == "s" and int(name[1:]) in self.moving
-
-    def _jumps(self) -> bool:
-        """Whether results of the step jump with its input or state."""
-        step, memo = self.step, dict[Node, bool]()
-        return any(
-            node.op in JUMPS and not invariant(node, self.variant.per_step, memo)
-            for node in live([step.spikes, *step.after])
-        )

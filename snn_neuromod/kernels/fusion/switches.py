@@ -23,7 +23,7 @@ from torch import Tensor
 
 from snn_neuromod import surrogate
 from snn_neuromod.kernels.fusion.graph import COMMUTATIVE, Graph, Node
-from snn_neuromod.kernels.fusion.plan import Variant, plan
+from snn_neuromod.kernels.fusion.plan import plan
 from snn_neuromod.kernels.fusion.trace import Step, trace
 
 _NUMBERS = (int, float)
@@ -192,7 +192,7 @@ def _decides(steps: Mapping[tuple[int, ...], Step], k: int) -> bool:
     """Whether the k-th option decides about the form of the kernels."""
     forms: dict[tuple[int, ...], set[Any]] = {}
     for places, step in steps.items():
-        made = plan(step, Variant())
+        made = plan(step)
         form = (tuple(made.moving), frozenset(made.other.state))
         forms.setdefault(places[:k] + places[k + 1 :], set()).add(form)
     return any(len(different) > 1 for different in forms.values())

@@ -36,7 +36,7 @@ from torch import Tensor
 from torch._decomp import core_aten_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from snn_neuromod.kernels.fusion.graph import Graph, Node, Value
+from snn_neuromod.kernels.fusion.graph import JUMPS, Graph, Node, Value, every, live
 from snn_neuromod.kernels.fusion.read import NotElementwise, read
 
 __all__ = ["Gradients", "NotElementwise", "Once", "Step", "trace"]
@@ -114,6 +114,13 @@ class Step:
     def moving(self) -> list[int]:
         """Numbers of the states that change."""
         return [k for k, s in enumerate(self.inputs("s")) if self.after[k] is not s]
+
+    @cached_property
+    def jumps(self) -> bool:
+        """Whether spikes or states jump with input or state, so that a rounding error may move one."""
+        memo: dict[Node, bool] = {}
+        nodes = live([self.spikes, *self.after])
+        return any(n.op in JUMPS and not every(n, lambda name: name[0] == "p", memo) for n in nodes)
 
     def following(self, states: Collection[int] | None) -> Step:
         """The step with the past of all other states as constants; None: as it is."""

@@ -9,9 +9,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from snn_neuromod.kernels.call import Call
-from snn_neuromod.kernels.fusion.graph import JUMPS, Graph, Node, Value, every, live
+from snn_neuromod.kernels.fusion.graph import COSTLY, Graph, Node, Value, every, live
 from snn_neuromod.kernels.fusion.jacobian import SPIKES, Flow, variables
-from snn_neuromod.kernels.fusion.loops import COSTLY
 from snn_neuromod.kernels.fusion.trace import Once, Step
 
 __all__ = ["Known", "Reads", "general", "known", "linear"]
@@ -156,8 +155,8 @@ class Known:
 
         Where results jump with input or state, rounding may move a spike.
         """
-        nodes = [n for n in live([self.step.spikes, *self.step.after]) if not self.fixed(n)]
-        return any(n.op in JUMPS for n in nodes) or not any(n.op in COSTLY for n in nodes)
+        nodes = live([self.step.spikes, *self.step.after])
+        return self.step.jumps or not any(n.op in COSTLY and not self.fixed(n) for n in nodes)
 
     def leaves(self) -> dict[Node, str]:
         """What the forward pass leaves behind: "z" the spikes, "n0" a state after the step."""

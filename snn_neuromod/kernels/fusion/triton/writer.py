@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from snn_neuromod.kernels.fusion.graph import JUMPS, Graph, Node, inputs, live
+from snn_neuromod.kernels.fusion.graph import Graph, Node, inputs
 from snn_neuromod.kernels.fusion.trace import Step
 from snn_neuromod.kernels.fusion.triton.expressions import Body
 
@@ -45,12 +45,10 @@ class Plan:
         """Parameters whose gradient is asked for and not zero throughout."""
         return [k for k in self.read if self.needed[k] and self.step.grad_params[k].number != 0.0]
 
-    @cached_property
+    @property
     def graded(self) -> bool:
         """Whether nothing is decided by what a neuron's state or input is, so that another rounding flips nothing."""
-        values = live([self.step.spikes, *self.step.after])
-        decided = [node for node in values if node.op in JUMPS]
-        return not any(name[0] in "sx" for name in inputs(decided))
+        return not self.step.jumps
 
 
 _BLOCK = ("    e = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)", "    m = e < E")
