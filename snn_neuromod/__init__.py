@@ -4,7 +4,7 @@ Every layer takes a current of shape (T, batch, neuron), time first, and gives `
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from snn_neuromod import (
     _torchvision,
@@ -42,6 +42,11 @@ from snn_neuromod.layers import (
 )
 from snn_neuromod.state import detach, reset
 from snn_neuromod.surrogate import Psi
+
+if TYPE_CHECKING:
+    from snn_neuromod import nir as nir
+    from snn_neuromod import norse as norse
+    from snn_neuromod import snntorch as snntorch
 
 _torchvision.install()
 

@@ -178,10 +178,6 @@ class Layer(Fixed, nn.Module, Generic[S, P]):
             tensor = self._ranges.get(name, Range()).keep(tensor)
         return tensor if dtype is None else tensor.to(dtype)
 
-    if TYPE_CHECKING:
-
-        def __call__(self, current: Tensor, state: S | None = None) -> tuple[Tensor, S]: ...
-
     def initial_state(self, current: Tensor) -> S:
         """State before the first step.
 
@@ -244,6 +240,9 @@ class Layer(Fixed, nn.Module, Generic[S, P]):
         """
         return self._forward(current, state, {})
 
+    if TYPE_CHECKING:
+        __call__ = forward
+
     def _forward(
         self,
         current: Tensor,
@@ -267,7 +266,7 @@ class Layer(Fixed, nn.Module, Generic[S, P]):
     def forward_recurrent(
         self,
         current: Tensor,
-        state: Any,
+        state: S,
         w_rec: Tensor,
         spikes: Tensor,
         *,
@@ -276,7 +275,7 @@ class Layer(Fixed, nn.Module, Generic[S, P]):
         modulation: Tensor | None = None,
         delays: Delays | None = None,
         params: Mapping[str, Tensor] | None = None,
-    ) -> tuple[Tensor, Any]:
+    ) -> tuple[Tensor, S]:
         """Run the neurons over a sequence with weights among them; `layers.Recurrent` is the layer to use.
 
         Args:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
@@ -67,6 +69,9 @@ class Bidirectional(nn.Module):
         reversed_spikes, _ = self.backward_net(_reorder(x, order))
         both = torch.cat([spikes, _reorder(reversed_spikes, order)], -1)
         return both.masked_fill(~inside[..., None], 0.0)
+
+    if TYPE_CHECKING:
+        __call__ = forward
 
 
 def _reversal(x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from snn_neuromod.kernels.backends import Backend, checked
@@ -44,8 +45,8 @@ class SpikeLinear(nn.Linear):
         in_features: int,
         out_features: int,
         bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
         *,
         backend: Backend | None = None,
     ) -> None:
@@ -55,6 +56,9 @@ class SpikeLinear(nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         """Weighted input, (..., out_features), of `input` (..., in_features)."""
         return spike_linear(input, self.weight, self.bias, backend=self.backend)
+
+    if TYPE_CHECKING:
+        __call__ = forward
 
     def extra_repr(self) -> str:
         return super().extra_repr() + (f", backend={self.backend!r}" if self.backend else "")

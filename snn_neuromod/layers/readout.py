@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from typing import Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -144,7 +144,7 @@ class LeakyReadout(Fixed, nn.Module):
             b = torch.randn(out_features, in_features) / (size if adaptive else 1)
             self.b_feedback = nn.Parameter(b, requires_grad=adaptive)
 
-    def forward(self, spikes: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    def forward(self, spikes: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Read a sequence of spikes.
 
         Args:
@@ -166,15 +166,14 @@ class LeakyReadout(Fixed, nn.Module):
         else:
             weighted = linear_with_feedback(spikes, self.w_out, self.b_feedback)
         if self.bias is None:
-            return self._filtered(weighted, state)
+            return self.filter(weighted, state)
         if self.bias_inside:
-            return self._filtered(weighted + self.bias, state)
-        y, state = self._filtered(weighted, state)
-        return y + self.bias, state
+            return self.filter(weighted + self.bias, state)
+        y, after = self.filter(weighted, state)
+        return y + self.bias, after
 
-    def _filtered(self, weighted: Tensor, state: Any) -> tuple[Tensor, Any]:
-        out: tuple[Tensor, Any] = self.filter(weighted, state)
-        return out
+    if TYPE_CHECKING:
+        __call__ = forward
 
     def extra_repr(self) -> str:
         return f"{self.w_out.shape[1]}, {self.w_out.shape[0]}, feedback={self.feedback!r}"
@@ -235,7 +234,7 @@ class PopulationReadout(Fixed, nn.Module):
         mine = owner == torch.arange(num_classes)[:, None]
         self.register_buffer("w_out", torch.where(mine, own, others))
 
-    def forward(self, spikes: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    def forward(self, spikes: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Read a sequence of spikes.
 
         Args:
@@ -252,8 +251,10 @@ class PopulationReadout(Fixed, nn.Module):
             TypeError: If `spikes` is not of a floating-point type.
         """
         _check("PopulationReadout", spikes, self.w_out)
-        out: tuple[Tensor, Any] = self.filter(nn.functional.linear(spikes, self.w_out), state)
-        return out
+        return self.filter(nn.functional.linear(spikes, self.w_out), state)
+
+    if TYPE_CHECKING:
+        __call__ = forward
 
     def extra_repr(self) -> str:
         return f"{self.w_out.shape[1]}, {self.w_out.shape[0]}, decay={self.decay}"

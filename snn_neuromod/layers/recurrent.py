@@ -225,16 +225,6 @@ class Recurrent(Fixed, nn.Module, Generic[S]):
             neuron, spikes, spikes.repeat(more, *[1] * spikes.ndim) if more else None
         )
 
-    if TYPE_CHECKING:
-
-        def __call__(
-            self,
-            x: Tensor,
-            state: RecurrentState[S] | None = None,
-            *,
-            modulation: Tensor | None = None,
-        ) -> tuple[Tensor, RecurrentState[S]]: ...
-
     def forward(
         self,
         x: Tensor,
@@ -272,6 +262,9 @@ class Recurrent(Fixed, nn.Module, Generic[S]):
         current, below = rule.weigh(x, w_in, product)
         state = self._at_rest(current[0]) if state is None else RecurrentState(*state)
         return self.run(current, state, w_rec, rule=rule, below=below, modulation=modulation)
+
+    if TYPE_CHECKING:
+        __call__ = forward
 
     def run(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -123,6 +123,9 @@ class Smoothing(nn.Module):
         (total, after), (norm, norm_after) = average(y, past[0]), average(inside, past[1])
         smoothed = total * inside / norm.clamp(min=torch.finfo(norm.dtype).tiny)
         return smoothed, None if self.centred else SmoothingState(after, norm_after)
+
+    if TYPE_CHECKING:
+        __call__ = forward
 
     def _causal(self, y: Tensor, past: Any) -> tuple[Tensor, Any]:
         """Sum over past and present."""

@@ -64,12 +64,6 @@ class SRCFamily(Layer[S, P]):
 class Modulated(SRCFamily[S, P]):
     """A layer whose modulation may also be given per step."""
 
-    if TYPE_CHECKING:
-
-        def __call__(
-            self, current: Tensor, state: S | None = None, *, modulation: Tensor | None = None
-        ) -> tuple[Tensor, S]: ...
-
     def step(
         self, current: Tensor, state: S | None = None, *, modulation: Tensor | None = None
     ) -> tuple[Tensor, S]:
@@ -114,6 +108,9 @@ class Modulated(SRCFamily[S, P]):
         """
         given = {} if modulation is None else self._override(modulation, current)
         return self._forward(current, state, given)
+
+    if TYPE_CHECKING:
+        __call__ = forward
 
     def _override(self, modulation: Tensor | None, current: Tensor) -> dict[str, Tensor]:
         if modulation is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -82,7 +82,7 @@ class RecurrentStack(nn.Module):
 
     def forward(
         self, x: Tensor, state: Sequence[RecurrentState] | None = None
-    ) -> tuple[Tensor, tuple[RecurrentState, ...]]:
+    ) -> tuple[Tensor, tuple[RecurrentState[tuple[Tensor, ...]], ...]]:
         """Run all layers over a sequence.
 
         Args:
@@ -102,13 +102,16 @@ class RecurrentStack(nn.Module):
                 f"RecurrentStack: state must hold one state for each of {len(self.layers)} layers, got {len(state)}"
             )
         emitted: list[Tensor] = []
-        after: list[RecurrentState] = []
+        after: list[RecurrentState[tuple[Tensor, ...]]] = []
         for r, layer in enumerate(self.layers):
             spikes, layer_state = layer(x, None if state is None else state[r])
             emitted.append(spikes)
             after.append(layer_state)
             x = spikes.detach() if self.credit == "broadcast" else spikes
         return torch.cat(emitted, -1), tuple(after)
+
+    if TYPE_CHECKING:
+        __call__ = forward
 
     def extra_repr(self) -> str:
         return f"credit={self.credit!r}"

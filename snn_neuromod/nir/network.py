@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
@@ -94,6 +94,9 @@ class Network(nn.Module):
                 signals[name], new = modules.call(layer, heard_here, before)
             after |= {} if new is None else {name: new}
         return modules.total(self._heard(self.plan.output, signals)), after
+
+    if TYPE_CHECKING:
+        __call__ = forward
 
     def _heard(self, name: str, signals: Mapping[str, Tensor]) -> list[Tensor]:
         """What reaches a node of what was sent so far."""

@@ -92,10 +92,6 @@ class Cell(Timed, SNNCell, Generic[S]):
         """State at rest for inputs like `input_tensor`, (batch, ..., neuron); a leaf of the graph, as in Norse."""
         return leaf(alone(self.p, self.p.initial_state(to_dense(input_tensor))))
 
-    if TYPE_CHECKING:
-
-        def __call__(self, input_tensor: Tensor, state: S | None = None) -> tuple[Tensor, S]: ...
-
     def forward(self, input_tensor: Tensor, state: S | None = None) -> tuple[Tensor, S]:
         """Advance by one time step.
 
@@ -108,6 +104,9 @@ class Cell(Timed, SNNCell, Generic[S]):
             state: State after this step, a NamedTuple.
         """
         return self._advance(input_tensor, state)
+
+    if TYPE_CHECKING:
+        __call__ = forward
 
     def _advance(self, input_tensor: Tensor, state: Any, **inputs: Any) -> tuple[Tensor, Any]:
         dense = to_dense(input_tensor)
@@ -157,10 +156,6 @@ class Module(Timed, SNN, Generic[S]):
         """State at rest for inputs like `input_tensor`, (T, batch, ..., neuron); a leaf of the graph, as in Norse."""
         return leaf(alone(self.p, self.p.initial_state(to_dense(input_tensor)[0])))
 
-    if TYPE_CHECKING:
-
-        def __call__(self, input_tensor: Tensor, state: S | None = None) -> tuple[Tensor, S]: ...
-
     def forward(self, input_tensor: Tensor, state: S | None = None) -> tuple[Tensor, S]:
         """Run over a sequence.
 
@@ -173,6 +168,9 @@ class Module(Timed, SNN, Generic[S]):
             state: State after the last step, or of all steps with `record_states`.
         """
         return self._run(input_tensor, state)
+
+    if TYPE_CHECKING:
+        __call__ = forward
 
     def _run(self, input_tensor: Tensor, state: Any, **inputs: Any) -> tuple[Tensor, Any]:
         dense = to_dense(input_tensor)
@@ -193,12 +191,6 @@ class Module(Timed, SNN, Generic[S]):
 class ModulatedCell(Cell[S]):
     """A cell whose modulation may be given at each step."""
 
-    if TYPE_CHECKING:
-
-        def __call__(
-            self, input_tensor: Tensor, state: S | None = None, *, modulation: Tensor | None = None
-        ) -> tuple[Tensor, S]: ...
-
     def forward(
         self, input_tensor: Tensor, state: S | None = None, *, modulation: Tensor | None = None
     ) -> tuple[Tensor, S]:
@@ -216,15 +208,12 @@ class ModulatedCell(Cell[S]):
         inputs = {} if modulation is None else {"modulation": modulation}
         return self._advance(input_tensor, state, **inputs)
 
+    if TYPE_CHECKING:
+        __call__ = forward
+
 
 class ModulatedModule(Module[S]):
     """A module whose modulation may be given step by step."""
-
-    if TYPE_CHECKING:
-
-        def __call__(
-            self, input_tensor: Tensor, state: S | None = None, *, modulation: Tensor | None = None
-        ) -> tuple[Tensor, S]: ...
 
     def forward(
         self, input_tensor: Tensor, state: S | None = None, *, modulation: Tensor | None = None
@@ -242,3 +231,6 @@ class ModulatedModule(Module[S]):
         """
         inputs = {} if modulation is None else {"modulation": modulation}
         return self._run(input_tensor, state, **inputs)
+
+    if TYPE_CHECKING:
+        __call__ = forward

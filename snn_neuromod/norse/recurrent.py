@@ -192,10 +192,6 @@ class RecurrentCell(_Weighted, SNNRecurrentCell, Generic[S]):
         """State at rest for inputs like `input_tensor`, (batch, ..., input_size)."""
         return self._rest(to_dense(input_tensor))
 
-    if TYPE_CHECKING:
-
-        def __call__(self, input_tensor: Tensor, state: S | None = None) -> tuple[Tensor, S]: ...
-
     def forward(self, input_tensor: Tensor, state: S | None = None) -> tuple[Tensor, S]:
         """Advance by one time step.
 
@@ -211,6 +207,9 @@ class RecurrentCell(_Weighted, SNNRecurrentCell, Generic[S]):
         state = self.state_fallback(dense) if state is None else state
         spikes, state = self._step(dense, state, self._acting())
         return like(spikes, input_tensor), state
+
+    if TYPE_CHECKING:
+        __call__ = forward
 
 
 class RecurrentModule(_Weighted, SNNRecurrent, Generic[S]):
@@ -273,10 +272,6 @@ class RecurrentModule(_Weighted, SNNRecurrent, Generic[S]):
         """State at rest for inputs like `input_tensor`, (T, batch, ..., input_size)."""
         return self._rest(to_dense(input_tensor)[0])
 
-    if TYPE_CHECKING:
-
-        def __call__(self, input_tensor: Tensor, state: S | None = None) -> tuple[Tensor, S]: ...
-
     def forward(self, input_tensor: Tensor, state: S | None = None) -> tuple[Tensor, S]:
         """Run over a sequence.
 
@@ -311,3 +306,6 @@ class RecurrentModule(_Weighted, SNNRecurrent, Generic[S]):
             emitted.append(spikes)
             states.append(state)
         return like(torch.stack(emitted), input_tensor), stack(states)
+
+    if TYPE_CHECKING:
+        __call__ = forward
