@@ -14,7 +14,14 @@ from sphinx.util.nodes import make_refnode
 
 NO_LINKS = (nodes.reference, nodes.title, addnodes.desc_signature)
 OURS = ("snn_neuromod", "lightning_modules", "docs")
-ELSEWHERE = ("torch", "numpy", "numpy.typing", "snn_neuromod.layers.base")
+ELSEWHERE = (
+    "torch",
+    "numpy",
+    "numpy.typing",
+    "matplotlib.axes",
+    "matplotlib.collections",
+    "snn_neuromod.layers.base",
+)
 """Where names that stand in a signature without their module come from."""
 INSIDE = {
     "snn_neuromod.kernels.call.Paths",

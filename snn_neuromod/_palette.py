@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
 SKY, VERMILION, YELLOW = "#56B4E9", "#D55E00", "#F0E442"
@@ -30,7 +33,7 @@ def symbol(name: str) -> str:
     return f"${letter}_{{{index}}}$" if index else f"${letter}$"
 
 
-def axes(ax: Any = None) -> Any:
+def axes(ax: Axes | None = None) -> Axes:
     """The Axes given, or that of a new figure, which pyplot shows."""
     if ax is not None:
         return ax

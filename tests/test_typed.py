@@ -48,6 +48,7 @@ REVEALED = {
     "nm.SpikeLinear(5, 3)(x)": "Tensor",
     "nm.snntorch.RSTDPALIF(0.9, linear_features=5)": "snntorch.recurrent.RSTDPALIF",
     "nm.norse.ALIF()(x)[1]": "ALIFState",
+    "nm.analysis.plot_fi_curve(nm.analysis.fi_curve(nm.dynamics.src, [1.0]))": "Axes",
     "layer.params()": "dynamics.alif.Params",
     "nm.MSRC(5).params()": "dynamics.msrc.Params",
     "own(x)[1]": "toy.State",

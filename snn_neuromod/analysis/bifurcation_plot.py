@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from snn_neuromod import _palette as palette
 from snn_neuromod.analysis.continuation import Bifurcation
 from snn_neuromod.analysis.rhythm import Amplitude
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MARKERS = {
     "saddle-node": ("o", palette.BLACK),
@@ -19,12 +22,12 @@ MARKERS = {
 
 def plot_bifurcation(
     diagram: Bifurcation,
-    ax: Any = None,
+    ax: Axes | None = None,
     *,
     colour: str = palette.BLACK,
     rhythm: Amplitude | None = None,
     rhythm_colour: str = palette.SKY,
-) -> Any:
+) -> Axes:
     """Draw the membrane of the fixed points: full where stable, dashed where not, the bifurcations, and the rhythm.
 
     Args:
@@ -65,7 +68,7 @@ def plot_bifurcation(
     return ax
 
 
-def _plot_rhythm(rhythm: Amplitude, ax: Any, colour: str, membrane: str) -> None:
+def _plot_rhythm(rhythm: Amplitude, ax: Axes, colour: str, membrane: str) -> None:
     currents = rhythm.currents
     ax.plot(currents, rhythm.low, ".", color=colour, markersize=2.5)
     ax.plot(

@@ -8,7 +8,7 @@ without changing sign are scanned again, finer. A fixed point is kept if one ful
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from snn_neuromod import _palette as palette
 from snn_neuromod.analysis.source import neuron
 from snn_neuromod.analysis.step_map import Array, StepMap, jacobian, newton, step_map
 from snn_neuromod.errors import ConfigError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class FixedPoints(NamedTuple):
@@ -87,7 +90,7 @@ def fixed_points(
     return FixedPoints(float(current), states, eigenvalues, kinds, found.membrane)
 
 
-def plot_fixed_points(points: FixedPoints, ax: Any = None, *, x: str, y: str) -> Any:
+def plot_fixed_points(points: FixedPoints, ax: Axes | None = None, *, x: str, y: str) -> Axes:
     """Draw fixed points in the plane of two state variables: filled stable, half a saddle, open unstable.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from snn_neuromod.analysis.simulation import (
     run,
 )
 from snn_neuromod.errors import ConfigError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 CURRENT = "current I (neuron's unit)"
 RATE = "firing rate (spikes per step)"
@@ -117,8 +120,8 @@ def _full(state: Any, shape: tuple[int, ...]) -> list[torch.Tensor]:
 
 
 def plot_fi_curve(
-    curve: FICurve, ax: Any = None, *, colour: str | None = None, label: str = ""
-) -> Any:
+    curve: FICurve, ax: Axes | None = None, *, colour: str | None = None, label: str = ""
+) -> Axes:
     """Draw one curve: up solid, down dashed.
 
     Args:

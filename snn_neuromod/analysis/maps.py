@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -23,6 +23,10 @@ from snn_neuromod.analysis.simulation import (
     swept,
 )
 from snn_neuromod.errors import ConfigError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
 
 Measure = Literal["rate", "delay", "hysteresis"]
 UNITS = {
@@ -195,8 +199,8 @@ def _measured(
 
 
 def plot_heatmap(
-    found: Heatmap, ax: Any = None, *, colour_map: str = "viridis", **options: Any
-) -> Any:
+    found: Heatmap, ax: Axes | None = None, *, colour_map: str = "viridis", **options: Any
+) -> QuadMesh:
     """Draw a map; NaN stays grey.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike
 from snn_neuromod import _palette as palette
 from snn_neuromod.analysis.firing_rate import FICurve, fi_curve
 from snn_neuromod.analysis.simulation import Array
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class Hysteresis(NamedTuple):
@@ -98,10 +101,10 @@ def of_curve(curve: FICurve) -> Hysteresis:
 def plot_hysteresis(
     found: Hysteresis,
     values: ArrayLike,
-    ax: Any = None,
+    ax: Axes | None = None,
     *,
     colours: tuple[str, str] = ("#0072B2", "#D55E00"),
-) -> Any:
+) -> Axes:
     """Draw both onsets over a parameter and shade the range between them.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from snn_neuromod.analysis.source import neuron
 from snn_neuromod.analysis.step_map import Array, StepMap, jacobian, step_map
 from snn_neuromod.analysis.trace import VoltageTrace, voltage_trace
 from snn_neuromod.errors import ConfigError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _LINES = 161
 """Lines of the grid on which nullclines are looked for, in each direction."""
@@ -142,8 +145,12 @@ def phase_portrait(
 
 
 def plot_phase_portrait(
-    portrait: PhasePortrait, ax: Any = None, *, colour: str = palette.SKY, arrows: bool = True
-) -> Any:
+    portrait: PhasePortrait,
+    ax: Axes | None = None,
+    *,
+    colour: str = palette.SKY,
+    arrows: bool = True,
+) -> Axes:
     """Draw a portrait: arrows of equal length, nullclines, iterates of the run and their direction, fixed points.
 
     Args:
@@ -194,13 +201,13 @@ def plot_phase_portrait(
     return ax
 
 
-def _direction(ax: Any, scaled: Array, run: Array, colour: str) -> None:
+def _direction(ax: Axes, scaled: Array, run: Array, colour: str) -> None:
     """Heads of arrows on four of a run's longer steps, in the direction of time."""
     moved = np.hypot(*np.diff(scaled))
     long = np.flatnonzero(moved > 0.02)
     for k in long[np.linspace(0, len(long) - 1, min(4, len(long))).astype(int)]:
         ax.annotate(
-            "", run[:, k + 1], run[:, k], zorder=4,
+            "", tuple(run[:, k + 1]), tuple(run[:, k]), zorder=4,
             arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 0.6, "mutation_scale": 7},
         )  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from snn_neuromod import _palette as palette
 from snn_neuromod.analysis.source import neuron
 from snn_neuromod.errors import ConfigError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class VoltageTrace(NamedTuple):
@@ -123,11 +126,11 @@ def voltage_trace(
 
 def plot_voltage_trace(
     trace: VoltageTrace,
-    ax: Any = None,
+    ax: Axes | None = None,
     *,
     variables: tuple[str, ...] = (),
     colour: str = palette.BLUE,
-) -> Any:
+) -> Axes:
     """Draw the membrane of a trace, and other state variables dashed.
 
     Args:
