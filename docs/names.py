@@ -31,7 +31,7 @@ INSIDE = {
     "snn_neuromod.layers.src_family.Modulated",
     "snn_neuromod.layers.src_family.SRCFamily",
     "snn_neuromod.learning.eprop.network.Source",
-    "snn_neuromod.nir.plan.Plan",
+    "snn_neuromod.nir.reading.plan.Plan",
     "snn_neuromod.norse.custom.CellArguments",
     "snn_neuromod.norse.custom.ModuleArguments",
     "snn_neuromod.norse.custom.RecurrentArguments",

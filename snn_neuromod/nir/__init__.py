@@ -1,7 +1,6 @@
 """Networks to and from NIR, the neuromorphic intermediate representation."""
 
-from snn_neuromod.nir.network import Network
-from snn_neuromod.nir.reading import from_nir
+from snn_neuromod.nir.reading import Network, from_nir
 from snn_neuromod.nir.steps import nirtorch_map
 from snn_neuromod.nir.writing import to_nir
 

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from snn_neuromod.layers import ALIF, LeakyIntegrator, LeakyReadout, Recurrent
-from snn_neuromod.nir import modules, nodes
-from snn_neuromod.nir.conventions import conventions
+from snn_neuromod.nir import modules
 from snn_neuromod.nir.neurons import Reset, Synapse
+from snn_neuromod.nir.reading import nodes
+from snn_neuromod.nir.reading.conventions import conventions
 from snn_neuromod.nir.writing import to_nir
 from snn_neuromod.surrogate import Psi
 

@@ -11,11 +11,11 @@ import numpy as np
 from torch import nn
 
 from snn_neuromod.errors import ConfigError, KindError
-from snn_neuromod.nir import our_layers
-from snn_neuromod.nir.parts import Export, Part, Shape, weights
 from snn_neuromod.nir.subgraphs import Array
-from snn_neuromod.nir.torch_layers import LEFT_OUT, Writer
-from snn_neuromod.nir.tracing import Call, Trace
+from snn_neuromod.nir.writing import our_layers
+from snn_neuromod.nir.writing.parts import Export, Part, Shape, weights
+from snn_neuromod.nir.writing.torch_layers import LEFT_OUT, Writer
+from snn_neuromod.nir.writing.tracing import Call, Trace
 
 
 class Draft:

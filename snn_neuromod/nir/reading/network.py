@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from snn_neuromod.layers import Layer
 from snn_neuromod.learning.rules import LearningRule
 from snn_neuromod.nir import modules
-from snn_neuromod.nir.plan import Loop, Plan
+from snn_neuromod.nir.reading.plan import Loop, Plan
 
 
 class Network(nn.Module):

@@ -12,7 +12,7 @@ from torch import nn
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.layers import SpikeLinear
 from snn_neuromod.nir.modules import Delay, OverTime, Scale, SumPool2d, Threshold
-from snn_neuromod.nir.parts import Export, Part, Shape, array, features, weights
+from snn_neuromod.nir.writing.parts import Export, Part, Shape, array, features, weights
 
 Writer = Callable[[Any, Shape, Export], list[Part]]
 LEFT_OUT = (

@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.nir.modules import Recurrence
-from snn_neuromod.nir.network import Network
-from snn_neuromod.nir.plan import Loop
+from snn_neuromod.nir.reading.network import Network
+from snn_neuromod.nir.reading.plan import Loop
 
 _FUNCTIONS: dict[Any, Callable[..., nn.Module]] = {
     torch.flatten: nn.Flatten,

@@ -11,12 +11,13 @@ from torch import nn
 
 from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.layers import ALIF, Custom, LeakyIntegrator, LeakyReadout, Recurrent
-from snn_neuromod.nir import neurons, parts, subgraphs
-from snn_neuromod.nir.layers import Gained
+from snn_neuromod.nir import neurons, subgraphs
 from snn_neuromod.nir.modules import Flat, Recurrence
-from snn_neuromod.nir.parts import Export, Leaky, Part, Shape, array, features
+from snn_neuromod.nir.reading.layers import Gained
 from snn_neuromod.nir.subgraphs import Array
-from snn_neuromod.nir.torch_layers import Writer
+from snn_neuromod.nir.writing import parts
+from snn_neuromod.nir.writing.parts import Export, Leaky, Part, Shape, array, features
+from snn_neuromod.nir.writing.torch_layers import Writer
 
 
 def alif_neuron(layer: ALIF, shape: Shape) -> Leaky:

@@ -12,10 +12,10 @@ from norse.torch.functional import reset
 from torch import nn
 
 from snn_neuromod.errors import ConfigError
-from snn_neuromod.nir import parts
-from snn_neuromod.nir.our_layers import alif_neuron, axonal, fed_back
-from snn_neuromod.nir.parts import Export, Part, Shape, array, features
-from snn_neuromod.nir.torch_layers import Writer
+from snn_neuromod.nir.writing import parts
+from snn_neuromod.nir.writing.our_layers import alif_neuron, axonal, fed_back
+from snn_neuromod.nir.writing.parts import Export, Part, Shape, array, features
+from snn_neuromod.nir.writing.torch_layers import Writer
 
 
 def _alif(layer: Any, shape: Shape, export: Export) -> list[Part]:

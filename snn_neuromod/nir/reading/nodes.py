@@ -13,7 +13,7 @@ from torch import nn
 from snn_neuromod.errors import ConfigError, DataError
 from snn_neuromod.layers import Custom, Layer
 from snn_neuromod.nir import modules, neurons
-from snn_neuromod.nir.conventions import Conventions
+from snn_neuromod.nir.reading.conventions import Conventions
 from snn_neuromod.nir.subgraphs import Array
 
 Module = TypeVar("Module", bound=nn.Module)

@@ -14,11 +14,11 @@ from torch import nn
 
 from snn_neuromod.errors import ConfigError, DataError
 from snn_neuromod.learning.rules import LearningRule
-from snn_neuromod.nir import layers, nodes
-from snn_neuromod.nir.conventions import Conventions, conventions
-from snn_neuromod.nir.network import Network
 from snn_neuromod.nir.neurons import Reset, Synapse
-from snn_neuromod.nir.plan import Plan, plan
+from snn_neuromod.nir.reading import layers, nodes
+from snn_neuromod.nir.reading.conventions import Conventions, conventions
+from snn_neuromod.nir.reading.network import Network
+from snn_neuromod.nir.reading.plan import Plan, plan
 from snn_neuromod.surrogate import Psi
 
 

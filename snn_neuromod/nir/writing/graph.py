@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.layers import Layer, LeakyReadout, Recurrent
-from snn_neuromod.nir import our_layers, torch_layers, tracing
-from snn_neuromod.nir.draft import Draft
 from snn_neuromod.nir.modules import OverTime
-from snn_neuromod.nir.parts import Export, SoftReset
-from snn_neuromod.nir.torch_layers import Writer
+from snn_neuromod.nir.writing import our_layers, torch_layers, tracing
+from snn_neuromod.nir.writing.draft import Draft
+from snn_neuromod.nir.writing.parts import Export, SoftReset
+from snn_neuromod.nir.writing.torch_layers import Writer
 
 
 def to_nir(
@@ -89,11 +89,11 @@ def _writers() -> dict[type[nn.Module], Writer]:
     """What writes the layers of each class; of other libraries only where they are loaded."""
     writers = torch_layers.WRITERS | our_layers.WRITERS
     if "snntorch" in sys.modules:
-        from snn_neuromod.nir import snntorch_layers
+        from snn_neuromod.nir.writing import snntorch_layers
 
         writers |= snntorch_layers.writers()
     if "norse.torch" in sys.modules:
-        from snn_neuromod.nir import norse_layers
+        from snn_neuromod.nir.writing import norse_layers
 
         writers |= norse_layers.writers()
     return writers

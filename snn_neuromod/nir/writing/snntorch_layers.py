@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from snn_neuromod.errors import ConfigError
-from snn_neuromod.nir import parts
-from snn_neuromod.nir.parts import Export, Leaky, Part, Shape, array, features
 from snn_neuromod.nir.subgraphs import Array
-from snn_neuromod.nir.torch_layers import Writer
+from snn_neuromod.nir.writing import parts
+from snn_neuromod.nir.writing.parts import Export, Leaky, Part, Shape, array, features
+from snn_neuromod.nir.writing.torch_layers import Writer
 
 _RESETS = ("subtract", "zero", "none")
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from snn_neuromod.layers import ALIF, LeakyIntegrator, LeakyReadout, Recurrent
-from snn_neuromod.nir.conventions import Conventions
 from snn_neuromod.nir.modules import Recurrence
-from snn_neuromod.nir.nodes import filled, linear, scaled
+from snn_neuromod.nir.reading.conventions import Conventions
+from snn_neuromod.nir.reading.nodes import filled, linear, scaled
 from snn_neuromod.nir.subgraphs import Array, layer_of
 
 
