@@ -23,7 +23,7 @@ from snn_neuromod.surrogate import Psi
 
 
 def from_nir(
-    graph: Any,
+    graph: nir.NIRGraph | str | PathLike[str],
     dt: float | None = None,
     *,
     reset: Reset | None = None,

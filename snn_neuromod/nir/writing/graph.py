@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Any, get_args
+from typing import get_args
 
 import nir
 import numpy as np
@@ -25,7 +25,7 @@ def to_nir(
     *,
     dt: float | None = None,
     soft_reset: SoftReset = "graph",
-) -> Any:
+) -> nir.NIRGraph:
     """Write a network as a NIR graph; `nir.write(path, graph)` makes a file of it.
 
     The network is made of `nn.Linear`, `SpikeLinear`, convolutions, `AvgPool2d`, `Flatten`, `Dropout` (left out),
