@@ -229,6 +229,21 @@ def test_neurons_of_the_package_come_with_it(monkeypatch: pytest.MonkeyPatch) ->
         nm.Izhikevich(NEURONS, clip_jacobian=2.0)(x)
 
 
+@pytest.mark.parametrize(
+    "neurons", [12_004, 12_032, 12_001, 5], ids=["tail", "whole", "uneven", "few"]
+)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_results_written_past_the_caches(neurons: int, threads: int) -> None:
+    """From 4 MiB on, in rows of whole 16 bytes; the last tile of a row may be narrow."""
+    layer, x = nm.LeakyIntegrator(neurons, learn=["tau"]), drive("leaky", 70, 1, neurons)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert_same(layer, x)
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_missing_library_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "load", lambda: (None, "not built: no compiler"))
     library.say_missing.cache_clear()

@@ -7,6 +7,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "only for little-endian machines"
@@ -52,6 +55,30 @@ static void expect(void *memory, int64_t bytes) {
     if (stop > start) madvise((void *)start, stop - start, MADV_HUGEPAGE);
 #else
     (void)memory, (void)bytes;
+#endif
+}
+
+/* Whether results go past the caches: more than this are no longer there when they are read. */
+#define LARGE (4 << 20)
+static int worth_streaming(const void *to, int64_t row_bytes, int64_t rows) {
+#if defined(__SSE2__)
+    return row_bytes * rows >= LARGE && ((uintptr_t)to | row_bytes) % 16 == 0;
+#else
+    (void)to, (void)row_bytes, (void)rows;
+    return 0;
+#endif
+}
+INLINE void stream(void *to, const void *from, int64_t bytes) {
+#if defined(__SSE2__)
+    for (int64_t k = 0; k < bytes / 16; k++) _mm_stream_si128((__m128i *)to + k, _mm_load_si128((const __m128i *)from + k));
+#else
+    memcpy(to, from, bytes);
+#endif
+}
+/* What was streamed is there for other threads. */
+INLINE void streamed(void) {
+#if defined(__SSE2__)
+    _mm_sfence();
 #endif
 }
 

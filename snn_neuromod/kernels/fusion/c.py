@@ -14,12 +14,14 @@ from typing import NamedTuple
 
 import torch
 
-from snn_neuromod.kernels.fusion.graph import Node
+from snn_neuromod.kernels.fusion.graph import COSTLY, Node, live
 from snn_neuromod.kernels.fusion.loops import Sink, Work, body
 from snn_neuromod.kernels.fusion.plan import Plan, Reverse, invariant, plan
 from snn_neuromod.kernels.fusion.trace import Step
 
 TILE = 128
+FEW = 10
+"""Operations of a step up to which it waits for memory."""
 _FOLDER = Path(__file__).parent
 _SHARED = _FOLDER.parent / "c"
 _TYPES = {torch.float32: "float", torch.float64: "double"}
@@ -126,8 +128,15 @@ class _Printer:
             f"#define READS {int(self.plan.reads)}",
             f"#define EXACT {int(self.exact)}",
             f"#define DIFFERS {int(self.differs)}",
+            f"#define STREAMS {int(self._waits())}",
             _table("KEPT", self.plan.kept),
         ]
+
+    def _waits(self) -> bool:
+        """Whether a step has so little to compute that it waits for memory."""
+        nodes = live([self.plan.spikes, *self.plan.after.values()])
+        nodes = [node for node in nodes if node.args and not self.work.invariant(node)]
+        return len(nodes) <= FEW and not any(node.op in COSTLY for node in nodes)
 
     def _work(self) -> list[str]:
         """A tile's rows; only known when all bodies are printed."""
@@ -245,14 +254,15 @@ def _pointers(rows: Mapping[str, str]) -> list[str]:
     for name, place in rows.items():
         if name.lstrip("*") in _SEQUENCES:
             row = f"w->scratch->{name.lstrip('*')}"
-            place = f"{'arriving' if name[0] == '*' else 'leaving'}({row}, {place}, wide)"
+            form = "arriving(" if name[0] == "*" else "leaving(call, "
+            place = f"{form}{row}, {place}, wide)"
         const = "const " if name[0] == "*" else ""
         lines.append(f"{const}REAL *const {name.lstrip('*')} = {place};")
     return lines
 
 
 def _leaving(rows: Mapping[str, str]) -> list[str]:
-    return [f"left({rows[x]}, {x}, wide);" for x in _SEQUENCES if x in rows]
+    return [f"left(call, {rows[x]}, {x}, wide);" for x in _SEQUENCES if x in rows]
 
 
 def _pasted(path: Path) -> str:

@@ -37,18 +37,23 @@ typedef struct {
     const REAL *given; /* what comes from outside, of all steps: x, in the reverse pass gz, where no weights add to it */
     const REAL *const *p;
     REAL *const *s, *const *m, *const *a, *const *g; /* a: NULL is 0; g: NULL is not wanted */
+    int streams; /* whether results are written past the caches */
 } Call;
 
-/* Loops take whole vectors: what is wide otherwise, at the end of a sequence's step, goes through a row of the tile. */
+/* Loops take whole vectors: what is wide otherwise, at the end of a sequence's step, goes through a row of the tile. So do,
+ * of steps that wait for memory, results too many for a cache: what stood there need not be read to be written over. */
 #define WHOLE(wide) (((wide) + 15) / 16 * 16)
 INLINE const REAL *arriving(REAL *restrict row, const REAL *from, int64_t wide) {
     if (wide == WHOLE(wide)) return from;
     memcpy(row, from, wide * sizeof(REAL));
     return row;
 }
-INLINE REAL *leaving(REAL *row, REAL *to, int64_t wide) { return wide == WHOLE(wide) ? to : row; }
-INLINE void left(REAL *to, const REAL *row, int64_t wide) {
-    if (wide != WHOLE(wide)) memcpy(to, row, wide * sizeof(REAL));
+INLINE REAL *leaving(const Call *call, REAL *row, REAL *to, int64_t wide) {
+    return wide == WHOLE(wide) && !call->streams ? to : row;
+}
+INLINE void left(const Call *call, REAL *to, const REAL *row, int64_t wide) {
+    if (call->streams) stream(to, row, wide * sizeof(REAL));
+    else if (wide != WHOLE(wide)) memcpy(to, row, wide * sizeof(REAL));
 }
 
 /* A tile's values of a parameter with these strides by step, row and neuron. */

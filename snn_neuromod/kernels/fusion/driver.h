@@ -81,7 +81,7 @@ CLONES ROUNDED static void forth(const Call *call, Work *works, int64_t num, int
         for (int64_t t = start; t < stop; t++) {
             if (t + 1 < call->T) {
                 ahead(call->given + (t + 1) * call->E + w->first, w->wide, 0);
-                ahead(call->z + (t + 1) * call->E + w->first, w->wide, 1);
+                if (!call->streams) ahead(call->z + (t + 1) * call->E + w->first, w->wide, 1);
             }
             if (call->moves) refresh(call, w, t, w->first, w->wide, 0);
             step(call, w, t, 0, w->first, w->wide);
@@ -94,7 +94,7 @@ CLONES ROUNDED static void found(const Call *call, Work *works, int64_t num, int
             ahead(call->x + (t + 1 < call->T ? t + 1 : t) * call->x_step + w->first, w->wide, 0);
             if (call->gz_step) {
                 ahead(call->given + t * call->E + w->first, w->wide, 0);
-                ahead(call->gx + t * call->E + w->first, w->wide, 1);
+                if (!call->streams) ahead(call->gx + t * call->E + w->first, w->wide, 1);
             }
             if (call->moves) refresh(call, w, t, w->first, w->wide, 0);
             again(call, w, t, t - start, w->first, w->wide);
@@ -109,7 +109,7 @@ CLONES FUSED static void back(
         for (int64_t t = stop - 1; t >= from; t--) {
             if ((!finds || !call->gz_step) && t > 0) {
                 ahead(call->given + (t - 1) * call->E + w->first, w->wide, 0);
-                ahead(call->gx + (t - 1) * call->E + w->first, w->wide, 1);
+                if (!call->streams) ahead(call->gx + (t - 1) * call->E + w->first, w->wide, 1);
             }
             if (call->moves) refresh(call, w, t, w->first, w->wide, 0);
 #if DIFFERS
@@ -193,8 +193,9 @@ static Room new_room(int64_t tiles, int64_t sets, int reverse) {
 
 /* Returns 0, or 1 if there was no memory. */
 EXPORT int KERNEL(const int64_t *sizes, void *const *data) {
-    const Call call = call_of(sizes, data);
+    Call call = call_of(sizes, data);
     expect_results(&call, sizes[5] != 0);
+    call.streams = STREAMS && worth_streaming(sizes[5] ? call.gx : call.z, call.E * sizeof(REAL), call.T);
     const int64_t tiles = (call.E + TILE - 1) / TILE, threads = call.E * call.T < SMALL ? 1 : sizes[3];
     int failed = 0, moves = 0; /* whether parameters differ from tile to tile */
     for (int k = 0; k < NUM_PARAMS; k++) moves |= call.strides[3 * k + 1] || call.strides[3 * k + 2];
@@ -218,6 +219,7 @@ EXPORT int KERNEL(const int64_t *sizes, void *const *data) {
             if (sizes[5]) backward(&call, w);
             else forward(&call, w);
         }
+        if (STREAMS) streamed();
         free(room.memory);
     }
     return failed;

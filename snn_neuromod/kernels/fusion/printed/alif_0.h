@@ -11,6 +11,7 @@
 #define READS 1
 #define EXACT 1
 #define DIFFERS 1
+#define STREAMS 0
 static const int KEPT[] = {0, 1, 2};
 typedef struct {
     REAL p0[TILE];
@@ -94,7 +95,7 @@ INLINE void step(
     REAL *const s1 = w->levels->s[1];
     REAL *const s2 = w->levels->s[2];
     const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
-    REAL *const z = leaving(w->scratch->z, call->z + t * call->E + first, wide);
+    REAL *const z = leaving(call, w->scratch->z, call->z + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
@@ -121,7 +122,7 @@ INLINE void step(
         s1[n] = r2;
         s2[n] = r3;
     }
-    left(call->z + t * call->E + first, z, wide);
+    left(call, call->z + t * call->E + first, z, wide);
 }
 INLINE void again(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
@@ -171,7 +172,7 @@ INLINE void last_step(
     REAL *const a2 = w->a[2];
     REAL *const a3 = w->a[3];
     const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
+    REAL *const gx = leaving(call, w->scratch->gx, call->gx + t * call->E + first, wide);
     const REAL o4 = *call->p[4];
     const int o5 = (o4 == (REAL)4.0);
     const int o6 = (o4 == (REAL)3.0);
@@ -358,7 +359,7 @@ INLINE void last_step(
         a3[n] = r0;
     }
     }
-    left(call->gx + t * call->E + first, gx, wide);
+    left(call, call->gx + t * call->E + first, gx, wide);
 }
 INLINE void learning_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
@@ -372,7 +373,7 @@ INLINE void learning_step(
     REAL *const a1 = w->a[1];
     REAL *const a2 = w->a[2];
     const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
+    REAL *const gx = leaving(call, w->scratch->gx, call->gx + t * call->E + first, wide);
     const REAL o4 = *call->p[4];
     const int o5 = (o4 == (REAL)4.0);
     const int o6 = (o4 == (REAL)3.0);
@@ -553,7 +554,7 @@ INLINE void learning_step(
     }
     if (call->strides[9]) flush(w->g[3], call, 3, t, first, wide);
     }
-    left(call->gx + t * call->E + first, gx, wide);
+    left(call, call->gx + t * call->E + first, gx, wide);
 }
 INLINE void other_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
@@ -566,7 +567,7 @@ INLINE void other_step(
     REAL *const a1 = w->a[1];
     REAL *const a2 = w->a[2];
     const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
+    REAL *const gx = leaving(call, w->scratch->gx, call->gx + t * call->E + first, wide);
     const REAL o4 = *call->p[4];
     const int o5 = (o4 == (REAL)4.0);
     const int o6 = (o4 == (REAL)3.0);
@@ -694,7 +695,7 @@ INLINE void other_step(
         a1[n] = r2;
         a2[n] = r3;
     }
-    left(call->gx + t * call->E + first, gx, wide);
+    left(call, call->gx + t * call->E + first, gx, wide);
 }
 #include "../driver.h"
 #include "../recurrent.h"

@@ -11,6 +11,7 @@
 #define READS 1
 #define EXACT 0
 #define DIFFERS 0
+#define STREAMS 0
 static const int KEPT[] = {0, 1, 2, 3};
 typedef struct {
     REAL p0[TILE];
@@ -126,7 +127,7 @@ INLINE void step(
     REAL *const s2 = w->levels->s[2];
     REAL *const s3 = w->levels->s[3];
     const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
-    REAL *const z = leaving(w->scratch->z, call->z + t * call->E + first, wide);
+    REAL *const z = leaving(call, w->scratch->z, call->z + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
@@ -179,7 +180,7 @@ INLINE void step(
         s2[n] = r3;
         s3[n] = r4;
     }
-    left(call->z + t * call->E + first, z, wide);
+    left(call, call->z + t * call->E + first, z, wide);
 }
 INLINE void again(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
@@ -262,7 +263,7 @@ INLINE void learning_step(
     REAL *const a2 = w->a[2];
     REAL *const a3 = w->a[3];
     const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
+    REAL *const gx = leaving(call, w->scratch->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p10[n] + s2[n]);
         const REAL v1 = (w->fixed->q4[n] * c1[n]);
@@ -442,7 +443,7 @@ INLINE void learning_step(
     }
     if (call->strides[33]) flush(w->g[11], call, 11, t, first, wide);
     }
-    left(call->gx + t * call->E + first, gx, wide);
+    left(call, call->gx + t * call->E + first, gx, wide);
 }
 INLINE void other_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
@@ -458,7 +459,7 @@ INLINE void other_step(
     REAL *const a2 = w->a[2];
     REAL *const a3 = w->a[3];
     const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
+    REAL *const gx = leaving(call, w->scratch->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p10[n] + s2[n]);
         const REAL v1 = (w->fixed->q4[n] * c1[n]);
@@ -514,7 +515,7 @@ INLINE void other_step(
         a2[n] = r3;
         a3[n] = r4;
     }
-    left(call->gx + t * call->E + first, gx, wide);
+    left(call, call->gx + t * call->E + first, gx, wide);
 }
 #include "../driver.h"
 #include "../recurrent.h"

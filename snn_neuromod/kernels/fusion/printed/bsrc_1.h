@@ -11,6 +11,7 @@
 #define READS 1
 #define EXACT 0
 #define DIFFERS 1
+#define STREAMS 0
 static const int KEPT[] = {0, 1, 2, 3};
 typedef struct {
     REAL p0[TILE];
@@ -120,7 +121,7 @@ INLINE void step(
     REAL *const s2 = w->levels->s[2];
     REAL *const s3 = w->levels->s[3];
     const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
-    REAL *const z = leaving(w->scratch->z, call->z + t * call->E + first, wide);
+    REAL *const z = leaving(call, w->scratch->z, call->z + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
@@ -173,7 +174,7 @@ INLINE void step(
         s2[n] = r3;
         s3[n] = r4;
     }
-    left(call->z + t * call->E + first, z, wide);
+    left(call, call->z + t * call->E + first, z, wide);
 }
 INLINE void again(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
@@ -256,7 +257,7 @@ INLINE void last_step(
     REAL *const a2 = w->a[2];
     REAL *const a3 = w->a[3];
     const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
+    REAL *const gx = leaving(call, w->scratch->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (n1[n] < (REAL)0.0 ? (REAL)0.0 : n1[n]);
         const int v1 = (v0 <= (REAL)0.0);
@@ -417,7 +418,7 @@ INLINE void last_step(
         a3[n] = r2;
     }
     }
-    left(call->gx + t * call->E + first, gx, wide);
+    left(call, call->gx + t * call->E + first, gx, wide);
 }
 INLINE void learning_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
@@ -432,7 +433,7 @@ INLINE void learning_step(
     REAL *const c2 = LEVEL(k)->c2;
     REAL *const a0 = w->a[0];
     const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
+    REAL *const gx = leaving(call, w->scratch->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (n1[n] < (REAL)0.0 ? (REAL)0.0 : n1[n]);
         const int v1 = (v0 <= (REAL)0.0);
@@ -559,7 +560,7 @@ INLINE void learning_step(
     }
     if (call->strides[33]) flush(w->g[11], call, 11, t, first, wide);
     }
-    left(call->gx + t * call->E + first, gx, wide);
+    left(call, call->gx + t * call->E + first, gx, wide);
 }
 INLINE void other_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
@@ -569,7 +570,7 @@ INLINE void other_step(
     REAL *const c2 = LEVEL(k)->c2;
     REAL *const a0 = w->a[0];
     const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
+    REAL *const gx = leaving(call, w->scratch->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (n1[n] < (REAL)0.0 ? (REAL)0.0 : n1[n]);
         const int v1 = (v0 <= (REAL)0.0);
@@ -592,7 +593,7 @@ INLINE void other_step(
         gx[n] = r0;
         a0[n] = r1;
     }
-    left(call->gx + t * call->E + first, gx, wide);
+    left(call, call->gx + t * call->E + first, gx, wide);
 }
 #include "../driver.h"
 #include "../recurrent.h"

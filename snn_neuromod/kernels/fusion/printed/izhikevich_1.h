@@ -11,6 +11,7 @@
 #define READS 1
 #define EXACT 1
 #define DIFFERS 1
+#define STREAMS 0
 static const int KEPT[] = {0, 1, 2};
 typedef struct {
     REAL p2[TILE];
@@ -83,7 +84,7 @@ INLINE void step(
     REAL *const s1 = w->levels->s[1];
     REAL *const s2 = w->levels->s[2];
     const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
-    REAL *const z = leaving(w->scratch->z, call->z + t * call->E + first, wide);
+    REAL *const z = leaving(call, w->scratch->z, call->z + t * call->E + first, wide);
     const REAL o0 = *call->p[15];
     const REAL o1 = *call->p[16];
     SIMD for (int64_t n = 0; n < full; n++) {
@@ -116,7 +117,7 @@ INLINE void step(
         s1[n] = r2;
         s2[n] = r3;
     }
-    left(call->z + t * call->E + first, z, wide);
+    left(call, call->z + t * call->E + first, z, wide);
 }
 INLINE void again(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
@@ -171,7 +172,7 @@ INLINE void last_step(
     REAL *const a1 = w->a[1];
     REAL *const a2 = w->a[2];
     const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
+    REAL *const gx = leaving(call, w->scratch->gx, call->gx + t * call->E + first, wide);
     const REAL o0 = *call->p[15];
     const REAL o1 = *call->p[16];
     const REAL o2 = *call->p[7];
@@ -389,7 +390,7 @@ INLINE void last_step(
         a2[n] = r0;
     }
     }
-    left(call->gx + t * call->E + first, gx, wide);
+    left(call, call->gx + t * call->E + first, gx, wide);
 }
 INLINE void learning_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
@@ -402,7 +403,7 @@ INLINE void learning_step(
     REAL *const a0 = w->a[0];
     REAL *const a1 = w->a[1];
     const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
+    REAL *const gx = leaving(call, w->scratch->gx, call->gx + t * call->E + first, wide);
     const REAL o0 = *call->p[15];
     const REAL o1 = *call->p[16];
     const REAL o2 = *call->p[7];
@@ -609,7 +610,7 @@ INLINE void learning_step(
     }
     if (call->strides[12]) flush(w->g[4], call, 4, t, first, wide);
     }
-    left(call->gx + t * call->E + first, gx, wide);
+    left(call, call->gx + t * call->E + first, gx, wide);
 }
 INLINE void other_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
@@ -620,7 +621,7 @@ INLINE void other_step(
     REAL *const a0 = w->a[0];
     REAL *const a1 = w->a[1];
     const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
+    REAL *const gx = leaving(call, w->scratch->gx, call->gx + t * call->E + first, wide);
     const REAL o0 = *call->p[15];
     const REAL o2 = *call->p[7];
     const REAL o3 = (o2 * (REAL)30.0);
@@ -752,7 +753,7 @@ INLINE void other_step(
         a0[n] = r1;
         a1[n] = r2;
     }
-    left(call->gx + t * call->E + first, gx, wide);
+    left(call, call->gx + t * call->E + first, gx, wide);
 }
 #include "../driver.h"
 #include "../recurrent.h"

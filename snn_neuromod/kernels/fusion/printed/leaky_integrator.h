@@ -11,6 +11,7 @@
 #define READS 0
 #define EXACT 0
 #define DIFFERS 0
+#define STREAMS 1
 static const int KEPT[] = {0};
 typedef struct {
     REAL p0[TILE];
@@ -52,7 +53,7 @@ INLINE void step(
     const int64_t full = WHOLE(wide);
     REAL *const s0 = w->levels->s[0];
     const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
-    REAL *const z = leaving(w->scratch->z, call->z + t * call->E + first, wide);
+    REAL *const z = leaving(call, w->scratch->z, call->z + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] * w->fixed->q2[n]);
@@ -62,7 +63,7 @@ INLINE void step(
         z[n] = r0;
         s0[n] = r1;
     }
-    left(call->z + t * call->E + first, z, wide);
+    left(call, call->z + t * call->E + first, z, wide);
 }
 INLINE void again(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
@@ -85,7 +86,7 @@ INLINE void learning_step(
     REAL *const s0 = LEVEL(k)->s[0];
     REAL *const a0 = w->a[0];
     const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
+    REAL *const gx = leaving(call, w->scratch->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (gz[n] + a0[n]);
         const REAL v1 = (w->fixed->p0[n] * v0);
@@ -109,14 +110,14 @@ INLINE void learning_step(
     }
     if (call->strides[0]) flush(w->g[0], call, 0, t, first, wide);
     }
-    left(call->gx + t * call->E + first, gx, wide);
+    left(call, call->gx + t * call->E + first, gx, wide);
 }
 INLINE void other_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
     const int64_t full = WHOLE(wide);
     REAL *const a0 = w->a[0];
     const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
+    REAL *const gx = leaving(call, w->scratch->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (gz[n] + a0[n]);
         const REAL v1 = (w->fixed->p0[n] * v0);
@@ -126,7 +127,7 @@ INLINE void other_step(
         gx[n] = r0;
         a0[n] = r1;
     }
-    left(call->gx + t * call->E + first, gx, wide);
+    left(call, call->gx + t * call->E + first, gx, wide);
 }
 #include "../driver.h"
 #include "../recurrent.h"

@@ -11,6 +11,7 @@
 #define READS 1
 #define EXACT 0
 #define DIFFERS 0
+#define STREAMS 0
 static const int KEPT[] = {0, 1, 2};
 typedef struct {
     REAL p0[TILE];
@@ -111,7 +112,7 @@ INLINE void step(
     REAL *const s1 = w->levels->s[1];
     REAL *const s2 = w->levels->s[2];
     const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
-    REAL *const z = leaving(w->scratch->z, call->z + t * call->E + first, wide);
+    REAL *const z = leaving(call, w->scratch->z, call->z + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
@@ -156,7 +157,7 @@ INLINE void step(
         s1[n] = r2;
         s2[n] = r3;
     }
-    left(call->z + t * call->E + first, z, wide);
+    left(call, call->z + t * call->E + first, z, wide);
 }
 INLINE void again(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
@@ -227,7 +228,7 @@ INLINE void learning_step(
     REAL *const a1 = w->a[1];
     REAL *const a2 = w->a[2];
     const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
+    REAL *const gx = leaving(call, w->scratch->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p8[n] + s2[n]);
         const REAL v1 = (w->fixed->q4[n] * c1[n]);
@@ -371,7 +372,7 @@ INLINE void learning_step(
     }
     if (call->strides[24]) flush(w->g[8], call, 8, t, first, wide);
     }
-    left(call->gx + t * call->E + first, gx, wide);
+    left(call, call->gx + t * call->E + first, gx, wide);
 }
 INLINE void other_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
@@ -386,7 +387,7 @@ INLINE void other_step(
     REAL *const a1 = w->a[1];
     REAL *const a2 = w->a[2];
     const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
+    REAL *const gx = leaving(call, w->scratch->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p8[n] + s2[n]);
         const REAL v1 = (w->fixed->q4[n] * c1[n]);
@@ -435,7 +436,7 @@ INLINE void other_step(
         a1[n] = r2;
         a2[n] = r3;
     }
-    left(call->gx + t * call->E + first, gx, wide);
+    left(call, call->gx + t * call->E + first, gx, wide);
 }
 #include "../driver.h"
 #include "../recurrent.h"

@@ -11,6 +11,7 @@
 #define READS 1
 #define EXACT 0
 #define DIFFERS 1
+#define STREAMS 0
 static const int KEPT[] = {0, 1, 2};
 typedef struct {
     REAL p0[TILE];
@@ -106,7 +107,7 @@ INLINE void step(
     REAL *const s1 = w->levels->s[1];
     REAL *const s2 = w->levels->s[2];
     const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
-    REAL *const z = leaving(w->scratch->z, call->z + t * call->E + first, wide);
+    REAL *const z = leaving(call, w->scratch->z, call->z + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
@@ -151,7 +152,7 @@ INLINE void step(
         s1[n] = r2;
         s2[n] = r3;
     }
-    left(call->z + t * call->E + first, z, wide);
+    left(call, call->z + t * call->E + first, z, wide);
 }
 INLINE void again(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
@@ -222,7 +223,7 @@ INLINE void last_step(
     REAL *const a1 = w->a[1];
     REAL *const a2 = w->a[2];
     const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
+    REAL *const gx = leaving(call, w->scratch->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (n1[n] < (REAL)0.0 ? (REAL)0.0 : n1[n]);
         const int v1 = (v0 <= (REAL)0.0);
@@ -354,7 +355,7 @@ INLINE void last_step(
         a2[n] = r1;
     }
     }
-    left(call->gx + t * call->E + first, gx, wide);
+    left(call, call->gx + t * call->E + first, gx, wide);
 }
 INLINE void learning_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
@@ -368,7 +369,7 @@ INLINE void learning_step(
     REAL *const c2 = LEVEL(k)->c2;
     REAL *const a0 = w->a[0];
     const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
+    REAL *const gx = leaving(call, w->scratch->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (n1[n] < (REAL)0.0 ? (REAL)0.0 : n1[n]);
         const int v1 = (v0 <= (REAL)0.0);
@@ -474,7 +475,7 @@ INLINE void learning_step(
     }
     if (call->strides[24]) flush(w->g[8], call, 8, t, first, wide);
     }
-    left(call->gx + t * call->E + first, gx, wide);
+    left(call, call->gx + t * call->E + first, gx, wide);
 }
 INLINE void other_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
@@ -484,7 +485,7 @@ INLINE void other_step(
     REAL *const c2 = LEVEL(k)->c2;
     REAL *const a0 = w->a[0];
     const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
+    REAL *const gx = leaving(call, w->scratch->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (n1[n] < (REAL)0.0 ? (REAL)0.0 : n1[n]);
         const int v1 = (v0 <= (REAL)0.0);
@@ -507,7 +508,7 @@ INLINE void other_step(
         gx[n] = r0;
         a0[n] = r1;
     }
-    left(call->gx + t * call->E + first, gx, wide);
+    left(call, call->gx + t * call->E + first, gx, wide);
 }
 #include "../driver.h"
 #include "../recurrent.h"

@@ -11,6 +11,7 @@
 #define READS 1
 #define EXACT 0
 #define DIFFERS 0
+#define STREAMS 0
 static const int KEPT[] = {0, 1, 2};
 typedef struct {
     REAL p0[TILE];
@@ -103,7 +104,7 @@ INLINE void step(
     REAL *const s1 = w->levels->s[1];
     REAL *const s2 = w->levels->s[2];
     const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
-    REAL *const z = leaving(w->scratch->z, call->z + t * call->E + first, wide);
+    REAL *const z = leaving(call, w->scratch->z, call->z + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->p0[n] * s0[n]);
         const REAL v1 = (x[n] + v0);
@@ -146,7 +147,7 @@ INLINE void step(
         s1[n] = r2;
         s2[n] = r3;
     }
-    left(call->z + t * call->E + first, z, wide);
+    left(call, call->z + t * call->E + first, z, wide);
 }
 INLINE void again(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
@@ -215,7 +216,7 @@ INLINE void learning_step(
     REAL *const a1 = w->a[1];
     REAL *const a2 = w->a[2];
     const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
+    REAL *const gx = leaving(call, w->scratch->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->q4[n] * c1[n]);
         const REAL v1 = (w->fixed->p5[n] + v0);
@@ -347,7 +348,7 @@ INLINE void learning_step(
     }
     if (call->strides[21]) flush(w->g[7], call, 7, t, first, wide);
     }
-    left(call->gx + t * call->E + first, gx, wide);
+    left(call, call->gx + t * call->E + first, gx, wide);
 }
 INLINE void other_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
@@ -362,7 +363,7 @@ INLINE void other_step(
     REAL *const a1 = w->a[1];
     REAL *const a2 = w->a[2];
     const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
+    REAL *const gx = leaving(call, w->scratch->gx, call->gx + t * call->E + first, wide);
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = (w->fixed->q4[n] * c1[n]);
         const REAL v1 = (w->fixed->p5[n] + v0);
@@ -409,7 +410,7 @@ INLINE void other_step(
         a1[n] = r2;
         a2[n] = r3;
     }
-    left(call->gx + t * call->E + first, gx, wide);
+    left(call, call->gx + t * call->E + first, gx, wide);
 }
 #include "../driver.h"
 #include "../recurrent.h"

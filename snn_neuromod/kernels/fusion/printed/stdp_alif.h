@@ -11,6 +11,7 @@
 #define READS 1
 #define EXACT 1
 #define DIFFERS 0
+#define STREAMS 0
 static const int KEPT[] = {0, 1, 2, 3};
 typedef struct {
     REAL p0[TILE];
@@ -87,7 +88,7 @@ INLINE void step(
     REAL *const s2 = w->levels->s[2];
     REAL *const s3 = w->levels->s[3];
     const REAL *const x = arriving(w->scratch->x, call->x + t * call->x_step + first, wide);
-    REAL *const z = leaving(w->scratch->z, call->z + t * call->E + first, wide);
+    REAL *const z = leaving(call, w->scratch->z, call->z + t * call->E + first, wide);
     const REAL o0 = *call->p[11];
     SIMD for (int64_t n = 0; n < full; n++) {
         const int v0 = (s3[n] == (REAL)1.0);
@@ -122,7 +123,7 @@ INLINE void step(
         s2[n] = r3;
         s3[n] = r4;
     }
-    left(call->z + t * call->E + first, z, wide);
+    left(call, call->z + t * call->E + first, z, wide);
 }
 INLINE void again(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
@@ -184,7 +185,7 @@ INLINE void learning_step(
     REAL *const a2 = w->a[2];
     REAL *const a3 = w->a[3];
     const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
+    REAL *const gx = leaving(call, w->scratch->gx, call->gx + t * call->E + first, wide);
     const REAL o2 = *call->p[4];
     const int o3 = (o2 == (REAL)4.0);
     const int o4 = (o2 == (REAL)3.0);
@@ -367,7 +368,7 @@ INLINE void learning_step(
         a3[n] = r0;
     }
     }
-    left(call->gx + t * call->E + first, gx, wide);
+    left(call, call->gx + t * call->E + first, gx, wide);
 }
 INLINE void other_step(
     const Call *call, Work *w, int64_t t, int64_t k, int64_t first, int64_t wide) {
@@ -383,7 +384,7 @@ INLINE void other_step(
     REAL *const a2 = w->a[2];
     REAL *const a3 = w->a[3];
     const REAL *const gz = arriving(w->scratch->gz, call->gz + t * call->gz_step + first, wide);
-    REAL *const gx = leaving(w->scratch->gx, call->gx + t * call->E + first, wide);
+    REAL *const gx = leaving(call, w->scratch->gx, call->gx + t * call->E + first, wide);
     const REAL o2 = *call->p[4];
     const int o3 = (o2 == (REAL)4.0);
     const int o4 = (o2 == (REAL)3.0);
@@ -523,7 +524,7 @@ INLINE void other_step(
         a3[n] = r0;
     }
     }
-    left(call->gx + t * call->E + first, gx, wide);
+    left(call, call->gx + t * call->E + first, gx, wide);
 }
 #include "../driver.h"
 #include "../recurrent.h"
