@@ -1,4 +1,4 @@
-"""Callbacks: interruption that loses nothing, progress for log files, lost weights reported, modulation logged."""
+"""Callbacks: interruption that loses nothing, progress for log files, modulation logged."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ProgressBar
-from pytorch_lightning.utilities import rank_zero_warn
 
 from lightning_modules.networks import modulations
-from lightning_modules.watch import lost_weights
 
-__all__ = ["Interrupt", "LogProgress", "LostWeights", "ModulationLog"]
+__all__ = ["Interrupt", "LogProgress", "ModulationLog"]
 
 
 # Values beyond are in none of the intervals of a histogram of TensorBoard, which raises where all are.
@@ -43,14 +41,7 @@ class Interrupt(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._previous = signal.signal(signal.SIGINT, self._handle)
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         if self.interrupted:
             trainer.save_checkpoint(self.checkpoint)
             raise KeyboardInterrupt
@@ -68,24 +59,6 @@ class Interrupt(pl.Callback):
         self.interrupted = True
         self.restore()
         print("\nSaving after this batch; Ctrl-C again stops at once.", file=sys.stderr, flush=True)
-
-
-class LostWeights(pl.Callback):
-    """Warn once when weights are no longer finite: spiking neurons then fall silent, while the loss stays finite."""
-
-    def __init__(self) -> None:
-        self._told = False
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._told:
-            return
-        if lost := lost_weights(pl_module):
-            self._told = True
-            rank_zero_warn(
-                f"after epoch {trainer.current_epoch + 1} weights are not finite: {', '.join(lost)}. The gradient has "
-                "overflowed; lower the learning rate or the recurrent weights, or bound the neuron's derivative "
-                "(clip_jacobian, detach_reset)"
-            )
 
 
 class ModulationLog(pl.Callback):

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-import torch
-from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from lightning_modules.any_network import AnyNetwork
-from lightning_modules.losses import CrossEntropy, FiringRate, final_labels
+from lightning_modules.losses import CrossEntropy, final_labels
 from lightning_modules.monitor import Mode
 from lightning_modules.networks import FeedForward
-from lightning_modules.optimisation import Interval, Scheduler
 from lightning_modules.tally import Tally, error_rate
 from lightning_modules.task_base import STAGES, Task
 
@@ -48,13 +45,8 @@ class SpikeClassification(Task):
     Args:
         network: A `FeedForward`, or any module that takes spikes (T, batch, ...) and returns outputs (T, batch, class),
             or outputs and spikes, as `any_network.AnyNetwork` calls it.
-        optimizer: Makes the optimiser from the parameters.
-        scheduler: Learning-rate schedule, "cosine", "one_cycle" or one made from the optimiser, as in
-            `optimisation.optimisation`; None keeps the rate constant.
-        scheduler_interval: Whether `scheduler` advances every "epoch" or "step"; the named ones do every step.
         loss: Loss on the network's outputs, which also reads the class.
-        firing_rate: Penalty on firing rates.
-        lr_factors: Factors of the learning rate for parameters of a given name, for instance `{"modulation": 10.0}`.
+        **options: As of `Task`.
 
     Attributes:
         findings: For each stage what makes the numbers of its last epoch doubtful, such as a layer without a spike.
@@ -67,24 +59,10 @@ class SpikeClassification(Task):
     byte_spikes = True  # its network takes spikes as the loaders give them
 
     def __init__(
-        self,
-        network: nn.Module,
-        optimizer: OptimizerCallable = torch.optim.Adam,
-        scheduler: Scheduler = None,
-        scheduler_interval: Interval = "epoch",
-        loss: CrossEntropy = CrossEntropy(),
-        firing_rate: FiringRate = FiringRate(),
-        lr_factors: dict[str, float] | None = None,
+        self, network: nn.Module, *, loss: CrossEntropy = CrossEntropy(), **options: Any
     ) -> None:
         own = isinstance(network, FeedForward)
-        super().__init__(
-            network if own else AnyNetwork(network),
-            optimizer,
-            scheduler,
-            scheduler_interval,
-            firing_rate,
-            lr_factors,
-        )
+        super().__init__(network if own else AnyNetwork(network), **options)
         self.loss = loss
         self._tallies = {stage: Tally() for stage in STAGES}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -74,7 +75,6 @@ def _answer(args: list[str]) -> str | None:
 
 
 def _run(args: list[str]) -> None:
-    from lightning_modules.allocator import keep_freed_memory
     from lightning_modules.cli_arguments import prepare
     from lightning_modules.cli_messages import is_usage_error, is_user_error, readable
     from lightning_modules.cli_run import CLI
@@ -82,7 +82,7 @@ def _run(args: list[str]) -> None:
     from lightning_modules.seeds import run_seeds
     from lightning_modules.suggestions import suggestions
 
-    keep_freed_memory()
+    _keep_freed_memory()
     sigint = signal.getsignal(signal.SIGINT)
     debug = bool(os.environ.get("SNN_NEUROMOD_TRACEBACK"))
     with quiet():
@@ -100,7 +100,7 @@ def _run(args: list[str]) -> None:
                 run_seeds(args)
             else:
                 arguments = prepare(args)
-                CLI(arguments.args, arguments.name, arguments.root, args)
+                CLI(arguments, args)
         except KeyboardInterrupt as interruption:
             _fail(f"interrupted; {interruption}" if str(interruption) else "interrupted", 130)
         except Exception as error:
@@ -112,6 +112,21 @@ def _run(args: list[str]) -> None:
             _fail(f"{readable(error)}{meant}", 2)
         finally:
             signal.signal(signal.SIGINT, sigint)  # Lightning leaves Ctrl-C disabled
+
+
+def _keep_freed_memory() -> None:
+    """Let the process reuse the memory of freed tensors instead of returning it to the system.
+
+    By default glibc maps every large tensor anew, and the first touch of each page costs more than the arithmetic: a
+    training step allocates the same large sequences over and over.
+    """
+    trim_threshold, mmap_max = -1, -4
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):  # another C library
+        return
+    mallopt(mmap_max, 0)
+    mallopt(trim_threshold, 2**31 - 1)
 
 
 def _fail(message: str, code: int) -> None:

@@ -6,25 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from lightning_modules.class_paths import check_class_paths
-from lightning_modules.config_files import (
-    config_root,
-    find_config,
-    load_config,
-    merge,
-)
-from lightning_modules.versions import version_of
+from lightning_modules.cli_parser import MERGED
+from lightning_modules.config_files import config_root, find_config, load_config, merge
+from lightning_modules.run_folder import version_of
 from snn_neuromod.errors import ConfigError
 
-__all__ = [
-    "COMMANDS",
-    "Arguments",
-    "experiment_name",
-    "prepare",
-    "take",
-]
+__all__ = ["COMMANDS", "Arguments", "experiment_name", "prepare", "take"]
 
 COMMANDS = ("fit", "validate", "test", "predict")
 
@@ -33,7 +21,7 @@ class Arguments(NamedTuple):
     """A command line made ready for LightningCLI.
 
     Attributes:
-        args: The arguments, configurations replaced by their content.
+        args: The arguments; `MERGED` of `cli_parser` stands for the configurations.
         name: Name of the experiment, which names its folder.
         root: Folder of all runs.
         config: The configuration.
@@ -88,7 +76,7 @@ def prepare(args: Sequence[str]) -> Arguments:
     _refuse_overlay(command, merged, configs, rest)
     ready = [command]
     if configs:
-        ready += ["--config", yaml.safe_dump(merged, sort_keys=False)]
+        ready += ["--config", MERGED]
     if checkpoint is not None:
         ready += ["--ckpt_path", str(checkpoint)]
     return Arguments([*ready, *rest], name or "unnamed", root, merged, rest)

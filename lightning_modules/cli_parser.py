@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -14,7 +14,10 @@ from pytorch_lightning.cli import LightningArgumentParser
 
 from snn_neuromod.errors import ConfigError, SnnNeuromodError
 
-__all__ = ["Parser", "refusals"]
+__all__ = ["MERGED", "Parser", "refusals"]
+
+MERGED = "{the merged configurations: }"
+"""Stands on the command line for configurations that are read and merged already."""
 
 _OURS = ("snn_neuromod", "lightning_modules")
 # What classes of other packages say to their arguments.
@@ -28,7 +31,22 @@ class Parser(LightningArgumentParser):
     jsonargparse itself makes one ValueError of the errors of all types that a value might have. What a class of another
     package, or of the user, says to its arguments becomes a `ConfigError`, also where the object is made later, as
     optimisers are. Classes of this package raise such errors themselves: another one is a fault of theirs.
+
+    Args:
+        *args: As for Lightning's.
+        merged: What `--config` with the value `MERGED` stands for.
+        **kwargs: As for Lightning's.
     """
+
+    def __init__(self, *args: Any, merged: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._merged = dict(merged or {})
+
+    def parse_string(self, cfg_str: str, *args: Any, **kwargs: Any) -> Any:
+        if cfg_str != MERGED:
+            return super().parse_string(cfg_str, *args, **kwargs)
+        kwargs.pop("_fail_no_subcommand", None)  # not for objects
+        return self.parse_object(self._merged, *args, **kwargs)
 
     def instantiate_classes(self, cfg: Any, **kwargs: Any) -> Any:
         with warnings.catch_warnings():  # what replaces it is not in all versions that serve

@@ -23,10 +23,10 @@ from pytorch_lightning.callbacks import (
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from lightning_modules.board import BoardLogger, LearningRate, hyperparameters
-from lightning_modules.callbacks import Interrupt, LogProgress, LostWeights
+from lightning_modules.callbacks import Interrupt, LogProgress
 from lightning_modules.checkpoints import DurableCheckpoints, read_checkpoint
 from lightning_modules.class_paths import check_class_paths
-from lightning_modules.cli_arguments import COMMANDS
+from lightning_modules.cli_arguments import COMMANDS, Arguments
 from lightning_modules.cli_parser import Parser, refusals
 from lightning_modules.cli_report import file_list, summary, write_predictions, write_signals
 from lightning_modules.findings import Findings, coverage, for_summary
@@ -40,10 +40,11 @@ from lightning_modules.run_folder import (
     MetricsLogger,
     RunFolder,
     SavedConfig,
+    claim_version,
+    next_version,
     without_unserialisable,
 )
 from lightning_modules.trainer_settings import check_settings
-from lightning_modules.versions import claim_version, next_version
 from snn_neuromod.errors import ConfigError
 
 __all__ = ["CLI"]
@@ -53,9 +54,7 @@ class CLI(LightningCLI):
     """LightningCLI with run folders, held-out accuracy after training, and predictions in a file.
 
     Args:
-        args: Arguments from `cli_arguments.prepare`.
-        name: Name of the experiment.
-        root: Folder of all runs.
+        ready: From `cli_arguments.prepare`.
         command: The command line as it was given.
 
     Attributes:
@@ -66,16 +65,16 @@ class CLI(LightningCLI):
     run_folder: RunFolder | None = None  # None until the trainer is made
     nothing_left = False
 
-    def __init__(self, args: list[str], name: str, root: Path, command: Sequence[str] = ()) -> None:
-        self.name, self.root, self.command = name, root, command
+    def __init__(self, ready: Arguments, command: Sequence[str] = ()) -> None:
+        self.name, self.root, self.command = ready.name, ready.root, command
         self.results: dict[str, float] = {}
         # Lightning would read configurations from addresses as well.
         set_parsing_settings(config_read_mode_fsspec_enabled=False)
-        options = {"exit_on_error": False, "allow_abbrev": False}
+        options = {"exit_on_error": False, "allow_abbrev": False, "merged": ready.config}
         super().__init__(
             pl.LightningModule,
             pl.LightningDataModule,
-            args=args,
+            args=ready.args,
             subclass_mode_model=True,
             subclass_mode_data=True,
             save_config_callback=SavedConfig,
@@ -85,7 +84,7 @@ class CLI(LightningCLI):
             save_config_kwargs={"overwrite": True},
             parser_class=Parser,
             trainer_defaults={
-                "default_root_dir": str(root), "enable_model_summary": False, "num_sanity_val_steps": 0,
+                "default_root_dir": str(self.root), "enable_model_summary": False, "num_sanity_val_steps": 0,
             },
             parser_kwargs={**options, **{command: dict(options) for command in COMMANDS}},
         )  # fmt: skip
@@ -186,7 +185,7 @@ class CLI(LightningCLI):
             place: Any = {"save_dir": self.root, "name": self.name, "version": self.folder.name}
             settings = hyperparameters(self.config[self.subcommand].as_dict())
             kwargs["logger"] = [BoardLogger(settings=settings, **place), MetricsLogger(**place)]
-        callbacks: list[Callback] = [LostWeights(), LearningRate(), MonitorCheck(monitor)]
+        callbacks: list[Callback] = [LearningRate(), MonitorCheck(monitor)]
         if not config.fast_dev_run and config.enable_checkpointing is not False:
             checkpoints = self.folder / "checkpoints"
             self.interrupt = Interrupt(checkpoints / "last.ckpt")

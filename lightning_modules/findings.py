@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.utilities import rank_zero_warn
+from torch import Tensor, nn
 
-from lightning_modules.watch import lost_weights
-
-__all__ = ["Findings", "FindingsWarning", "coverage", "for_summary"]
+__all__ = [
+    "Findings",
+    "FindingsWarning",
+    "StateWatch",
+    "coverage",
+    "for_summary",
+    "layer_titles",
+    "lost_weights",
+]
 
 
 class FindingsWarning(UserWarning):
@@ -17,10 +27,24 @@ class FindingsWarning(UserWarning):
 
 
 class Findings(pl.Callback):
-    """Warn after an epoch of what a task's `findings` say, once for each stage while it stays the same."""
+    """Warn after an epoch of what a task's `findings` say, once for each stage while it stays the same.
+
+    And once when weights are no longer finite: spiking neurons then fall silent, while the loss stays finite.
+    """
 
     def __init__(self) -> None:
         self._said: dict[str, list[str]] = {}
+        self._lost = False
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        lost = [] if self._lost else lost_weights(pl_module)
+        if lost:
+            self._lost = True
+            rank_zero_warn(
+                f"after epoch {trainer.current_epoch + 1} weights are not finite: {', '.join(lost)}. The gradient has "
+                "overflowed; lower the learning rate or the recurrent weights, or bound the neuron's derivative "
+                "(clip_jacobian, detach_reset)"
+            )
 
     # A module's own hook at the end of an epoch runs after the callbacks', so they are looked up at the next hook.
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -90,3 +114,53 @@ def coverage(loaders: Any, batches: Any, processes: int = 1) -> str:
 
 def _length(dataset: Any) -> int | None:
     return len(dataset) if hasattr(dataset, "__len__") else None
+
+
+class StateWatch:
+    """Whether the states with which a network's layers end a sequence are finite, without waiting for the device.
+
+    Neurons whose state is NaN are silent: their spikes alone do not tell.
+
+    Args:
+        network: A network; watched are its `layers`, if they give back spikes and a state.
+
+    Attributes:
+        finite: A bool scalar for each layer of the last sequence, in the order of `layers`.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self._found: dict[int, Tensor] = {}
+        for k, layer in enumerate(getattr(network, "layers", ())):
+            layer.register_forward_hook(partial(self._keep, k))
+
+    @property
+    def finite(self) -> list[Tensor]:
+        return [self._found[k] for k in sorted(self._found)]
+
+    def _keep(self, k: int, layer: nn.Module, given: Any, out: Any) -> None:
+        leaves = [leaf.detach() for leaf in _leaves(out) if leaf.is_floating_point()]
+        if leaves:  # a sum is finite where all its parts are
+            self._found[k] = torch.stack([leaf.sum().isfinite() for leaf in leaves]).all()
+
+
+def _leaves(tree: Any) -> Iterator[Tensor]:
+    if isinstance(tree, Tensor):
+        yield tree
+    elif isinstance(tree, tuple | list):
+        for part in tree:
+            yield from _leaves(part)
+
+
+def lost_weights(module: nn.Module) -> list[str]:
+    """Names of the parameters that are not finite; waits for the device."""
+    return [name for name, p in module.named_parameters() if not bool(p.isfinite().all())]
+
+
+def layer_titles(network: Any) -> list[str]:
+    """What to call the layers of a network in messages, such as "layer 1 (32 MSRC)"."""
+    neurons = getattr(network, "neurons", ())
+    names = getattr(network, "layer_names", None) or [str(k) for k in range(1, 1 + len(neurons))]
+    return [
+        f"layer {name.replace('_', ', ')} ({neuron.num_neurons} {type(neuron).__name__})"
+        for name, neuron in zip(names, neurons, strict=True)
+    ]

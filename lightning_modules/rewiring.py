@@ -52,12 +52,7 @@ class Rewiring(pl.Callback):
         self._last_step = trainer.global_step
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
     ) -> None:
         if self.rewiring is None or trainer.global_step == self._last_step:
             return  # gradients are still being accumulated

@@ -11,7 +11,7 @@ import yaml
 
 from lightning_modules.cli_arguments import prepare, take
 from lightning_modules.cli_run import CLI
-from lightning_modules.versions import version_of
+from lightning_modules.run_folder import version_of
 from snn_neuromod.errors import ConfigError
 
 __all__ = ["run_seeds"]
@@ -70,12 +70,12 @@ def _result(args: list[str], seed: int) -> dict[str, float]:
     left = [path / "checkpoints" / "last.ckpt" for path in runs]
     left = [path for path in left if path.is_file()]
     more = ["--ckpt_path", str(left[-1])] if left else []
-    cli = CLI([*ready.args, *more], name, ready.root, command)
+    cli = CLI(ready._replace(args=[*ready.args, *more], name=name), command)
     if cli.nothing_left:  # it was stopped between training and test
         best = left[-1].with_name("best.ckpt")
         checkpoint = best if best.is_file() else left[-1]
         test = prepare(["test", *command[1:], "--ckpt_path", str(checkpoint)])
-        cli = CLI(test.args, name, ready.root, command)
+        cli = CLI(test._replace(name=name), command)
     return cli.results
 
 

@@ -41,11 +41,20 @@ class LayerTally:
         number: Tensor,
         loss: Tensor,
         rates: Sequence[Tensor],
-        activity: Sequence[Tensor],
-        finite: Sequence[Tensor],
         *own: Tensor,
+        activity: Sequence[Tensor] = (),
+        finite: Sequence[Tensor] = (),
     ) -> None:
-        """Add a batch in which `number` things count; `own` are further sums."""
+        """Add a batch.
+
+        Args:
+            number: Number of things that count.
+            loss: Mean loss of them.
+            rates: One number for each layer, such as the mean output per neuron and step.
+            *own: Further sums.
+            activity: For each layer the share of its neurons' steps with a spike.
+            finite: For each layer whether its state is finite, a bool scalar.
+        """
         values = torch.stack([x.detach().float() for x in (loss, *rates, *activity)])
         flags = torch.stack([number, *(~ok for ok in finite)])
         exact = torch.float32 if flags.device.type == "mps" else torch.float64
@@ -117,9 +126,7 @@ class Tally(LayerTally):
         labels: Tensor,
         loss: Tensor,
         rates: Sequence[Tensor],
-        *,
-        activity: Sequence[Tensor] = (),
-        finite: Sequence[Tensor] = (),
+        **layers: Sequence[Tensor],
     ) -> None:
         """Add a batch.
 
@@ -128,8 +135,8 @@ class Tally(LayerTally):
             labels: Classes, int64 (...), negative where a frame does not count.
             loss: Mean loss of the batch's frames.
             rates: One number for each layer, such as the mean output per neuron and step.
-            activity: For each layer the share of its neurons' steps with a spike.
-            finite: For each layer whether its state is finite, a bool scalar.
+            **layers: For each layer `activity`, the share of its neurons' steps with a spike, and `finite`, whether
+                its state is, a bool scalar.
         """
         if self.num_classes is None:
             self.num_classes = outputs.shape[-1]
@@ -141,7 +148,7 @@ class Tally(LayerTally):
         counts = shares.new_zeros(self.num_classes + 1, self.num_classes)
         counts.index_add_(0, rows, shares.flatten(0, -2))
         doubtful = [((number_tied == k) & inside).sum() for k in (self.num_classes, 0)]
-        self._add(inside.sum(), loss, rates, activity, finite, counts, torch.stack(doubtful))
+        self._add(inside.sum(), loss, rates, counts, torch.stack(doubtful), **layers)
 
     @property
     def confusion(self) -> Tensor:
@@ -174,9 +181,7 @@ class SignalTally(LayerTally):
         targets: Tensor,
         loss: Tensor,
         rates: Sequence[Tensor],
-        *,
-        activity: Sequence[Tensor] = (),
-        finite: Sequence[Tensor] = (),
+        **layers: Sequence[Tensor],
     ) -> None:
         """Add a batch.
 
@@ -185,8 +190,7 @@ class SignalTally(LayerTally):
             targets: The same shape, NaN where none counts.
             loss: Loss of the batch.
             rates: As for `Tally.update`.
-            activity: The same.
-            finite: The same.
+            **layers: The same.
         """
         # Picking out the targets that count would wait for the device.
         inside = ~targets.isnan()
@@ -194,7 +198,7 @@ class SignalTally(LayerTally):
         error = (outputs.detach() - wanted).where(inside, 0.0)
         sums = [inside.sum(), wanted.sum(), wanted.square().sum(), error.square().sum()]
         number = inside.new_ones((), dtype=torch.int64)
-        self._add(number, loss, rates, activity, finite, torch.stack([x.double() for x in sums]))
+        self._add(number, loss, rates, torch.stack([x.double() for x in sums]), **layers)
 
     @property
     def nmse(self) -> Tensor:

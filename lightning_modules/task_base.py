@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from lightning_modules.any_network import AnyNetwork
 from lightning_modules.class_paths import check_hyper_parameters
+from lightning_modules.findings import StateWatch, layer_titles
 from lightning_modules.losses import FiringRate, mean_rates, spike_counts
 from lightning_modules.monitor import Mode
 from lightning_modules.networks import NetworkOutput, is_graded
 from lightning_modules.optimisation import Interval, Scheduler, optimisation
 from lightning_modules.resume import Resume
-from lightning_modules.watch import StateWatch, layer_titles
 from snn_neuromod.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
@@ -39,10 +39,11 @@ class Task(pl.LightningModule):
     Args:
         network: Returns `NetworkOutput`.
         optimizer: Makes the optimiser from the parameters.
-        scheduler: Learning-rate schedule, as in `optimisation.optimisation`.
-        scheduler_interval: Whether `scheduler` advances every "epoch" or "step".
-        firing_rate: Penalty on firing rates.
-        lr_factors: Factors of the learning rate for parameters of a given name.
+        scheduler: Learning-rate schedule, "cosine", "one_cycle" or one made from the optimiser, as in
+            `optimisation.optimisation`; None keeps the rate constant.
+        scheduler_interval: Whether `scheduler` advances every "epoch" or "step"; the named ones do every step.
+        firing_rate: Penalty on firing rates; called with the spikes of each layer and which of their steps count.
+        lr_factors: Factors of the learning rate for parameters of a given name, for instance `{"modulation": 10.0}`.
 
     Attributes:
         metric_modes: For each metric whether the smallest or the largest value is best.
@@ -53,19 +54,17 @@ class Task(pl.LightningModule):
     """
 
     metric_modes: ClassVar[dict[str, Mode]]
-    data_outputs: ClassVar[str] = (
-        "num_classes"  # what a data module calls the network's num_classes
-    )
+    data_outputs: ClassVar[str] = "num_classes"  # what a data module calls those of the network
     counted: ClassVar[str] = "samples"
 
     def __init__(
         self,
         network: nn.Module,
-        optimizer: OptimizerCallable,
-        scheduler: Scheduler,
-        scheduler_interval: Interval,
-        firing_rate: FiringRate,
-        lr_factors: dict[str, float] | None,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        scheduler: Scheduler = None,
+        scheduler_interval: Interval = "epoch",
+        firing_rate: FiringRate = FiringRate(),
+        lr_factors: dict[str, float] | None = None,
     ) -> None:
         super().__init__()
         objects = ["network", "optimizer", "scheduler", "loss", "firing_rate", "l2"]

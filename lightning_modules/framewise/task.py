@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
-import torch
-from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lightning_modules.any_network import AnyNetwork
-from lightning_modules.losses import L2, FiringRate
+from lightning_modules.losses import L2
 from lightning_modules.monitor import Mode
 from lightning_modules.networks import NetworkOutput
-from lightning_modules.optimisation import Interval, Scheduler
 from lightning_modules.tally import Tally, error_rate, share_right
 from lightning_modules.task_base import STAGES, Task
 from snn_neuromod.errors import ConfigError
@@ -71,15 +68,10 @@ class FramewiseClassification(Task):
     Args:
         network: A `FramewiseNetwork` or an `LstmNetwork`, or any module that takes features (T, batch, feature) and
             returns class scores (T, batch, class), or scores and spikes, as `any_network.AnyNetwork` calls it.
-        optimizer: Makes the optimiser from the parameters.
-        scheduler: Learning-rate schedule, "cosine", "one_cycle" or one made from the optimiser, as in
-            `optimisation.optimisation`; None keeps the rate constant.
-        scheduler_interval: Whether `scheduler` advances every "epoch" or "step"; the named ones do every step.
-        firing_rate: Penalty on firing rates; called with the spikes of each layer and which of their steps count.
         l2: Penalty on weights.
-        lr_factors: Factors of the learning rate for parameters of a given name, for instance `{"w_in": 10.0}`.
         average: Whether each "frame" of a batch has the same weight in the loss, or each "sequence" (Bellec et al.).
         fold_to: Number of classes after folding, for `<stage>/error_folded` with TIMIT's labels; no effect on others.
+        **options: As of `Task`.
 
     Attributes:
         confusion: Frames of the last epoch of each stage by true (row) and found class (column), (K, K); one for which
@@ -97,24 +89,14 @@ class FramewiseClassification(Task):
     def __init__(
         self,
         network: nn.Module,
-        optimizer: OptimizerCallable = torch.optim.Adam,
-        scheduler: Scheduler = None,
-        scheduler_interval: Interval = "epoch",
-        firing_rate: FiringRate = FiringRate(),
+        *,
         l2: L2 = L2(),
-        lr_factors: dict[str, float] | None = None,
         average: Literal["frame", "sequence"] = "frame",
         fold_to: Literal[48, 39] = 39,
+        **options: Any,
     ) -> None:
         own = hasattr(network, "layer_names")  # a network for frames, as those of this package
-        super().__init__(
-            network if own else AnyNetwork(network),
-            optimizer,
-            scheduler,
-            scheduler_interval,
-            firing_rate,
-            lr_factors,
-        )
+        super().__init__(network if own else AnyNetwork(network), **options)
         if average not in ("frame", "sequence"):
             raise ConfigError(
                 f"FramewiseClassification: average must be frame or sequence, got {average!r}"

@@ -15,8 +15,14 @@ if importlib.util.find_spec("pytorch_lightning") is None:
     pytest.skip("pytorch_lightning is not installed", allow_module_level=True)
 
 from lightning_modules.checkpoints import DurableCheckpoints, read_checkpoint
-from lightning_modules.run_folder import MetricsLogger, RunFolder, record, without_unserialisable
-from lightning_modules.versions import claim_version, next_version
+from lightning_modules.run_folder import (
+    MetricsLogger,
+    RunFolder,
+    claim_version,
+    next_version,
+    record,
+    without_unserialisable,
+)
 from snn_neuromod.errors import DataError, StorageError
 
 

@@ -28,7 +28,8 @@ from lightning_modules.cli import main
 from lightning_modules.cli_arguments import prepare
 from lightning_modules.cli_messages import readable
 from lightning_modules.config_files import available_configs, load_config
-from lightning_modules.versions import next_version
+from lightning_modules.run_folder import next_version
+from lightning_modules.task_base import Task
 from snn_neuromod.errors import ConfigError, RunError
 
 ROOT = Path(__file__).parents[2]
@@ -207,12 +208,12 @@ RUNS = [
 @pytest.mark.parametrize("name", RUNS)
 def test_every_configuration_runs_a_batch(name, tmp_path, capsys):
     root = ["--trainer.default_root_dir", str(tmp_path)]
-    own = prepare(["fit", "-c", name]).args
+    own = prepare(["fit", "-c", name]).config
     main(["fit", "-c", name, *data_for(name), *root, "--trainer.fast_dev_run=1"])
     assert "epoch 1/1" in capsys.readouterr().out
     header = (ROOT / "configs" / f"{name}.yaml").read_text(encoding="utf-8")
     assert f"snn-neuromod fit -c {name}" in header
-    assert yaml.safe_load(own[2])["data"]["class_path"].startswith("lightning_modules.data.")
+    assert own["data"]["class_path"].startswith("lightning_modules.data.")
 
 
 WRONG = [
@@ -296,8 +297,9 @@ def test_bugs_keep_their_traceback(method, kind, monkeypatch, tmp_path):
     def broken(self, *args, **kwargs):
         raise kind("a bug")
 
-    broken.__signature__ = inspect.signature(getattr(SpikeClassification, method))
-    monkeypatch.setattr(SpikeClassification, method, broken)
+    kind_of_task = Task if method == "__init__" else SpikeClassification
+    broken.__signature__ = inspect.signature(getattr(kind_of_task, method))
+    monkeypatch.setattr(kind_of_task, method, broken)
     with pytest.raises(kind, match="a bug") as caught:
         fit(tmp_path, "--pictures.enabled=false")
     assert type(caught.value) is kind
@@ -341,7 +343,7 @@ def test_several_configurations_and_overrides_anywhere(tmp_path):
     ready = prepare(
         ["fit", "--trainer.devices=1", "-c", "mnist/msrc", f"--config={tmp_path / 'mine.yaml'}"]
     )
-    merged = yaml.safe_load(ready.args[2])
+    merged = ready.config
     assert ready.name == "mnist/msrc"
     assert merged["trainer"]["max_epochs"] == 9
     assert merged["data"]["class_path"] == "lightning_modules.data.MNIST"

@@ -15,8 +15,7 @@ if importlib.util.find_spec("pytorch_lightning") is None:
 
 from lightning_modules.checkpoints import DurableCheckpoints, read_checkpoint
 from lightning_modules.cli import main
-from lightning_modules.run_folder import MetricsLogger
-from lightning_modules.versions import claim_version
+from lightning_modules.run_folder import MetricsLogger, claim_version
 from snn_neuromod.errors import StorageError
 
 Mount = Callable[..., Path]

@@ -22,10 +22,10 @@ from lightning_modules.classification import (
 # isort: on
 import pytorch_lightning as pl
 
+from lightning_modules.findings import layer_titles
 from lightning_modules.losses import CrossEntropy, FiringRate
 from lightning_modules.networks import FeedForward, SpikeSum
 from lightning_modules.tally import Tally, error_rate
-from lightning_modules.watch import layer_titles
 from snn_neuromod import ALIF, MSRC, LeakyReadout, PopulationReadout, Uniform
 
 quiet = pytest.mark.filterwarnings(

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 
 if any(
     importlib.util.find_spec(name) is None
@@ -62,8 +61,7 @@ def test_no_setting_is_favoured_by_its_budget() -> None:
     """Epochs, batches, pieces, schedule and readout are the same for all neurons."""
 
     def budget(run: Run) -> object:
-        args = prepare(arguments(run)).args
-        config = yaml.safe_load(args[args.index("--config") + 1])
+        config = prepare(arguments(run)).config
         network = config["model"]["init_args"]["network"]["init_args"]
         return (
             config["trainer"]["max_epochs"],

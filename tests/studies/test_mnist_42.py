@@ -10,7 +10,6 @@ import pytest
 if importlib.util.find_spec("pytorch_lightning") is None:
     pytest.skip("pytorch_lightning is not installed", allow_module_level=True)
 
-import yaml
 
 from docs.studies.mnist_42 import grid
 from docs.studies.mnist_42.__main__ import main
@@ -28,8 +27,7 @@ def test_every_network_for_one_seed_after_the_other() -> None:
 
 @pytest.mark.parametrize("network", NETWORKS, ids=" ".join)
 def test_networks_share_shifts_epochs_and_held_out_images(network: tuple[str, str]) -> None:
-    args = prepare(["fit", "-c", network[0]]).args
-    config = yaml.safe_load(args[args.index("--config") + 1])
+    config = prepare(["fit", "-c", network[0]]).config
     data, trainer = config["data"]["init_args"], config["trainer"]
     assert (data["shift"], data["val_fraction"], data["batch_size"]) == (1, 0.0, 128)
     assert trainer["max_epochs"] == 15

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 if any(importlib.util.find_spec(name) is None for name in ("pytorch_lightning", "matplotlib")):
     pytest.skip("pytorch_lightning or matplotlib is missing", allow_module_level=True)
@@ -31,9 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def config(run: Run) -> dict:
-    args = prepare(grid.arguments(run, "somewhere")).args
-    merged: dict = yaml.safe_load(args[args.index("--config") + 1])
-    return merged
+    return prepare(grid.arguments(run, "somewhere")).config
 
 
 def test_the_grid_holds_every_condition_once() -> None:
