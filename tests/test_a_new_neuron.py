@@ -220,31 +220,49 @@ def test_analysis(toy: ModuleType) -> None:
 
 
 CONFIGURATION = """
-base: patterns/lif
+base: {base}
 model:
   init_args:
     network:
-      init_args:
-        neuron:
-          class_path: snn_neuromod.Custom
-          init_args: {dynamics: toy_neuron, learn: [omega]}
-trainer: {max_epochs: 1, limit_train_batches: 2}
+      init_args: {network}
+    lr_factors: null
+data:
+  init_args: {data}
+trainer: {{max_epochs: 1, limit_train_batches: 2, limit_val_batches: 1, limit_test_batches: 1}}
+pictures: {{enabled: false}}
 """
+OWN = "{class_path: snn_neuromod.Custom, init_args: {dynamics: toy_neuron, learn: [omega]}}"
+TASKS = {
+    "patterns/lif": (f"{{neuron: {OWN}}}", "{num_train: 2}", 100),
+    "smoke/alif_eprop": (f"{{neuron: {OWN}}}", "{}", 40),
+    "smoke/msrc": (f"{{neuron: {OWN}, output_neuron: null}}", "{}", 32),
+    "neuromodulation/current": (
+        f"{{neuron: {OWN}, output_neuron: {OWN}}}",
+        "{batch_size: 10, num_digits: 2, digit_steps: 12, hold_after: 8}",
+        100,
+    ),
+}
 
 
+@pytest.mark.parametrize("base", TASKS)
 def test_training_from_yaml(
-    toy: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    base: str, toy: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Regression, classification with and without recurrence, and what a context tells a network."""
     pytest.importorskip("pytorch_lightning")
+    if base != "patterns/lif":
+        pytest.importorskip("mlxtend")
     from lightning_modules.cli import main
 
-    (tmp_path / "own.yaml").write_text(CONFIGURATION, encoding="utf-8")
+    network, data, number = TASKS[base]
+    text = CONFIGURATION.format(base=base, network=network, data=data)
+    (tmp_path / "own.yaml").write_text(text, encoding="utf-8")
     main(["fit", "-c", str(tmp_path / "own.yaml"), "--trainer.default_root_dir", str(tmp_path)])
     assert "run folder" in capsys.readouterr().out
     saved = torch.load(next(tmp_path.rglob("last.ckpt")), weights_only=True)["state_dict"]
-    (omega,) = (value for name, value in saved.items() if name.endswith("omega"))
-    assert omega.shape == (100,)
-    assert (omega != 0.3).any()
+    first, *_ = (value for name, value in saved.items() if name.endswith("omega"))
+    assert first.shape == (number,)
+    assert (first != 0.3).any()
 
 
 @dataclass(frozen=True)

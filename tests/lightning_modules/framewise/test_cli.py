@@ -27,6 +27,7 @@ import soundfile
 from lightning_modules.cli import main
 from lightning_modules.config_files import available_configs
 from snn_neuromod.data.phones import TimitFolder
+from tests.test_a_new_neuron import FILE
 
 ROOT = Path(__file__).parents[3]
 OVERLAYS = {
@@ -91,6 +92,19 @@ def test_every_configuration_runs_a_batch(name, corpus, tmp_path, capsys):
     assert "epoch 1/1" in capsys.readouterr().out
     header = (ROOT / "configs" / f"{name}.yaml").read_text(encoding="utf-8")
     assert f"snn-neuromod fit -c {name}" in header
+
+
+def test_a_neuron_of_ones_own(corpus, tmp_path, monkeypatch, capsys):
+    """The equations stand in a file of the user's, which the configuration names."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "toy_phones.py").write_text(FILE)
+    own = "{class_path: snn_neuromod.Custom, init_args: {dynamics: toy_phones, learn: [omega]}}"
+    (tmp_path / "own.yaml").write_text(
+        f"model: {{init_args: {{network: {{init_args: {{neuron: {own}}}}}}}}}\n"
+    )
+    more = ["-c", str(tmp_path / "own.yaml"), "--trainer.fast_dev_run=1"]
+    main(["fit", "-c", "smoke/phones", *arguments(corpus, tmp_path, *more)])
+    assert "epoch 1/1" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(
