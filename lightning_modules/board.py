@@ -11,6 +11,8 @@ from pytorch_lightning.callbacks import LearningRateMonitor
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from lightning_modules.config_files import named
+
 __all__ = ["BoardLogger", "LearningRate", "hyperparameters", "show"]
 
 _TRAINER = ("max_epochs", "max_steps", "precision", "accumulate_grad_batches", "gradient_clip_val")
@@ -89,20 +91,11 @@ def hyperparameters(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     trainer = {k: v for k, v in config.get("trainer", {}).items() if k in _TRAINER}
     made = {k: v for k, v in config.items() if k in ("seed_everything", "model", "data")}
-    return _named({**made, "trainer": trainer})
-
-
-def _named(config: Mapping[str, Any], *parts: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        if key == "class_path":
-            found[".".join(parts)] = str(value).rpartition(".")[2]
-        elif isinstance(value, Mapping):
-            found |= _named(value, *parts, *([] if key == "init_args" else [key]))
-        elif value is not None:
-            plain = isinstance(value, bool | int | float | str)
-            found[".".join((*parts, key))] = value if plain else str(value)
-    return found
+    return {
+        name: value if isinstance(value, bool | int | float | str) else str(value)
+        for name, value in named({**made, "trainer": trainer}).items()
+        if value is not None
+    }
 
 
 def show(trainer: pl.Trainer, name: str, figure: Any) -> None:

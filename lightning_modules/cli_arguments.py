@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from lightning_modules.class_paths import check_class_paths
 from lightning_modules.cli_parser import MERGED
-from lightning_modules.config_files import config_root, find_config, load_config, merge
+from lightning_modules.config_files import config_root, find_config, inside, load_config, merge
 from lightning_modules.run_folder import version_of
 from snn_neuromod.errors import ConfigError
 
-__all__ = ["COMMANDS", "Arguments", "experiment_name", "prepare", "take"]
+__all__ = ["COMMANDS", "Arguments", "checkpoint_of", "experiment_name", "prepare", "take"]
 
 COMMANDS = ("fit", "validate", "test", "predict")
 
@@ -126,7 +126,7 @@ def _another_class(config: dict[str, Any], key: list[str], value: str) -> bool:
     key = key[:-1] if key[-1] == "class_path" else key
     node: Any = config
     for part in key[:-1]:
-        node = _below(node, part)
+        node = inside(node, part)
     at = node.get("init_args", node) if isinstance(node, dict) and key[-1] not in node else node
     now = at.get(key[-1]) if isinstance(at, dict) else None
     path = now.get("class_path") if isinstance(now, dict) else None
@@ -134,13 +134,6 @@ def _another_class(config: dict[str, Any], key: list[str], value: str) -> bool:
         return False
     at[key[-1]] = value
     return True
-
-
-def _below(node: Any, part: str) -> Any:
-    if not isinstance(node, dict):
-        return None
-    inside = node.get("init_args")
-    return node[part] if part in node else inside.get(part) if isinstance(inside, dict) else None
 
 
 def experiment_name(config: str, root: Path) -> str:
@@ -178,7 +171,6 @@ def take(args: Sequence[str], keys: tuple[str, ...]) -> tuple[list[str], list[st
 
 def _checkpoint(given: str, root: Path, name: str) -> Path:
     """The checkpoint file that `--ckpt_path` means."""
-    path = Path(given)
     if given == "last":
         if not name:
             raise ConfigError("--ckpt_path last must come with a configuration: add -c NAME")
@@ -188,11 +180,17 @@ def _checkpoint(given: str, root: Path, name: str) -> Path:
                 f"--ckpt_path last must find a run in {root / name}, got none; start one without --ckpt_path"
             )
         return runs[-1]
+    return checkpoint_of(given, "--ckpt_path")
+
+
+def checkpoint_of(given: str, who: str) -> Path:
+    """The checkpoint file that the folder of a run, or a checkpoint, means."""
+    path = Path(given)
     if path.is_dir():
         path = path / "checkpoints" / "last.ckpt"
     if not path.is_file():
         raise ConfigError(
-            f"--ckpt_path must be a checkpoint or the folder of a run, got {given}: no such file"
+            f"{who} must be a checkpoint or the folder of a run, got {given}: no such file"
         )
     return path
 

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -85,17 +86,15 @@ def write_signals(batches: Sequence[Signals], output: Path) -> str:
     Returns:
         A sentence about it.
     """
-    number, columns = 0, batches[0].outputs.shape[2]
-    lines = io.StringIO(newline="")
-    writer = csv.writer(lines)
-    names = [f"{kind}_{k}" for kind in ("output", "target") for k in range(columns)]
-    writer.writerow(["sample", "step", *names])
+    number, columns = 0, range(batches[0].outputs.shape[2])
+    table: list[list[Any]] = [
+        ["sample", "step", *(f"{kind}_{k}" for kind in ("output", "target") for k in columns)]
+    ]
     for batch in batches:
         for rows in torch.cat(list(batch), dim=2).unbind(1):
-            for step, values in enumerate(rows.tolist()):
-                writer.writerow([number, step, *(f"{value:.6g}" for value in values)])
+            table += [[number, step, *_short(row)] for step, row in enumerate(rows.tolist())]
             number += 1
-    write_text_atomically(output, lines.getvalue())
+    _write(table, output)
     return f"signals of {number} samples: {output}"
 
 
@@ -113,18 +112,26 @@ def write_predictions(
         A sentence about it.
     """
     number, right = 0, 0.0
-    lines = io.StringIO(newline="")
-    writer = csv.writer(lines)
     scores = [f"score_{k}" for k in range(batches[0].scores.shape[1])]
-    writer.writerow([*(["file"] if names else ["index", "label"]), "class", *scores])
+    table: list[list[Any]] = [[*(["file"] if names else ["index", "label"]), "class", *scores]]
     for batch in batches:
         columns = (batch.labels, batch.classes, batch.scores)
         for label, found, values in zip(*(c.tolist() for c in columns), strict=True):
             which = [names[number]] if names else [number, label]
-            writer.writerow([*which, found, *(f"{value:.6g}" for value in values)])
+            table.append([*which, found, *_short(values)])
             number += 1
         right += float(share_right(batch.scores, batch.labels).sum())
-    write_text_atomically(output, lines.getvalue())
+    _write(table, output)
     if names:
         return f"predictions of {number} files: {output}"
     return f"predictions of {number} samples, {right / number:.2%} right: {output}"
+
+
+def _short(values: Iterable[float]) -> list[str]:
+    return [f"{value:.6g}" for value in values]
+
+
+def _write(table: Iterable[Iterable[Any]], output: Path) -> None:
+    lines = io.StringIO(newline="")
+    csv.writer(lines).writerows(table)
+    write_text_atomically(output, lines.getvalue())

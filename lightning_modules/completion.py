@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import inspect
-from collections.abc import Iterator, Mapping
-from typing import Any
 
 from lightning_modules.cli_arguments import COMMANDS
-from lightning_modules.config_files import available_configs, load_config
+from lightning_modules.config_files import available_configs, load_config, named
 from snn_neuromod.errors import ConfigError
 
 __all__ = ["script"]
@@ -80,14 +78,5 @@ def _options() -> set[str]:
     for name, kind in (("trainer", pl.Trainer), ("pictures", Pictures)):
         found |= {f"--{name}.{key}" for key in inspect.signature(kind).parameters}
     for name in available_configs():
-        found |= {f"--{key}" for key in _keys(load_config(name)) if "." in key}
+        found |= {f"--{key}" for key in named(load_config(name)) if "." in key}
     return found
-
-
-def _keys(config: Mapping[str, Any], above: str = "") -> Iterator[str]:
-    for name, value in config.items():
-        inside = above if name == "init_args" else f"{above}.{name}".lstrip(".")
-        if isinstance(value, Mapping):
-            yield from _keys(value, inside)
-        if name not in ("init_args", "class_path"):
-            yield inside

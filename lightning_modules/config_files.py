@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,32 @@ def _error(where: object, what: str) -> Exception:
     from snn_neuromod.errors import ConfigError
 
     return ConfigError(f"load_config: {where}: {what}")
+
+
+def inside(node: Any, part: str) -> Any:
+    """What stands at a key of a configuration, or of the arguments of the class there; None: nothing."""
+    if not isinstance(node, Mapping):
+        return None
+    arguments = node.get("init_args")
+    return node.get(part, arguments.get(part) if isinstance(arguments, Mapping) else None)
+
+
+def named(config: Mapping[str, Any], *parts: str) -> dict[str, Any]:
+    """Values by short names such as `model.network.neuron`, in which `class_path` and `init_args` leave no trace.
+
+    Example:
+        >>> named({"model": {"class_path": "a.Task", "init_args": {"sizes": [1, 2], "loss": None}}})
+        {'model': 'Task', 'model.sizes': [1, 2], 'model.loss': None}
+    """
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if key == "class_path":
+            found[".".join(parts)] = str(value).rpartition(".")[2]
+        elif isinstance(value, Mapping):
+            found |= named(value, *parts, *([] if key == "init_args" else [key]))
+        else:
+            found[".".join((*parts, key))] = value
+    return found
 
 
 def merge(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:

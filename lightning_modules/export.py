@@ -13,6 +13,7 @@ from torch import nn
 
 from lightning_modules.checkpoints import read_checkpoint
 from lightning_modules.class_paths import check_class_paths
+from lightning_modules.cli_arguments import checkpoint_of
 from lightning_modules.cli_parser import Parser
 from lightning_modules.config_files import load_config
 from lightning_modules.export_network import ExportNetwork, exportable
@@ -51,7 +52,7 @@ def export(args: Sequence[str]) -> None:
         "--soft_reset", choices=("graph", "lif"), default="graph", help="NIR: see snn_neuromod.nir.to_nir"
     )  # fmt: skip
     given = parser.parse_args(list(args))
-    checkpoint = _checkpoint(Path(given.run))
+    checkpoint = checkpoint_of(given.run, "export: RUN")
     folder = checkpoint.resolve().parents[1]
     network = exportable(network_of(checkpoint))
     target = given.output or folder / f"network.{given.format}"
@@ -60,15 +61,6 @@ def export(args: Sequence[str]) -> None:
     else:
         _write_nir(network, target, given.dt, given.soft_reset)
     print(f"{given.format} {target}", *network.notes, sep="\n")
-
-
-def _checkpoint(run: Path) -> Path:
-    checkpoint = run / "checkpoints" / "last.ckpt" if run.is_dir() else run
-    if not checkpoint.is_file():
-        raise ConfigError(
-            f"export: RUN must be the folder of a run or a checkpoint, got {run}: no {checkpoint}"
-        )
-    return checkpoint
 
 
 def network_of(checkpoint: Path) -> nn.Module:

@@ -11,6 +11,7 @@ from snn_neuromod.errors import ConfigError
 __all__ = ["Mode", "MonitorCheck", "direction"]
 
 Mode = Literal["min", "max"]
+_STAGES = ("train", "val")
 _BY_LAYER = ("spikes/", "rate/")
 
 
@@ -29,9 +30,8 @@ def direction(model: pl.LightningModule, monitor: str | None, given: Mode | None
         return None
     modes: dict[str, Mode] | None = getattr(model, "metric_modes", None)
     stage, _, metric = monitor.partition("/")
-    if modes is not None and (stage not in ("train", "val") or metric not in modes):
-        names = [f"{stage}/{name}" for stage in ("train", "val") for name in modes]
-        raise ConfigError(f"monitor must be one of {', '.join(names)}, got {monitor}")
+    if modes is not None and (stage not in _STAGES or metric not in modes):
+        raise ConfigError(f"monitor must be one of {_names(modes)}, got {monitor}")
     mode = given or (modes or {}).get(metric)
     if mode is None:
         raise ConfigError(
@@ -74,11 +74,14 @@ def _refuse_unknown(model: pl.LightningModule, name: Any) -> None:
         return
     stage, _, metric = name.partition("/")
     known = metric in modes or metric.startswith(_BY_LAYER) or name.startswith("modulation/")
-    if stage not in ("train", "val", "modulation") or not known:
-        names = [f"{stage}/{name}" for stage in ("train", "val") for name in modes]
+    if stage not in (*_STAGES, "modulation") or not known:
         raise ConfigError(
-            f"the monitor of a callback or a schedule must be one of {', '.join(names)}, got {name}"
+            f"the monitor of a callback or a schedule must be one of {_names(modes)}, got {name}"
         )
+
+
+def _names(modes: dict[str, Mode]) -> str:
+    return ", ".join(f"{stage}/{metric}" for stage in _STAGES for metric in modes)
 
 
 def _validates(trainer: pl.Trainer) -> bool:

@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from jsonargparse import ArgumentParser
 
+from lightning_modules.config_files import inside
 from lightning_modules.pictures import Pictures
 from lightning_modules.type_hints import parameter_hint, wanted
 
@@ -78,16 +79,9 @@ def _key(config: Any, key: tuple[str, ...]) -> str | None:
             return ".".join([*path, close[0]]) if close else None
         hint = _MADE.get(part, Any) if not path else parameter_hint(made, part)
         path.append(part)
-        node = _inside(node, part)
+        node = inside(node, part)
         made = _made(node, hint)
         names = _names(made)
-    return None
-
-
-def _inside(node: Any, part: str) -> Any:
-    if isinstance(node, Mapping):
-        arguments = node.get("init_args")
-        return node.get(part, arguments.get(part) if isinstance(arguments, Mapping) else None)
     return None
 
 

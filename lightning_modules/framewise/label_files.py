@@ -4,32 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lightning_modules.framewise.task import FramePrediction
 from snn_neuromod._storage import write_text_atomically
 from snn_neuromod.data.phones.corpus import Segment
+from snn_neuromod.data.phones.features import Mfcc
 from snn_neuromod.errors import ConfigError
 
-__all__ = ["Framing", "merge_frames", "write_label_files"]
-
-
-class Framing(Protocol):
-    """Where the frames of a recording lie, such as `snn_neuromod.data.phones.features.Mfcc`."""
-
-    @property
-    def hop(self) -> int: ...
-    @property
-    def window(self) -> int: ...
-    def centres(self, num_frames: int, /) -> NDArray[np.int64]: ...
+__all__ = ["merge_frames", "write_label_files"]
 
 
 def merge_frames(
-    classes: Sequence[int] | Tensor, names: Sequence[str], framing: Framing
+    classes: Sequence[int] | Tensor, names: Sequence[str], framing: Mfcc
 ) -> list[Segment]:
     """Segments of equal neighbouring frames.
 
@@ -66,7 +55,7 @@ def write_label_files(
     folder: Path,
     *,
     names: Sequence[str],
-    framing: Framing,
+    framing: Mfcc,
 ) -> str:
     """Write a file NAME.phn of lines "start end label", in samples, for each utterance.
 

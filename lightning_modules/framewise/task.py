@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -14,25 +14,14 @@ from lightning_modules.monitor import Mode
 from lightning_modules.networks import NetworkOutput
 from lightning_modules.tally import Tally, error_rate, share_right
 from lightning_modules.task_base import STAGES, Task
+from snn_neuromod.data.phones.frames import FrameBatch
+from snn_neuromod.data.phones.labels import TIMIT_LABELS, fold
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.snntorch.functional import IGNORE_INDEX, ce_framewise_loss
 
 __all__ = ["FramePrediction", "FramewiseClassification"]
 
 _PAUSES = {"h#", "pau", "epi"}
-
-
-class Batch(Protocol):
-    """What a batch holds: `features` (T, batch, feature), `labels` (T, batch), `lengths` (batch,) and `names`."""
-
-    @property
-    def features(self) -> Tensor: ...
-    @property
-    def labels(self) -> Tensor: ...
-    @property
-    def lengths(self) -> Tensor: ...
-    @property
-    def names(self) -> Sequence[str]: ...
 
 
 class FramePrediction(NamedTuple):
@@ -122,7 +111,7 @@ class FramewiseClassification(Task):
             )
         return out
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> FramePrediction:
+    def predict_step(self, batch: FrameBatch, batch_idx: int) -> FramePrediction:
         outputs = self(batch.features, batch.lengths).outputs
         return FramePrediction(
             outputs.argmax(dim=-1),
@@ -132,7 +121,7 @@ class FramewiseClassification(Task):
             share_right(outputs, batch.labels),
         )
 
-    def _step(self, batch: Batch, stage: str) -> Tensor:
+    def _step(self, batch: FrameBatch, stage: str) -> Tensor:
         labels = batch.labels
         outputs, spikes = self(batch.features, batch.lengths)
         loss: Tensor = self.loss(outputs, labels)
@@ -174,8 +163,6 @@ def by_sequence(outputs: Tensor, labels: Tensor) -> Tensor:
 
 def _groups(classes: Sequence[str], fold_to: Literal[48, 39]) -> dict[str, list[int]]:
     """Groups of classes for `error_rate`, by the name of the error."""
-    from snn_neuromod.data.phones.labels import TIMIT_LABELS, fold
-
     classes = list(classes)
     found = {}
     if _PAUSES & set(classes):

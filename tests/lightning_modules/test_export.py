@@ -68,7 +68,7 @@ def test_a_run_becomes_a_nir_file(run: Path, capsys: pytest.CaptureFixture[str])
     ("args", "code", "words"),
     [
         ([], 2, "required: RUN"),
-        (["nowhere"], 2, "RUN must be the folder of a run or a checkpoint, got nowhere"),
+        (["nowhere"], 2, "RUN must be a checkpoint or the folder of a run, got nowhere"),
         (["nowhere", "--format", "pb"], 2, "argument --format: invalid choice: 'pb'"),
     ],
 )
