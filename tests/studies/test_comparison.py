@@ -96,8 +96,7 @@ def test_bptt_alone_is_clipped() -> None:
 def test_with_fine_steps_a_neuron_is_refractory_for_2_ms() -> None:
     def network(steps: int) -> dict[str, Any]:
         run = Run("wide", "synthetic", "stdp_alif_minus", 1, "symmetric", steps, 0.01, 0)
-        args = prepare(arguments(run)).args
-        config = yaml.safe_load(args[args.index("--config") + 1])
+        config = prepare(arguments(run)).config
         return config["model"]["init_args"]["network"]["init_args"]
 
     coarse, fine = network(1), network(grid.FINE)
