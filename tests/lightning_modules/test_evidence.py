@@ -10,6 +10,9 @@ import torch
 if importlib.util.find_spec("pytorch_lightning") is None:
     pytest.skip("pytorch_lightning is not installed", allow_module_level=True)
 
+import yaml
+
+from lightning_modules.cli_arguments import prepare
 from lightning_modules.data import EvidenceAccumulation
 from lightning_modules.losses import CrossEntropy
 from snn_neuromod.data.cue_sequences import CueSequences
@@ -84,6 +87,18 @@ def test_scores_are_of_the_steps_that_count():
     assert torch.equal(best, torch.stack([outputs[4:6, 0].amax(0), outputs[7:, 1].amax(0)]))
     whole = CrossEntropy(decision="mean").scores(outputs, torch.tensor([1, 2]))
     assert torch.equal(whole, outputs.mean(0))
+
+
+def test_the_control_lacks_nothing_but_adaptation():
+    configs = []
+    for name in ("evidence/alif", "evidence/lif"):
+        args = prepare(["fit", "-c", name]).args
+        configs.append(yaml.safe_load(args[args.index("--config") + 1]))
+    neurons = [c["model"]["init_args"]["network"]["init_args"]["neuron"] for c in configs]
+    assert [neuron["init_args"].pop("beta") for neuron in neurons][1] == 0.0
+    assert configs[0] == configs[1]
+    (stop,) = configs[0]["trainer"]["callbacks"]
+    assert stop["init_args"]["patience"] >= configs[0]["trainer"]["max_epochs"]
 
 
 @pytest.mark.slow
