@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from torch.autograd import forward_ad
 
 from snn_neuromod.kernels import backends
 from snn_neuromod.kernels.backends.c import library
+from snn_neuromod.kernels.backends.c.prepared import caller
 from snn_neuromod.kernels.fusion.graph import inputs
 from snn_neuromod.kernels.fusion.jit import CompileError
 from snn_neuromod.kernels.fusion.kernel import DTYPES, Kernels
@@ -104,7 +105,7 @@ class OneStep:
     def _plan(self, key: Any, params: Sequence[torch.Size]) -> _Plan | None:
         shape, dtype, needed, *_ = key
         plan = None
-        if dtype in DTYPES and shape.numel() and _call() is not None and _fit(params, shape):
+        if dtype in DTYPES and shape.numel() and library.load()[0] and _fit(params, shape):
             with suppress(NotElementwise, CompileError):
                 plan = _Plan(self.kernels, shape, dtype, needed, params)
         if len(self._plans) > _MOST:  # inputs of ever new shapes
@@ -154,7 +155,7 @@ class _Plan:
         self.kernels, self.shapes, self.needed = kernels, params, needed
         kernel, step = kernels.kernel(dtype), kernels.step(dtype)
         self.function, self.kept = kernel.function, kernel.kept
-        self.call: Any = _call()
+        self.call = caller()
         self.without = [grad.number == 0 for grad in step.grad_before]
         self.wide = [k for k, p in enumerate(params) if p.numel() != 1 and p != shape[-1:]]
         size, threads = shape.numel(), torch.get_num_threads()
@@ -299,15 +300,3 @@ _apply: Any = super(torch.autograd.Function, _Step).apply
 
 def _view(tensor: Tensor) -> Tensor:
     return tensor.view_as(tensor)
-
-
-@cache
-def _call() -> Any:
-    """The function of the compiled library that calls a kernel; None where there is none."""
-    if library.load()[0] is None:
-        return None
-    try:
-        from snn_neuromod.kernels import _c  # type: ignore[attr-defined]
-    except (ImportError, SystemError):  # built without the headers of Python
-        return None
-    return _c.call

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 
 import snn_neuromod as nm
 from snn_neuromod import snntorch as ours
-from snn_neuromod.kernels import onestep
+from snn_neuromod.kernels.backends.c import library
 from snn_neuromod.kernels.fusion import jit
 from snn_neuromod.snntorch.base import Neuron
 
 T, B, N = 12, 3, 37
 pytestmark = pytest.mark.skipif(
-    onestep._call() is None or jit.unable() is not None,
+    library.load()[0] is None or jit.unable() is not None,
     reason="no compiled library, or no compiler",
 )
 

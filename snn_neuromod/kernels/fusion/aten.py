@@ -9,7 +9,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from snn_neuromod.kernels.fusion.graph import COMPARISONS, UNARY, Graph, Node, Value
+from snn_neuromod.kernels.fusion.graph import Graph, Node, Value
+from snn_neuromod.kernels.fusion.operations import COMPARISONS, LOGIC, OPERATIONS, UNARY
 
 ALIASES = frozenset(["alias", "detach", "view", "expand", "_unsafe_view", "reshape", "lift_fresh"])
 """Operations whose result shares memory with their argument."""
@@ -17,22 +18,11 @@ ALIASES = frozenset(["alias", "detach", "view", "expand", "_unsafe_view", "resha
 COPIES = frozenset(["clone", "contiguous", "lift_fresh_copy", "_to_copy"])
 """Operations whose result is their argument over again, but for its type."""
 
-_NAMES = {
-    "maximum": "max",
-    "minimum": "min",
-    "logical_and": "and",
-    "bitwise_and": "and",
-    "__and__": "and",
-    "logical_or": "or",
-    "bitwise_or": "or",
-    "__or__": "or",
-    "logical_xor": "xor",
-    "bitwise_xor": "xor",
-    "__xor__": "xor",
-    "logical_not": "not",
-    "bitwise_not": "not",
+_NAMES = {operation.torch: name for name, operation in OPERATIONS.items()} | {
+    f"{form.format(op)}": op
+    for op in ("and", "or", "xor", "not")
+    for form in ("bitwise_{}", "__{}__")
 }
-_LOGICAL = frozenset(["and", "or", "xor", "not"])
 
 
 def as_bool(graph: Graph, value: Value) -> Value:
@@ -64,7 +54,7 @@ def operation(graph: Graph, name: str, args: Sequence[Any], kwargs: dict[str, An
     if name in _SPECIAL:
         return _SPECIAL[name](graph, *args, **kwargs)
     op = _NAMES.get(name, name)
-    if op in _LOGICAL:
+    if op in LOGIC:
         return _logic(graph, op, *args)
     if op in UNARY and op != "round":
         return graph.make(op, as_real(graph, args[0]))

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import torch
 
-from snn_neuromod.kernels.fusion.graph import COSTLY, Node, live
+from snn_neuromod.kernels.fusion.graph import Node, live
 from snn_neuromod.kernels.fusion.loops import Sink, Work, body
+from snn_neuromod.kernels.fusion.operations import COSTLY
 from snn_neuromod.kernels.fusion.plan import Plan, Reverse, invariant, plan
 from snn_neuromod.kernels.fusion.trace import Step
 

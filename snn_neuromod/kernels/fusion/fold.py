@@ -7,28 +7,16 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 
 from snn_neuromod import surrogate
+from snn_neuromod.kernels.fusion.operations import LOGIC, OPERATIONS
 
 if TYPE_CHECKING:
     from snn_neuromod.kernels.fusion.graph import Graph, Node
-
-_COMPARE: dict[str, Callable[[float, float], bool]] = {
-    name: getattr(operator, name) for name in ("gt", "ge", "lt", "le", "eq", "ne")
-}
-_LOGIC: dict[str, Callable[..., bool]] = {
-    "and": operator.and_,
-    "or": operator.or_,
-    "xor": operator.xor,
-    "not": operator.not_,
-}
-_TORCH = {"max": "maximum", "min": "minimum"}
-"""Operations that PyTorch calls otherwise."""
 
 
 def fold(graph: Graph, op: str, args: tuple[Node, ...]) -> Node | None:
@@ -42,19 +30,16 @@ def fold(graph: Graph, op: str, args: tuple[Node, ...]) -> Node | None:
 
 
 def _computed(dtype: torch.dtype, op: str, numbers: list[float | bool | None]) -> float | bool:
-    if op in _COMPARE:
-        return _COMPARE[op](*numbers)  # type: ignore[arg-type]
-    if op in _LOGIC:
-        return _LOGIC[op](*numbers)
     if op == "where":
         chosen = numbers[1 if numbers[0] else 2]
         return chosen if chosen is not None else math.nan
     if op == "real":
         return float(bool(numbers[0]))
-    values = [torch.tensor(x, dtype=dtype) for x in numbers]
-    if op == "spike":
-        return float(surrogate.heaviside(*values))
-    return float(getattr(torch, _TORCH.get(op, op))(*values))
+    kind = torch.bool if op in LOGIC else dtype
+    values = [torch.tensor(x, dtype=kind) for x in numbers]
+    function = surrogate.heaviside if op == "spike" else getattr(torch, OPERATIONS[op].torch)
+    found: float | bool = function(*values).item()
+    return found
 
 
 _Numbers = list[float | bool | None]

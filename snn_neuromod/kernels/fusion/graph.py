@@ -25,20 +25,7 @@ from typing import TypeAlias
 import torch
 
 from snn_neuromod.kernels.fusion import fold
-
-BINARY = frozenset(["add", "sub", "mul", "div", "max", "min", "pow"])
-_ROUNDING = frozenset(["floor", "ceil", "trunc", "round"])
-_FUNCTIONS = frozenset(
-    ["exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tan", "tanh", "sigmoid", "erf", "atan"]
-)
-UNARY = frozenset(["neg", "abs"]) | _FUNCTIONS | _ROUNDING
-COSTLY = _FUNCTIONS - {"sqrt"} | {"pow"}
-COMPARISONS = frozenset(["gt", "ge", "lt", "le", "eq", "ne"])
-JUMPS = COMPARISONS | _ROUNDING | {"spike"}
-"""Operations whose result jumps where an argument is moved by a rounding error."""
-LOGIC = frozenset(["and", "or", "xor", "not"])
-COMMUTATIVE = frozenset(["add", "mul", "and", "or", "xor", "eq", "ne"])
-OPERATIONS = BINARY | UNARY | COMPARISONS | LOGIC | {"where", "real", "spike"}
+from snn_neuromod.kernels.fusion.operations import COMMUTATIVE, COMPARISONS, LOGIC
 
 
 @dataclass(frozen=True, eq=False, slots=True)

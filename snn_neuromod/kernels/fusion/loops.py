@@ -15,18 +15,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from snn_neuromod.kernels.fusion.graph import COSTLY, Node, live
+from snn_neuromod.kernels.fusion.graph import Node, live
+from snn_neuromod.kernels.fusion.operations import COSTLY, OPERATIONS
 
 KEEP_FROM = 3
 """Operations from which on a value that two loops read is kept."""
 
 MERGE_UP_TO = 24
 """Operations up to which results are computed in the loop of the last costly function."""
-
-_OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "and": "&", "or": "|"}
-_OPERATORS |= {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "eq": "==", "ne": "!=", "xor": "!="}
-_OWN = frozenset(["exp", "tanh", "sigmoid"])
-_NAMES = {"abs": "fabs", "round": "rint"}
 
 
 class Sink(NamedTuple):
@@ -156,22 +152,14 @@ def literal(value: float) -> str:
 
 def expression(node: Node, args: Sequence[str]) -> str:
     """An operation in C; NaN wins in max and min, as in PyTorch."""
-    if node.op in _OPERATORS:
-        return f"({args[0]} {_OPERATORS[node.op]} {args[1]})"
-    if node.op in ("max", "min"):
-        (x, a), (y, b) = zip(args, node.args, strict=True)
-        if a.number is not None:
-            (x, a), (y, b) = (y, b), (x, a)
-        nan = "" if b.number is not None else f" || {y} != {y}"
-        return f"({x} {'<' if node.op == 'max' else '>'} {y}{nan} ? {y} : {x})"
-    if node.op == "where":
-        return f"({args[0]} ? {args[1]} : {args[2]})"
-    if node.op == "spike":
-        return "({0} > 0 ? 1 : {0} < 0 ? 0 : {0})".format(*args)
-    if node.op in ("neg", "not", "real"):
-        return {"neg": "(-{})", "not": "(!{})", "real": "((REAL){})"}[node.op].format(args[0])
-    kind = "NAME" if node.op in _OWN else "MATH"
-    return f"{kind}({_NAMES.get(node.op, node.op)})({', '.join(args)})"
+    text = OPERATIONS[node.op].c
+    if node.op not in ("max", "min"):
+        return text.format(*args)
+    (x, a), (y, b) = zip(args, node.args, strict=True)
+    if a.number is not None:
+        (x, a), (y, b) = (y, b), (x, a)
+    nan = "" if b.number is not None else f" || {y} != {y}"
+    return f"({x} {text} {y}{nan} ? {y} : {x})"
 
 
 def body(

@@ -14,7 +14,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from snn_neuromod.kernels.fusion.algebra import rewrite
-from snn_neuromod.kernels.fusion.graph import COSTLY, Graph, Node, every, inputs, live
+from snn_neuromod.kernels.fusion.graph import Graph, Node, every, inputs, live
+from snn_neuromod.kernels.fusion.operations import COSTLY
 from snn_neuromod.kernels.fusion.trace import Step
 
 EVERY = 16

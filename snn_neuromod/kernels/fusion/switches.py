@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from snn_neuromod import surrogate
-from snn_neuromod.kernels.fusion.graph import COMMUTATIVE, Graph, Node
+from snn_neuromod.kernels.fusion.graph import Graph, Node
+from snn_neuromod.kernels.fusion.operations import COMMUTATIVE
 from snn_neuromod.kernels.fusion.plan import plan
 from snn_neuromod.kernels.fusion.trace import Step, trace
 

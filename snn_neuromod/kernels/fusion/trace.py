@@ -36,7 +36,8 @@ from torch import Tensor
 from torch._decomp import core_aten_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from snn_neuromod.kernels.fusion.graph import JUMPS, Graph, Node, Value, every, live
+from snn_neuromod.kernels.fusion.graph import Graph, Node, Value, every, live
+from snn_neuromod.kernels.fusion.operations import JUMPS
 from snn_neuromod.kernels.fusion.read import NotElementwise, read
 
 __all__ = ["Gradients", "NotElementwise", "Once", "Step", "trace"]

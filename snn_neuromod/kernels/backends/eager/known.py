@@ -9,8 +9,9 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from snn_neuromod.kernels.call import Call
-from snn_neuromod.kernels.fusion.graph import COSTLY, Graph, Node, Value, every, live
+from snn_neuromod.kernels.fusion.graph import Graph, Node, Value, every, live
 from snn_neuromod.kernels.fusion.jacobian import SPIKES, Flow, variables
+from snn_neuromod.kernels.fusion.operations import COSTLY
 from snn_neuromod.kernels.fusion.trace import Once, Step
 
 __all__ = ["Known", "Reads", "general", "known", "linear"]

@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from snn_neuromod.kernels.fusion.graph import COMPARISONS, LOGIC, Node, live
-from snn_neuromod.kernels.fusion.pytorch.preamble import CALLS, Preamble
+from snn_neuromod.kernels.fusion.graph import Node, live
+from snn_neuromod.kernels.fusion.operations import COMPARISONS, LOGIC, OPERATIONS
+from snn_neuromod.kernels.fusion.pytorch.preamble import Preamble
 
 __all__ = ["Line", "Lines", "Operand", "Part"]
 
@@ -132,7 +133,7 @@ class Lines:
         scaled = None if self._exact else self._scaled(node)
         if scaled is not None:
             return scaled
-        return self._line(CALLS[node.op], *map(self.real, node.args))
+        return self._line(OPERATIONS[node.op].torch, *map(self.real, node.args))
 
     def _sum(self, node: Node, place: int, product: Node) -> Operand:
         """Value a + u v, a - u v or y + p (x - y) in one pass."""
@@ -181,7 +182,7 @@ class Lines:
 
     def _mask(self, node: Node) -> Operand:
         if node.op in COMPARISONS:
-            return self._line(CALLS[node.op], *map(self.real, node.args))
+            return self._line(OPERATIONS[node.op].torch, *map(self.real, node.args))
         if node.op == "where" or not self._bits:
             return self._line("copy", self.truth(node))
         return self._logic(node.op, [self.mask(a) for a in node.args])
@@ -198,7 +199,9 @@ class Lines:
         key = ("truth", node)
         if key not in self._made:
             get = self.truth if node.op in LOGIC or node.op == "where" else self.real
-            self._made[key] = self._line(CALLS[node.op], *map(get, node.args), kind="bool")
+            self._made[key] = self._line(
+                OPERATIONS[node.op].torch, *map(get, node.args), kind="bool"
+            )
         return self._made[key]
 
     def _chosen(self, condition: Node, a: Node, b: Node) -> Operand:

@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from snn_neuromod.kernels.fusion.graph import BINARY, COMPARISONS, UNARY, Node
+from snn_neuromod.kernels.fusion.graph import Node
+from snn_neuromod.kernels.fusion.operations import OPERATIONS
 
-__all__ = ["CALLS", "Preamble"]
-
-CALLS = {name: name for name in (*BINARY, *UNARY, *COMPARISONS)} | {
-    "max": "maximum",
-    "min": "minimum",
-    "and": "logical_and",
-    "or": "logical_or",
-    "xor": "logical_xor",
-    "not": "logical_not",
-    "where": "where",
-}
-"""What PyTorch calls an operation: a function of tensors that takes `out`. This is all there is to say of a new one."""
+__all__ = ["Preamble"]
 
 _FORMS = {"real": "{args}.to(like.dtype)", "spike": "ceil(clamp({args}, 0, 1))"}
 
@@ -58,13 +48,9 @@ class Preamble:
             return self._constant(node.value)
         key = ("k", node)
         if key not in self._names:
-            args = [self.tensor(a) for a in node.args]
-            self._add(
-                key,
-                _FORMS.get(node.op, "{call}({args})").format(
-                    call=CALLS.get(node.op), args=", ".join(args)
-                ),
-            )
+            args = ", ".join(self.tensor(a) for a in node.args)
+            form = _FORMS.get(node.op, f"{OPERATIONS[node.op].torch}({{args}})")
+            self._add(key, form.format(args=args))
         return self._names[key]
 
     def number(self, node: Node) -> str:

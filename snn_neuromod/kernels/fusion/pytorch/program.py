@@ -10,20 +10,14 @@ import torch
 from torch import Tensor
 
 from snn_neuromod.kernels.fusion.graph import Node
+from snn_neuromod.kernels.fusion.operations import OPERATIONS
 from snn_neuromod.kernels.fusion.pytorch.lines import Line, Lines, Operand, Part
-from snn_neuromod.kernels.fusion.pytorch.preamble import CALLS, Preamble
+from snn_neuromod.kernels.fusion.pytorch.preamble import Preamble
 
 __all__ = ["Part", "Program"]
 
-_CALLS = {
-    *CALLS.values(),
-    "addcmul",
-    "clamp",
-    "lerp",
-    "bitwise_and",
-    "bitwise_not",
-    "bitwise_xor",
-} - {"real"}
+_OTHERS = ["addcmul", "clamp", "lerp", "bitwise_and", "bitwise_not", "bitwise_xor"]
+_CALLS = [*_OTHERS, *filter(None, (operation.torch for operation in OPERATIONS.values()))]
 _BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 _FORMS = {"real": "w", "bool": "b", "bits": "i"}
 _TYPES = {"real": "", "bool": ", dtype=bool", "bits": ", dtype=bits"}

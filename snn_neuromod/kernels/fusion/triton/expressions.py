@@ -11,33 +11,11 @@ import math
 from collections.abc import Iterable, Sequence
 
 from snn_neuromod.kernels.fusion.graph import Node, live
+from snn_neuromod.kernels.fusion.operations import OPERATIONS
 
 __all__ = ["FUNCTIONS", "MISSING", "Body", "literal"]
 
-_SIGNS = {
-    **dict(zip(["add", "sub", "mul"], "+-*", strict=True)),
-    **dict(
-        zip(["gt", "ge", "lt", "le", "eq", "ne"], [">", ">=", "<", "<=", "==", "!="], strict=True)
-    ),
-    **dict(zip(["and", "or", "xor"], "&|^", strict=True)),
-}
-_CALLS = {
-    "neg": "(-{0})",
-    "abs": "tl.abs({0})",
-    "not": "({0} == 0)",
-    "max": "tl.maximum({0}, {1}, propagate_nan=tl.PropagateNan.ALL)",
-    "min": "tl.minimum({0}, {1}, propagate_nan=tl.PropagateNan.ALL)",
-    "where": "tl.where({0}, {1}, {2})",
-    "real": "{0}.to(REAL)",
-    "div": "({0} / {1})",
-    "exact div": "_divided({0}, {1})",
-    "exact sqrt": "_root({0})",
-    **{op: f"tl.{op}({{0}})" for op in ("sqrt", "sin", "cos", "erf", "floor", "ceil", "log")},
-    **{op: f"_{op}({{0}})" for op in ("exp", "tanh", "sigmoid", "spike")},
-    **{op: f"libdevice.{op}({{0}})" for op in ("expm1", "log1p", "tan", "atan", "trunc")},
-    "round": "libdevice.rint({0})",
-    "pow": "libdevice.pow({0}, {1})",
-}
+_EXACT = {"div": "_divided({0}, {1})", "sqrt": "_root({0})"}
 MISSING = frozenset(["expm1", "log1p", "tan", "atan", "trunc", "round", "pow"])
 """Operations that Triton's interpreter lacks."""
 
@@ -128,7 +106,6 @@ def _root(x):
         y = tl.sqrt(x)
     return y
 '''
-_EMULATED = ("exp", "tanh", "sigmoid")
 
 
 def literal(value: float | bool | None) -> str:
@@ -216,13 +193,8 @@ class Body:
             return f"tl.fma({a}, {b}, {other})"
         if op == "div" and not exact and args[1] in self.steady | set(self._constants(args[1])):
             return f"({self.text(args[0])} * {self._reciprocal(args[1])})"
-        texts = [self.text(a) for a in args]
-        if op in _SIGNS:
-            return f"({texts[0]} {_SIGNS[op]} {texts[1]})"
-        if op in _EMULATED:
-            texts.append("EMULATED")
-            return f"_{op}({', '.join(texts)})"
-        return _CALLS[f"exact {op}" if exact and op in ("div", "sqrt") else op].format(*texts)
+        text = _EXACT.get(op) if exact else None
+        return (text or OPERATIONS[op].triton).format(*(self.text(a) for a in args))
 
     def _constants(self, node: Node) -> tuple[Node, ...]:
         return (node,) if node.op == "const" else ()
