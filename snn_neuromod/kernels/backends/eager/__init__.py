@@ -1,4 +1,12 @@
-"""The "eager" backend: plain PyTorch, on every device, printed from a neuron's step."""
+"""The "eager" backend: plain PyTorch, on every device, printed from a neuron's step.
+
+    sequence.py  what is kept, both passes     known.py       a step with what is known of its parameters
+    blocks.py    a step in parts               forward.py     these in turn, a stretch of steps at once
+    reverse.py   derivatives of a segment      adjoint.py     the sweep back through them
+    unprinted.py a step that is not printed    products.py, rate_code.py, eligibility.py   the smaller calls
+
+A step that cannot be printed runs in the loop of "reference".
+"""
 
 from typing import Any
 

@@ -15,7 +15,7 @@ from snn_neuromod.kernels.backends.triton.available import emulated
 from snn_neuromod.kernels.fusion.triton import sequence
 from snn_neuromod.kernels.fusion.triton.writer import Plan
 
-__all__ = ["Gradients", "Kernels", "Sequences", "above", "like", "module", "start"]
+__all__ = ["Gradients", "Passes", "Sequences", "above", "like", "module", "start"]
 
 Gradients = tuple[Tensor, list[Tensor], dict[int, Tensor]]
 """Gradients of input, of first states, and of parameters by their place, before they are summed over those who share
@@ -40,7 +40,7 @@ def start(kernel: Any, grid: Sequence[int], *arguments: Any, num_warps: int, **f
         kernel[tuple(grid)](*arguments, **flags, num_warps=num_warps, enable_fp_fusion=False)
 
 
-class Kernels:
+class Passes:
     """Forward and reverse pass of a neuron."""
 
     def __init__(self, plan: Plan, form: ModuleType) -> None:
@@ -107,7 +107,7 @@ def above(grads: Sequence[Tensor | None], state: Sequence[Tensor]) -> list[Tenso
     return [torch.zeros_like(s) if g is None else g.contiguous() for g, s in pairs]
 
 
-class Sequences(Kernels):
+class Sequences(Passes):
     """Neurons on their own.
 
     Args:

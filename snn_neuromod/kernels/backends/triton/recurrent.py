@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from snn_neuromod.kernels.backends.triton.launch import Gradients, Kernels, above, like
+from snn_neuromod.kernels.backends.triton.launch import Gradients, Passes, above, like
 from snn_neuromod.kernels.call import Call
 from snn_neuromod.kernels.fusion.triton import recurrent
 from snn_neuromod.kernels.fusion.triton.writer import Plan
@@ -68,7 +68,7 @@ def _late(
     return torch.cat(parts), torch.arange(sum(counts), device=device)
 
 
-class Recurrents(Kernels):
+class Recurrents(Passes):
     """Neurons with weights among them.
 
     Args:
