@@ -47,6 +47,9 @@ def all_pairs() -> Iterator[Pair]:
         for rule in FEEDBACKS:
             one = _run(neuron, rule=rule)
             yield Pair(f"{rule} e-prop - BPTT, {neuron}, 1 layer", one, one._replace(rule="bptt"))
+    for neuron in NEURONS:
+        pair = (_run(neuron, rule=rule) for rule in ("adaptive", "symmetric"))
+        yield Pair(f"adaptive - symmetric e-prop, {neuron}, 1 layer", *pair)
     for neuron in NEURONS[1:]:
         title = f"{neuron} - alif, symmetric e-prop, 1 layer"
         yield Pair(title, _run(neuron), _run("alif"))

@@ -96,6 +96,8 @@ def _write(
 def _points(ax: Any, series: Series) -> None:
     for k, (label, (colour, marker, values)) in enumerate(series.items()):
         known = [(place, value) for place, value in enumerate(values) if value is not None]
+        if not known:
+            continue
         offset = 0.16 * (k - (len(series) - 1) / 2)
         ax.errorbar(
             [value.value for _, value in known],

@@ -123,7 +123,7 @@ def write_report(logged: Logged, out: Path) -> None:
 
 
 def _rates_table(logged: Logged, stage: str, title: str) -> str:
-    """Validation error of one seed by learning rate, the lowest in bold."""
+    """Validation error of one seed by learning rate, the lowest in bold where the search has ended."""
     found = {run: tried for run, tried in tried_rates(logged).items() if run.stage == stage}
     if not found:
         return ""
@@ -138,7 +138,8 @@ def _rates_table(logged: Logged, stage: str, title: str) -> str:
     ]
     for run in sorted(found, key=_order):
         best = best_rate(found[run])
-        cells = [_marked(found[run].get(lr), lr == best) for lr in rates]
+        inside = min(found[run]) < best < max(found[run])
+        cells = [_marked(found[run].get(lr), inside and lr == best) for lr in rates]
         head = f"| {run.neuron} | {run.layers} | {run.rule} | {_refractory(run)} | "
         lines.append(head + " | ".join(cells) + " |")
     return "\n".join(lines)
