@@ -32,7 +32,7 @@ def without_code(text: str) -> str:
 PAGES = {
     path.relative_to(ROOT).as_posix(): without_code(path.read_text(encoding="utf-8"))
     for path in [*ROOT.glob("*.md"), *sorted(DOCS.rglob("*.md"))]
-    if not {"_build", "benchmarks"} & set(path.parts) and path.name != "tables.md"
+    if not {"_build", "benchmarks"} & set(path.parts) and not path.name.startswith("tables")
 }
 """Text of each page."""
 
