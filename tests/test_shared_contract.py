@@ -290,7 +290,9 @@ def pair(name: str, plain: str, dtype: torch.dtype) -> tuple[Any, Any, tuple[str
         layer = nm.Izhikevich(None, dt=0.5, detach_reset=True)
         order = ("u", "v")
     else:
-        neuron, layer = getattr(nm.snntorch, name)(), getattr(nm, name)(None)
+        own = {"SRC": {"start": -0.9, "z_hyp": 0.7}, "MSRC": {"b": 1.0, "z_hyp": 0.7}}.get(name, {})
+        gradient = {"wide_surrogate": False} if name == "MSRC" else {}
+        neuron, layer = getattr(nm.snntorch, name)(**gradient), getattr(nm, name)(None, **own)
         order = ("i", "h_u", "h_s", "h") if name == "BSRC" else ("i", "h_s", "h")
     if extra:
         nn.init.zeros_(neuron.recurrent.bias)

@@ -170,7 +170,7 @@ class _Plan:
 
     @cached_property
     def zeros(self) -> Tensor:
-        """A state that is not kept."""
+        """A state that is not kept, and gradients that are none: kernels write nothing else into these."""
         return torch.zeros(self.shape, dtype=self.dtype)
 
     def kept_of(
@@ -228,15 +228,18 @@ class _Plan:
         after = [None if g is None else g.contiguous() for g in grads]
         spikes = torch.zeros_like(current) if after[0] is None else after[0]
         grad_current = torch.empty_like(current)
-        grad_state = [torch.empty_like(current) for _ in before]
+        absent = [zero and g is None for zero, g in zip(self.without, after[1:], strict=True)]
+        grad_state = [self.zeros if no else torch.empty_like(current) for no in absent]
         sums = [torch.empty_like(current) for _ in self.needed]
         old = [s.data_ptr() for s in before]
         new = [x.data_ptr() for x in (*grad_state, *sums)]
         seeds = [0 if g is None else g.data_ptr() for g in after[1:]] + [0] * len(sums)
-        copies = [x for pair in zip(new, seeds, strict=True) for x in pair]
+        absent += [False] * len(sums)
+        pairs = [pair for no, *pair in zip(absent, new, seeds, strict=True) if not no]
+        copies = [x for pair in pairs for x in pair]
         learned = dict(zip(self.needed, new[len(grad_state) :], strict=True))
         self.call(
-            self.function, self.places[1], 0, self.bytes, len(new), *copies,
+            self.function, self.places[1], 0, self.bytes, len(pairs), *copies,
             current.data_ptr(), 0, spikes.data_ptr(), grad_current.data_ptr(),
             *[p.data_ptr() for p in params], *old, *[old[k] for k in self.kept],
             *new[: len(grad_state)], *[learned.get(k, 0) for k in range(len(params))],

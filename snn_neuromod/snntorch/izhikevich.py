@@ -34,7 +34,7 @@ class Izhikevich(FixedReset):
     | here | in the layer | reason |
     |---|---|---|
     | no gradient through the reset | gradient | snnTorch detaches every reset; through it gradients explode |
-    | `clip_jacobian=1` if a call takes several steps | no bound | without, gradients are up to 5e5 times Leaky's |
+    | `clip_jacobian=0.5` if a call takes several steps | no bound | as Leaky's, a gradient fades over the steps |
     | steps of at most 0.5 ms, `substeps` of them in a call | one step of `dt` | at 1 ms strong inhibition excites |
     | input from `min_current` on | any | below it a step of 0.5 ms leaps over rest as well |
 
@@ -48,8 +48,9 @@ class Izhikevich(FixedReset):
         dt: Time of a call in ms, > 0.
         v_init: Membrane before the first step, mV; recovery starts at its equilibrium.
         detach_reset: No gradient through the reset.
-        clip_jacobian: Bound, > 0, of the derivative of a neuron's membrane by itself, per step; 1 keeps gradients from
-            growing during a spike's upstroke. None for none, "auto" for 1 where a call takes several steps.
+        clip_jacobian: Bound, > 0, of the derivative of a neuron's membrane by itself, per step; up to 1 it keeps
+            gradients from growing during a spike's upstroke, below 1 it lets them fade over the steps. None for none,
+            "auto" for 0.5 where a call takes several steps.
         substeps: Steps of the equations in a call; None: as many as keep each at 0.5 ms or below.
         min_current: Stronger inhibition is taken as this, the gradient passes; None for no bound.
         num_neurons: Number of neurons; None for inputs of any shape, with parameters that all neurons share.
@@ -76,7 +77,7 @@ class Izhikevich(FixedReset):
     """
 
     state_names: ClassVar[tuple[str, ...]] = ("u", "mem")
-    _input_scale: ClassVar[float] = 60.0
+    _input_scale: ClassVar[float] = 40.0
     _meaningless: ClassVar[Mapping[str, str]] = {
         "beta": "its membrane is quadratic and has no decay; set a, b, c, d",
         "learn_beta": "its membrane is quadratic and has no decay; set learn=['a', 'b', 'c', 'd']",
@@ -114,7 +115,7 @@ class Izhikevich(FixedReset):
         self._refuse(meaningless)
         steps = _steps(type(self).__name__, dt, substeps, min_current)
         if clip_jacobian == "auto":
-            clip_jacobian = 1.0 if steps > 1 else None
+            clip_jacobian = 0.5 if steps > 1 else None
         super().__init__(
             izhikevich.PEAK,
             izhikevich.PSI if spike_grad is None else spike_grad,

@@ -19,6 +19,14 @@ class MSRC(SRCFamily):
     `spk, syn, h_s, h = msrc(input_, syn, h_s, h)`: synapse, slow variable, membrane. The modulation sets the type of
     excitability; `msrc(..., modulation=m)` replaces it at one step, so that another network can give it.
 
+    What differs from the layer `snn_neuromod.MSRC`, so that it stands in the place of a `snntorch.Leaky`:
+
+    | here | in the layer | reason |
+    |---|---|---|
+    | `b=1` | 0, the source's | a constant current: at 0 the first spike needs two thirds of the bounded drive |
+    | `z_hyp=0.7` | 0.9, the source's | it recovers within 25 steps several times, not twice |
+    | gradient of the membrane $\sqrt{1 - h^2}$ | $1 - h^2$ | at rest, $h$ near -1, the tanh passes a thousandth |
+
     Args:
         num_neurons: Number of neurons; None for inputs of any shape, with parameters that all neurons share.
         modulation: Modulation, which sets the type of excitability. A number, one per neuron, or a distribution to
@@ -32,6 +40,8 @@ class MSRC(SRCFamily):
         z_hyp: Gate of the slow variable at rest, in [0, 1).
         z_dep: Gate of the slow variable during a spike, in [0, 1).
         b: Bias.
+        wide_surrogate: The gradient of the membrane by what is in its tanh is $\sqrt{1 - h^2}$; False: the tanh's own,
+            as also without `detach_recurrence` or with `surrogate_disable`.
         start: Common value of h and h_s before the first step, in [-1, 1].
         learn: Names of further parameters that are learned.
         detach_recurrence: Gradient of the source, which training needs: none through h and h_s of the step before.
@@ -56,7 +66,7 @@ class MSRC(SRCFamily):
         ['layer.modulation']
     """
 
-    _input_scale = 5.0
+    _input_scale = 2.0
     state_names = ("syn", "h_s", "h")
     _fields = ("i", "h_s", "h")
 
@@ -71,9 +81,10 @@ class MSRC(SRCFamily):
         r: Value = 4.0,
         r_s: Value = -7.0,
         z: Value = 0.0,
-        z_hyp: Value = 0.9,
+        z_hyp: Value = 0.7,
         z_dep: Value = 0.0,
-        b: Value = 0.0,
+        b: Value = 1.0,
+        wide_surrogate: bool = True,
         start: Value = -1.0,
         learn: Collection[str] = (),
         detach_recurrence: bool = True,
@@ -102,6 +113,7 @@ class MSRC(SRCFamily):
             graded_spikes_factor,
             learn_graded_spikes_factor,
         )
+        self.wide_surrogate = wide_surrogate
 
     if TYPE_CHECKING:
 

@@ -17,6 +17,13 @@ class SRC(SRCFamily):
     `spk, syn, h_s, h = src(input_, syn, h_s, h)`: synapse, slow variable, membrane. Spikes are graded; a neuron is said
     to spike where h > 0.5. It has neither threshold nor reset; the constructor takes keywords only.
 
+    What differs from the layer `snn_neuromod.SRC`, so that it stands in the place of a `snntorch.Leaky`:
+
+    | here | in the layer | reason |
+    |---|---|---|
+    | `start=-0.9`, its rest | near -0.4, the source's | from there its first spike takes eight steps at any current |
+    | `z_hyp=0.7` | 0.9, the source's | it recovers within 25 steps several times, not twice |
+
     Args:
         num_neurons: Number of neurons; None for inputs of any shape, with parameters that all neurons share.
         alpha: Decay of the synapse per step, in [0, 1]; 0 has no memory.
@@ -64,11 +71,11 @@ class SRC(SRCFamily):
         r: Value = 2.0,
         r_s: Value = -7.0,
         z: Value = 0.0,
-        z_hyp: Value = 0.9,
+        z_hyp: Value = 0.7,
         z_dep: Value = 0.0,
         b: Value = -6.0,
         b_max: float | None = -4.0,
-        start: Value | None = None,
+        start: Value | None = -0.9,
         learn: Collection[str] = (),
         detach_recurrence: bool = True,
         surrogate_disable: bool = False,

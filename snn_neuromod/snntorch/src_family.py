@@ -10,9 +10,11 @@ from torch import Tensor
 from snn_neuromod import layers
 from snn_neuromod._types import Param
 from snn_neuromod.snntorch.fixed import FixedReset
+from snn_neuromod.snntorch.fused import fused_sequence
 
 _OUTPUT = "its spikes are graded, max(0, h)"
 _MEMBRANE = "its membrane is a recurrent cell"
+_LEAST = 1e-6  # of 1 - h^2, which is 0 where h rounds to 1
 
 
 class AroundLayer(FixedReset):
@@ -55,12 +57,12 @@ class AroundLayer(FixedReset):
 
     def _plain(self, current: Tensor, states: list[Tensor], **inputs: Any) -> list[Tensor]:
         state = self.layer.dynamics.State(**dict(zip(self._fields, states, strict=True)))
-        spikes, state = self.layer.step(current, state, **inputs)
-        if self.state_quant:
-            state = state._replace(h=self.state_quant(state.h))  # the SRC family alone has it
-            spikes = self.layer.step_options()["spike_fn"](state.h)
+        spikes, state = self._stepped(current, state, **inputs)
         after = [getattr(state, field) for field in self._fields]
         return [self._emit(spikes, after[-1]), *after]
+
+    def _stepped(self, current: Tensor, state: Any, **inputs: Any) -> tuple[Tensor, Any]:
+        return self.layer.step(current, state, **inputs)
 
     def _in_place_of(self, current: Tensor, inputs: Mapping[str, Any]) -> Mapping[str, Tensor]:
         modulation = inputs.get("modulation")
@@ -90,6 +92,27 @@ class SRCFamily(AroundLayer):
         "reset_delay": "its slow variable brings the membrane back, there is no reset; set r_s",
     }
 
+    wide_surrogate: bool = False
+    """Gradient of the membrane by what is in its tanh sqrt(1 - h^2) in the place of 1 - h^2."""
+
+    def _is_wide(self) -> bool:
+        layer: Any = self.layer
+        return self.wide_surrogate and layer.detach_recurrence and layer.straight_through
+
+    def _stepped(self, current: Tensor, state: Any, **inputs: Any) -> tuple[Tensor, Any]:
+        spikes, state = super()._stepped(current, state, **inputs)
+        h = _widened(state.h) if self._is_wide() else state.h
+        if self.state_quant:
+            h = self.state_quant(h)
+        if h is not state.h:
+            spikes, state = self.layer.step_options()["spike_fn"](h), state._replace(h=h)
+        return spikes, state
+
+    def _sweep(self, current: Tensor, states: list[Tensor]) -> list[Tensor] | None:
+        if self._is_wide():
+            return fused_sequence(self, current, states)
+        return super()._sweep(current, states)
+
     @property
     def mem(self) -> Tensor:
         """The membrane h that the neuron keeps, under snnTorch's name."""
@@ -99,3 +122,9 @@ class SRCFamily(AroundLayer):
     @mem.setter
     def mem(self, value: Tensor) -> None:
         self.h = value
+
+
+def _widened(h: Tensor) -> Tensor:
+    """The membrane, whose gradient by what is in its tanh is sqrt(1 - h^2) in the place of 1 - h^2."""
+    wider = (1 - h * h).clamp(min=_LEAST).rsqrt().detach()
+    return h + (wider - 1) * (h - h.detach())

@@ -97,10 +97,17 @@ class Stateful(Audible):
                     f"{type(self).__name__}: {name} must have the shape {tuple(current.shape)} of the input, "
                     f"got {tuple(state.shape)}; pass none to go on from the last state, or begin with reset_mem()"
                 )
-        if len(started) == len(self.state_names):
-            return [*started.values()]
-        rest = zip(self.state_names, self._rest(current), strict=True)
-        return [started.get(name, state) for name, state in rest]
+        untaken = [name for name in self.state_names if name not in given]
+        for name in untaken:
+            kept = self._buffers[name]
+            if kept is not None and _alike(kept, current):
+                started[name] = kept
+        if len(started) < len(self.state_names):
+            rest = dict(zip(self.state_names, self._rest(current), strict=True))
+            if _may_keep():
+                self._buffers.update({name: rest[name] for name in untaken})
+            started = {**rest, **started}
+        return [started[name] for name in self.state_names]
 
     def reset_mem(self) -> Tensor:
         """Put the state that the neuron keeps to rest, and cut it off its graph.
@@ -131,4 +138,13 @@ def _alike(state: Tensor, current: Tensor) -> bool:
         state.shape == current.shape
         and state.dtype == current.dtype
         and state.device == current.device
+    )
+
+
+def _may_keep() -> bool:
+    """Whether a tensor made now may be used in any later call."""
+    return not (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or torch.is_inference_mode_enabled()
     )

@@ -285,6 +285,9 @@ IZHIKEVICH_0_1: dict[str, Any] = {
 """Of which all but the first were the defaults in version 0.1."""
 STDP_0_1: dict[str, Any] = {"spike_grad": nm.dynamics.stdp_alif.PSI}
 """The default in version 0.1."""
+SRC_0_1: dict[str, Any] = {**LIVE_SRC, "z_hyp": 0.9, "start": None}
+MSRC_0_1: dict[str, Any] = {**LIVE_SRC, "z_hyp": 0.9, "b": 0.0, "wide_surrogate": False}
+"""Of which all but the first were the defaults in version 0.1."""
 
 SNNTORCH_NEURONS: dict[str, tuple[Callable[..., nn.Module], float]] = {
     "ALIF": (lambda **o: nm.snntorch.ALIF(0.9, learn_beta=True, learn_adapt_strength=True, **o), 0.8),
@@ -295,8 +298,8 @@ SNNTORCH_NEURONS: dict[str, tuple[Callable[..., nn.Module], float]] = {
     "Izhikevich": (
         lambda **o: nm.snntorch.Izhikevich(learn=["d", "b"], num_neurons=N, **IZHIKEVICH_0_1, **o), 60.0),
     "RIzhikevich": (lambda **o: nm.snntorch.RIzhikevich(linear_features=N, **IZHIKEVICH_0_1, **o), 60.0),
-    "SRC": (lambda **o: nm.snntorch.SRC(num_neurons=N, learn=["b"], **LIVE_SRC, **o), 5.0),
-    "MSRC": (lambda **o: nm.snntorch.MSRC(num_neurons=N, learn_modulation=True, **LIVE_SRC, **o), 5.0),
+    "SRC": (lambda **o: nm.snntorch.SRC(num_neurons=N, learn=["b"], **SRC_0_1, **o), 5.0),
+    "MSRC": (lambda **o: nm.snntorch.MSRC(num_neurons=N, learn_modulation=True, **MSRC_0_1, **o), 5.0),
     "BSRC": (lambda **o: nm.snntorch.BSRC(num_neurons=N, learn_modulation=True, **o), 2.0),
 }  # fmt: skip
 

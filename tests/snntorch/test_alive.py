@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable
 
 import pytest
@@ -77,9 +76,7 @@ def test_leakys_gradient(digits: tuple[Tensor, Tensor]) -> None:
 
 @pytest.mark.parametrize("name", [name for name in NEURONS if name != "Leaky"])
 def test_tutorial_5(name: str, digits: tuple[Tensor, Tensor]) -> None:
-    """MSRC draws near 65 %, one of three may fall to 57 %: there the median of three."""
-    accuracies = [trained(name, digits) for _ in range(3 if name == "MSRC" else 1)]
-    assert statistics.median(accuracies) > 0.6
+    assert trained(name, digits) > 0.6
 
 
 def trained(name: str, digits: tuple[Tensor, Tensor]) -> float:
