@@ -41,6 +41,7 @@
 #undef READS
 #undef EXACT
 #undef DIFFERS
+#undef STREAMS
 #undef load
 #undef store
 #undef ahead
