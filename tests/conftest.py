@@ -14,7 +14,7 @@ settings.register_profile(
 settings.load_profile("any machine")
 
 # Kernels that are compiled for one test run for a moment; those of the package itself are optimised.
-os.environ.setdefault("SNN_NEUROMOD_CFLAGS", "-O0")
+os.environ.setdefault("SNN_NEUROMOD_CFLAGS", "-O1")
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 """Where tests that every neuron shares run."""

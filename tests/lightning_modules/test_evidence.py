@@ -10,7 +10,6 @@ import torch
 if importlib.util.find_spec("pytorch_lightning") is None:
     pytest.skip("pytorch_lightning is not installed", allow_module_level=True)
 
-import yaml
 
 from lightning_modules.cli_arguments import prepare
 from lightning_modules.data import EvidenceAccumulation
@@ -90,10 +89,7 @@ def test_scores_are_of_the_steps_that_count():
 
 
 def test_the_control_lacks_nothing_but_adaptation():
-    configs = []
-    for name in ("evidence/alif", "evidence/lif"):
-        args = prepare(["fit", "-c", name]).args
-        configs.append(yaml.safe_load(args[args.index("--config") + 1]))
+    configs = [prepare(["fit", "-c", name]).config for name in ("evidence/alif", "evidence/lif")]
     neurons = [c["model"]["init_args"]["network"]["init_args"]["neuron"] for c in configs]
     assert [neuron["init_args"].pop("beta") for neuron in neurons][1] == 0.0
     assert configs[0] == configs[1]
