@@ -4,7 +4,7 @@ A vector-Jacobian product is linear in the adjoints that it takes. Its nodes tha
 the adjoints of spikes and states after the step to those of the input, the states before it and the parameters, with a
 coefficient on each edge that reads values alone. An adjoint whose only edge is 1 is one with the vertex it feeds; a
 vertex is left out where products of coefficients cost no more passes over memory than it does; what stays are the
-variables and edges of a `Linearisation`: zeros are absent, ones and constants are numbers.
+variables and edges of a `Jacobian`: zeros are absent, ones and constants are numbers.
 
 A rule that cuts paths leaves edges out. A reverse pass that is not linear (a gradient that is clamped in it) is refused
 by the name of its operation.
