@@ -58,6 +58,9 @@ REVEALED = {
     "norse.CustomRecurrent(5, 5, toy)(x)[1].neuron": "toy.State",
     'nm.Custom(5, "toy")(x)[1]': "tuple[torch._tensor.Tensor, ...]",
     "nms.ALIF(0.9).reset_mem()": "Tensor",
+    "nm.analysis.plot_fi_curve(nm.analysis.fi_curve(layer, [1.0], beta=torch.ones(5)))": "Axes",
+    "nm.analysis.plot_fi_curve(nm.analysis.fi_curve(nms.SRC(), [1.0]))": "Axes",
+    "nm.analysis.plot_fi_curve(nm.analysis.fi_curve(toy, [1.0]))": "Axes",
     "nms.RALIF(0.9, linear_features=5).init_rleaky()": "Tensor",
 }
 TOY = """\
@@ -88,6 +91,7 @@ WRONG = {
     'norse.CustomRecurrent(3, 5, "m", learning_rule="epropp")': "learning_rule",
     'nm.Custom(5, "m", option={})': "option",
     "nm.Custom(5, torch)": "Custom",
+    'nm.analysis.fi_curve("msrc", [1.0])': "fi_curve",
 }
 
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from snn_neuromod.analysis.onsets import Hysteresis, hysteresis
 from snn_neuromod.analysis.patterns import bursts
 from snn_neuromod.analysis.simulation import Array, batch, check_steps, grid, prepared
-from snn_neuromod.analysis.source import Neuron, neuron
+from snn_neuromod.analysis.source import Neuron, Source, Value, neuron
 from snn_neuromod.errors import ConfigError
 
 PARTS, ROUNDS = 16, 2
@@ -38,7 +38,7 @@ class Excitability(NamedTuple):
 
 
 def classify(
-    source: Any,
+    source: Source,
     currents: ArrayLike,
     *,
     jump: float = 0.25,
@@ -47,7 +47,7 @@ def classify(
     burst_steps: int = 4000,
     synapse: float | None = None,
     progress: bool = False,
-    **parameters: Any,
+    **parameters: Value,
 ) -> Excitability:
     """Type of excitability over the given range of currents.
 
@@ -91,10 +91,10 @@ def classify(
     check_steps("classify", num_steps, discard)
     check_steps("classify", 1, burst_steps)
     values = grid("classify", "currents", currents, increasing=True)
-    common: dict[str, Any] = {"synapse": synapse, "progress": progress}
-    swept = hysteresis(source, values, num_steps=num_steps, discard=discard, **common, **parameters)
+    common: dict[str, Any] = {"synapse": synapse, "progress": progress, **parameters}
+    swept = hysteresis(source, values, num_steps=num_steps, discard=discard, **common)
     up = swept.curve.up
-    neurons = _with_axis(prepared(source, synapse, **parameters))
+    neurons = _with_axis(prepared(source, parameters, synapse))
     onset, rate = _refined(neurons, swept, num_steps, discard)
     relative = rate / np.where(up.any(-1), up.max(-1), np.nan)
     kind = np.where(relative < jump, "type 1", "type 2").astype("<U8")

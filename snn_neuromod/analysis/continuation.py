@@ -21,13 +21,14 @@ $$ \det J = z_s\, g - 2\,(1 - z)\,(1 - h^2)\,r_s\,(h + h_{s0})\,(1 - z_s), \qqua
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snn_neuromod.analysis.equilibria import solve, spectrum
-from snn_neuromod.analysis.source import neuron
+from snn_neuromod.analysis.simulation import prepared
+from snn_neuromod.analysis.source import Source, Value
 from snn_neuromod.analysis.step_map import CURRENT, Array, StepMap, slopes, step_map
 from snn_neuromod.errors import ConfigError
 
@@ -104,14 +105,14 @@ class Bifurcation(NamedTuple):
 
 
 def bifurcation(
-    source: Any,
+    source: Source,
     span: tuple[float, float],
     *,
     parameter: str = CURRENT,
     current: float = 0.0,
     frozen: Mapping[str, float] | None = None,
     arclength: float = 0.02,
-    **parameters: Any,
+    **parameters: Value,
 ) -> Bifurcation:
     """Follow the fixed points over the current or a parameter.
 
@@ -144,7 +145,7 @@ def bifurcation(
         raise ConfigError(f"bifurcation: span must be two finite numbers, low < high, got {span}")
     if not 0 < arclength < 1:
         raise ConfigError(f"bifurcation: arclength must be in (0, 1), got {arclength}")
-    found = neuron(source, **parameters)
+    found = prepared(source, parameters)
     if found.membrane in (frozen or {}):
         raise ConfigError(
             f"bifurcation: frozen must leave the membrane {found.membrane!r} free, got {frozen}"

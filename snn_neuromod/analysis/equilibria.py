@@ -8,13 +8,14 @@ without changing sign are scanned again, finer. A fixed point is kept if one ful
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snn_neuromod import _palette as palette
-from snn_neuromod.analysis.source import neuron
+from snn_neuromod.analysis.simulation import prepared
+from snn_neuromod.analysis.source import Source, Value
 from snn_neuromod.analysis.step_map import Array, StepMap, jacobian, newton, step_map
 from snn_neuromod.errors import ConfigError
 
@@ -46,12 +47,12 @@ class FixedPoints(NamedTuple):
 
 
 def fixed_points(
-    source: Any,
+    source: Source,
     current: float,
     *,
     frozen: Mapping[str, float] | None = None,
     resolution: int = 4001,
-    **parameters: Any,
+    **parameters: Value,
 ) -> FixedPoints:
     """Find all fixed points.
 
@@ -77,7 +78,7 @@ def fixed_points(
     """
     if not resolution >= 3:
         raise ConfigError(f"fixed_points: resolution must be >= 3, got {resolution}")
-    found = neuron(source, **parameters)
+    found = prepared(source, parameters)
     if found.membrane in (frozen or {}):
         raise ConfigError(
             f"fixed_points: frozen must leave the membrane {found.membrane!r} free, got {frozen}"

@@ -19,6 +19,7 @@ from snn_neuromod.analysis.simulation import (
     prepared,
     run,
 )
+from snn_neuromod.analysis.source import Source, Value
 from snn_neuromod.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,14 +45,14 @@ class FICurve(NamedTuple):
 
 
 def fi_curve(
-    source: Any,
+    source: Source,
     currents: ArrayLike,
     *,
     num_steps: int = 1000,
     discard: int = 500,
     synapse: float | None = None,
     progress: bool = False,
-    **parameters: Any,
+    **parameters: Value,
 ) -> FICurve:
     """FI curve by adiabatic sweeps: each current starts from the state that the one before it left.
 
@@ -84,7 +85,7 @@ def fi_curve(
     """
     check_steps("fi_curve", num_steps, discard)
     values = grid("fi_curve", "currents", currents, increasing=True)
-    found = prepared(source, synapse, **parameters)
+    found = prepared(source, parameters, synapse)
     shape = (2, *broadcast(found))  # up and down
     rates = np.full((len(values), *shape), np.nan)
     steps, done = discard + num_steps, 0

@@ -17,16 +17,17 @@ from snn_neuromod.analysis.simulation import (
     prepared,
     swept,
 )
+from snn_neuromod.analysis.source import Source, Value
 
 
 def spiking_delay(
-    source: Any,
+    source: Source,
     currents: ArrayLike,
     *,
     num_steps: int = 2000,
     synapse: float | None = None,
     progress: bool = False,
-    **parameters: Any,
+    **parameters: Value,
 ) -> Array:
     """Step of the first spike after a constant current is switched on at rest.
 
@@ -52,7 +53,7 @@ def spiking_delay(
     """
     check_steps("spiking_delay", num_steps)
     values = grid("spiking_delay", "currents", currents)
-    neurons = batch(prepared(source, synapse, **parameters), values)
+    neurons = batch(prepared(source, parameters, synapse), values)
     delay = np.full(neurons.current.shape, np.nan)
 
     def measure(piece: Batch, tick: Any) -> Array:

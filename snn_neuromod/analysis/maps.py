@@ -22,6 +22,7 @@ from snn_neuromod.analysis.simulation import (
     prepared,
     swept,
 )
+from snn_neuromod.analysis.source import Source, Value
 from snn_neuromod.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Heatmap(NamedTuple):
 
 
 def heatmap(
-    source: Any,
+    source: Source,
     currents: ArrayLike,
     *,
     parameter: str,
@@ -66,7 +67,7 @@ def heatmap(
     discard: int = 500,
     synapse: float | None = None,
     progress: bool = False,
-    **parameters: Any,
+    **parameters: Value,
 ) -> Heatmap:
     """One measure over current and any parameter of the neuron.
 
@@ -122,7 +123,7 @@ def heatmap(
 
 
 def heatmaps(
-    source: Any,
+    source: Source,
     currents: ArrayLike,
     *,
     parameter: str,
@@ -132,7 +133,7 @@ def heatmaps(
     discard: int = 500,
     synapse: float | None = None,
     progress: bool = False,
-    **parameters: Any,
+    **parameters: Value,
 ) -> dict[str, Heatmap]:
     """Several measures from one simulation; arguments as of `heatmap`.
 
@@ -149,7 +150,7 @@ def heatmaps(
     rows = grid("heatmap", "values", values, increasing=True)
     if parameter in parameters:
         raise ConfigError(f"heatmap: parameter must not be given twice, got {parameter}")
-    found = prepared(source, synapse, **{**parameters, parameter: rows[:, None]})
+    found = prepared(source, {**parameters, parameter: rows[:, None]}, synapse)
     neurons = batch(found, columns)
     shape = (len(rows), len(columns))
     if neurons.shape != shape:

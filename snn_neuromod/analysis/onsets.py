@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from snn_neuromod import _palette as palette
 from snn_neuromod.analysis.firing_rate import FICurve, fi_curve
 from snn_neuromod.analysis.simulation import Array
+from snn_neuromod.analysis.source import Source, Value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,14 +36,14 @@ class Hysteresis(NamedTuple):
 
 
 def hysteresis(
-    source: Any,
+    source: Source,
     currents: ArrayLike,
     *,
     num_steps: int = 1000,
     discard: int = 500,
     synapse: float | None = None,
     progress: bool = False,
-    **parameters: Any,
+    **parameters: Value,
 ) -> Hysteresis:
     """Onsets of firing on adiabatic sweeps up and down.
 

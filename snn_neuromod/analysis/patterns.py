@@ -19,6 +19,7 @@ from snn_neuromod.analysis.simulation import (
     prepared,
     swept,
 )
+from snn_neuromod.analysis.source import Source, Value
 from snn_neuromod.errors import ConfigError
 
 CONTRAST = 2.5
@@ -48,7 +49,7 @@ class Bursts(NamedTuple):
 
 
 def bursts(
-    source: Any,
+    source: Source,
     currents: ArrayLike,
     *,
     num_steps: int = 8000,
@@ -56,7 +57,7 @@ def bursts(
     contrast: float = CONTRAST,
     synapse: float | None = None,
     progress: bool = False,
-    **parameters: Any,
+    **parameters: Value,
 ) -> Bursts:
     """Classify the firing at constant currents from rest, and measure its bursts.
 
@@ -90,7 +91,7 @@ def bursts(
     if not contrast > 1:
         raise ConfigError(f"bursts: contrast must be > 1, got {contrast}")
     values = grid("bursts", "currents", currents)
-    neurons = batch(prepared(source, synapse, **parameters), values)
+    neurons = batch(prepared(source, parameters, synapse), values)
     n = len(neurons.current)
     numbers, kinds = np.full((5, n), np.nan), np.full(n, "", dtype="<U8")
 

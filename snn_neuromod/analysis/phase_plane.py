@@ -9,7 +9,8 @@ import numpy as np
 
 from snn_neuromod import _palette as palette
 from snn_neuromod.analysis.equilibria import FixedPoints, fixed_points, plot_fixed_points
-from snn_neuromod.analysis.source import neuron
+from snn_neuromod.analysis.simulation import prepared
+from snn_neuromod.analysis.source import Source, Value
 from snn_neuromod.analysis.step_map import Array, StepMap, jacobian, step_map
 from snn_neuromod.analysis.trace import VoltageTrace, voltage_trace
 from snn_neuromod.errors import ConfigError
@@ -52,7 +53,7 @@ class PhasePortrait(NamedTuple):
 
 
 def phase_portrait(
-    source: Any,
+    source: Source,
     current: float,
     *,
     x_range: tuple[float, float] | None = None,
@@ -62,7 +63,7 @@ def phase_portrait(
     start: Mapping[str, float] | None = None,
     frozen: Mapping[str, float] | None = None,
     slow: str | None = None,
-    **parameters: Any,
+    **parameters: Value,
 ) -> PhasePortrait:
     """Vector field, nullclines, fixed points and a trajectory.
 
@@ -96,7 +97,7 @@ def phase_portrait(
         >>> portrait.names, portrait.fixed_points.kinds
         (('h', 'h_s'), ('unstable node',))
     """
-    found = neuron(source, **parameters)
+    found = prepared(source, parameters)
     second = slow or found.slow
     if second is None:
         raise ConfigError(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from snn_neuromod.analysis.simulation import Array, check_steps, grid
+from snn_neuromod.analysis.source import Source, Value
 from snn_neuromod.analysis.trace import voltage_trace
 
 
@@ -40,7 +41,7 @@ class Amplitude(NamedTuple):
 
 
 def amplitude(
-    source: Any, currents: ArrayLike, *, num_steps: int = 600, **parameters: Any
+    source: Source, currents: ArrayLike, *, num_steps: int = 600, **parameters: Value
 ) -> Amplitude:
     """Follow the rhythm of a neuron over the current.
 
@@ -68,7 +69,8 @@ def amplitude(
     check_steps("amplitude", num_steps, 0)
     values = grid("amplitude", "currents", currents, increasing=True)
     settled = slice(num_steps // 2, None)
-    rest = voltage_trace(source, values[None], num_steps=num_steps, **parameters)
+    same: dict[str, Any] = parameters
+    rest = voltage_trace(source, values[None], num_steps=num_steps, **same)
     counts = rest.spikes[settled].sum(0)
     most = int(counts.argmax())
     if not counts[most]:
@@ -76,7 +78,7 @@ def amplitude(
         return Amplitude(values, silent, silent, counts > 1)
     last = np.flatnonzero(rest.spikes[:, most])[-1]
     begin = {name: float(states[last, most]) for name, states in rest.states.items()}
-    firing = voltage_trace(source, values[None], num_steps=num_steps, start=begin, **parameters)
+    firing = voltage_trace(source, values[None], num_steps=num_steps, start=begin, **same)
     fires = firing.spikes[settled].sum(0) > 1
     tail = firing.membrane[settled]
     low, high = (np.where(fires, edge, np.nan) for edge in (tail.min(0), tail.max(0)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections import namedtuple
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from snn_neuromod.analysis.source import Neuron, neuron
+from snn_neuromod.analysis.source import Neuron, Source, neuron
 from snn_neuromod.errors import ConfigError
 
 Array = NDArray[np.float64]
@@ -22,8 +22,8 @@ CHUNK = 16384
 """Neurons that are stepped together: their state then stays in the processor's cache."""
 
 
-def prepared(source: Any, synapse: float | None = None, /, **parameters: Any) -> Neuron:
-    """The neuron to sweep, behind a synapse if one is asked for."""
+def prepared(source: Source, parameters: Mapping[str, Any], synapse: float | None = None) -> Neuron:
+    """The neuron with other parameters, behind a synapse if one is asked for."""
     found = neuron(source, **parameters)
     return found if synapse is None else with_synapse(found, synapse)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
 
-from snn_neuromod.dynamics.traits import traits
+from snn_neuromod.dynamics.traits import Dynamics, traits
 from snn_neuromod.errors import ConfigError, KindError
 
 _GRADIENT_ONLY = ("detach_recurrence", "detach_reset", "clip_jacobian")
@@ -37,13 +38,20 @@ class Neuron(NamedTuple):
     threshold: float | None
 
 
+Source: TypeAlias = Neuron | nn.Module | Dynamics[Any, Any]
+"""What can be analysed: a module of `snn_neuromod.dynamics` or equations of one's own, a layer, or a `Neuron`."""
+
+Value: TypeAlias = ArrayLike | Tensor
+"""A parameter: a number, or an array that broadcasts against the current."""
+
+
 def neuron(
-    source: Any,
+    source: Source,
     *,
     index: int | None = None,
     params: Any = None,
     options: Mapping[str, Any] | None = None,
-    **parameters: Any,
+    **parameters: Value,
 ) -> Neuron:
     """The neuron to analyse.
 

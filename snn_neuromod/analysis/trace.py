@@ -10,7 +10,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from snn_neuromod import _palette as palette
-from snn_neuromod.analysis.source import neuron
+from snn_neuromod.analysis.simulation import prepared
+from snn_neuromod.analysis.source import Source, Value
 from snn_neuromod.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,13 +41,13 @@ class VoltageTrace(NamedTuple):
 
 
 def voltage_trace(
-    source: Any,
+    source: Source,
     current: ArrayLike,
     *,
     num_steps: int | None = None,
     start: Mapping[str, ArrayLike] | None = None,
     schedule: Mapping[str, ArrayLike] | None = None,
-    **parameters: Any,
+    **parameters: Value,
 ) -> VoltageTrace:
     """Simulate one neuron or a few.
 
@@ -71,7 +72,7 @@ def voltage_trace(
         >>> trace.time[trace.spikes]
         array([24, 37, 50])
     """
-    found = neuron(source, **parameters)
+    found = prepared(source, parameters)
     given = np.asarray(current, dtype=np.float64)
     series = {name: np.asarray(x, dtype=np.float64) for name, x in (schedule or {}).items()}
     steps = _length(given, num_steps, series)

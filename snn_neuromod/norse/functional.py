@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from snn_neuromod.dynamics.traits import S
 from snn_neuromod.kernels.synapses import Delays
 from snn_neuromod.layers import Layer
 from snn_neuromod.learning.rules import LearningRule, resolve
@@ -20,9 +21,7 @@ DT = 0.001
 _ONE_STEP = Delays()
 
 
-def step(
-    input_tensor: Tensor, state: Any, p: Layer, dt: float, **inputs: Any
-) -> tuple[Tensor, Any]:
+def step(input_tensor: Tensor, state: S, p: Layer, dt: float, **inputs: Tensor) -> tuple[Tensor, S]:
     """One step of a neuron, in the form of Norse's functions.
 
     Args:
@@ -37,12 +36,13 @@ def step(
         state: State after this step.
     """
     spikes, after = p.step(input_tensor, state, **inputs)
-    return spikes, alone(p, after)
+    state_after: S = alone(p, after)
+    return spikes, state_after
 
 
 def recurrent_step(
     input_tensor: Tensor,
-    state: Any,
+    state: S,
     input_weights: Tensor,
     recurrent_weights: Tensor,
     p: Layer,
@@ -50,7 +50,7 @@ def recurrent_step(
     *,
     delays: Delays = _ONE_STEP,
     learning_rule: LearningRule = "bptt",
-) -> tuple[Tensor, Any]:
+) -> tuple[Tensor, S]:
     """One step of a recurrent neuron, in the form of Norse's functions.
 
     Args:
@@ -71,7 +71,8 @@ def recurrent_step(
     before = past(state).to(recurrent_weights.dtype)
     read = before if resolve("recurrent_step", learning_rule).hops is None else before.detach()
     spikes, after = p.step(current + feedback(read, recurrent_weights, delays), of_layer(p, state))
-    return spikes, recurrent(p, spikes, after, later(before, spikes[None]))
+    state_after: S = recurrent(p, spikes, after, later(before, spikes[None]))
+    return spikes, state_after
 
 
 def past(state: Any) -> Tensor:
