@@ -16,7 +16,7 @@ from torch import Tensor
 
 from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.kernels.neurons import Neuron, decode
-from snn_neuromod.kernels.synapses import Synapses
+from snn_neuromod.kernels.synapses import Synapses, recurrent_input
 
 __all__ = ["Call", "Outline", "Paths", "call_of", "paths"]
 
@@ -98,6 +98,12 @@ class Call(NamedTuple):
     def tensors(self) -> list[Tensor]:
         """All of them: current, params, state, recurrent, sources."""
         return [self.current, *self.params, *self.state, *self.recurrent, *self.sources]
+
+    def whole_input(self, spikes: Tensor) -> Tensor:
+        """Input of all steps with what comes through recurrent weights; all spikes are known."""
+        if not self.recurrent:
+            return self.current
+        return self.current + recurrent_input(self.synapses, self.recurrent[0], spikes)
 
     def params_by_name(self) -> dict[str, Tensor]:
         """The parameters by their names in the neuron's `Params`."""

@@ -131,9 +131,9 @@ def _check_backward(
     ]
     pairs += [(name, x, e) for (name, e), x in zip(expected.items(), tracks, strict=True)]
     for name, x, e in pairs:
-        if x.shape != e.shape or x.dtype != like.dtype or x.device != like.device:
+        if x.shape != e.shape or x.dtype != e.dtype or x.device != e.device:
             raise ConfigError(
-                f"sequence_backward: {name} must be {like.dtype} of shape {tuple(e.shape)} on {like.device}, "
+                f"sequence_backward: {name} must be {e.dtype} of shape {tuple(e.shape)} on {e.device}, "
                 f"got {x.dtype} of shape {tuple(x.shape)} on {x.device}"
             )
 

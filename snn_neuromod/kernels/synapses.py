@@ -16,8 +16,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from snn_neuromod.errors import ConfigError
-
 
 class Delays(NamedTuple):
     """Delays of the synapses among N neurons, by distinct delay.
@@ -98,32 +96,22 @@ class Synapses(NamedTuple):
         return out.index_copy_(-1, self.sources, grad)
 
 
-def recurrent_input(
-    groups: Sequence[Synapses], past: Tensor, spikes: Tensor, start: int, stop: int
-) -> Tensor:
-    """Input through the recurrent weights of steps `start` to `stop`, (steps, batch, ..., neuron to).
+def recurrent_input(groups: Sequence[Synapses], past: Tensor, spikes: Tensor) -> Tensor:
+    """Input through the recurrent weights, (T, batch, ..., neuron to).
 
     Args:
-        groups: The synapses, at least one.
+        groups: The synapses.
         past: Spikes before the first step, (longest delay, batch, ..., neuron), oldest first.
         spikes: Spikes of all steps, (T, batch, ..., neuron).
-        start: First step.
-        stop: Step after the last one.
     """
-    total: Tensor | None = None
+    sent, total = torch.cat([past, spikes]), torch.zeros_like(spikes)
     for group in groups:
-        first, last = start - group.delay, stop - group.delay
-        parts = [past[len(past) + first : len(past) + min(last, 0)]] if first < 0 else []
-        parts += [spikes[max(first, 0) : last]] if last > 0 else []
-        found = group.select(torch.cat(parts)) @ group.weights.T
-        total = found if total is None else total + found
-    if total is None:
-        raise ConfigError("recurrent_input: groups must hold at least one group, got none")
+        total += group.select(sent[len(past) - group.delay :][: len(spikes)]) @ group.weights.T
     return total
 
 
 def past_gradient(groups: Sequence[Synapses], delta: Tensor, past: Tensor) -> Tensor:
-    """Gradient of the spikes before the first step through the weights; arguments as of `recurrent_input`."""
+    """Gradient of the spikes before the first step through the weights, from that of the input of all steps."""
     grad, longest = torch.zeros_like(past), len(past)
     for group in groups:
         early = min(group.delay, len(delta))

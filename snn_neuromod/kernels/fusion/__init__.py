@@ -3,11 +3,11 @@
     trace.py     a step and its reverse pass, run once     graph.py       nodes, each made once
     read.py      what was recorded, as nodes               fold.py        what need not be computed
     aten.py      PyTorch's operations in those of a graph  operations.py  these, in PyTorch, C and Triton
-    algebra.py   rewriting that changes rounding alone     jacobian.py    derivatives, as edges between variables
+    algebra.py   rewriting that changes rounding alone     switches.py    options as numbers of one kernel
     plan.py      what C computes, keeps and finds again    pytorch/       functions of tensors
     loops.py     expressions as C loops over a tile        triton/        kernels for CUDA devices
     c.py         C between `call.h` and `driver.h`         jit.py         C compiled when it is first needed
-    switches.py  options as numbers of one kernel          kernel.py      all that is printed of one step
+    kernel.py    all that is printed of one step
 
 What `printed/` holds is C of the package's own neurons; `python -m snn_neuromod.kernels.fusion.printed` writes it.
 """

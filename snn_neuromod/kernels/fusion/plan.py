@@ -129,7 +129,7 @@ class _Planner:
 
     def _adjoints(self, seeded: bool) -> tuple[Reverse, Reverse, frozenset[int]]:
         """Reverse passes of the last step and of all others, in which some gradients are constant."""
-        zero = frozenset() if seeded else self._zero()
+        zero = frozenset() if seeded else self.step.silent()
         first = other = self._reverse({k: self.step.graph.const(0.0) for k in zero})
         steady = {k: g for k, g in first.state.items() if g.number is not None}
         if steady.keys() > zero:  # constant from the second step on, if they remain so
@@ -138,16 +138,6 @@ class _Planner:
                 other = after
         without = zero if other is first else steady.keys()
         return self._written(first, zero), self._written(other, without), zero
-
-    def _zero(self) -> frozenset[int]:
-        """States whose gradient stays 0 when it is 0 at the end."""
-        zero = dict.fromkeys(range(len(self.step.states)), self.step.graph.const(0.0))
-        while True:
-            before = self._reverse(zero).state
-            remain = {k: g for k, g in zero.items() if before[k] is g}
-            if remain == zero:
-                return frozenset(zero)
-            zero = remain
 
     def _written(self, reverse: Reverse, without: Collection[int]) -> Reverse:
         """Without the gradients that stay in their rows as they are."""

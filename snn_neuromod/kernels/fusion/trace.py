@@ -130,6 +130,23 @@ class Step:
         zero, before = self.graph.const(0.0), enumerate(self.grad_before)
         return replace(self, grad_before=tuple(g if k in states else zero for k, g in before))
 
+    def gradients(self, needed: Collection[str]) -> list[Node]:
+        """Those of the input, of the states before the step, and of these parameters, in their order."""
+        params = zip(self.params, self.grad_params, strict=True)
+        learned = [grad for name, grad in params if name in needed]
+        return [self.grad_current, *self.grad_before, *learned]
+
+    def silent(self, seeded: Collection[int] = ()) -> frozenset[int]:
+        """Numbers of the states whose adjoint stays 0 where it is 0 after the last step, but for these states."""
+        adjoints, zero = self.inputs("a"), self.graph.const(0.0)
+        found, more = {k for k in range(len(self.states)) if k not in seeded}, True
+        while more:
+            given = {adjoints[k]: zero for k in found}
+            before = self.graph.substitute(self.grad_before, given)
+            remain = {k for k in found if before[k] is zero}
+            found, more = remain, remain != found
+        return frozenset(found)
+
     def inputs(self, prefix: str) -> list[Node]:
         """The inputs of this letter: "p" parameters, "s" states before the step, "a" gradients of those after it."""
         names = self.params if prefix == "p" else self.states

@@ -1,9 +1,9 @@
 """The "eager" backend: plain PyTorch, on every device, printed from a neuron's step.
 
-    sequence.py  what is kept, both passes     known.py       a step with what is known of its parameters
-    blocks.py    a step in parts               forward.py     these in turn, a stretch of steps at once
-    reverse.py   derivatives of a segment      adjoint.py     the sweep back through them
-    unprinted.py a step that is not printed    products.py, rate_code.py, eligibility.py   the smaller calls
+    sequence.py    what is kept, both passes     known.py     a step with what is known of its parameters
+    reverse.py     a reverse pass as a step      blocks.py    a step in parts
+    unprinted.py   a step that is not printed    passes.py    these in turn, a stretch of steps at once
+    products.py, rate_code.py, eligibility.py    the smaller calls
 
 A step that cannot be printed runs in the loop of "reference".
 """
@@ -28,7 +28,7 @@ _PRINTED = Served(
     always, sequence.forward, sequence.backward, kept=sequence.kept, reads=sequence.reads
 )
 _UNPRINTED = Served(
-    always, unprinted.forward, unprinted.backward, kept=lambda call: {}, reads=lambda call: True
+    always, unprinted.forward, unprinted.backward, kept=unprinted.kept, reads=lambda call: True
 )
 
 

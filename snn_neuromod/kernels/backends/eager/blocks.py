@@ -1,4 +1,4 @@
-"""What of a step is computed when: the parts of a printed forward pass.
+"""What of a step is computed when: the parts of a printed pass.
 
 States that feed one another from step to step form a block, and only within a block must the steps follow one another:
 what it reads of the input and of earlier blocks is computed for a stretch of steps at once, and so is what nothing in a
@@ -34,38 +34,53 @@ class Stage(NamedTuple):
     states: tuple[int, ...] | None
 
 
-def stages(known: Known, saved: Sequence[Node], *, recurrent: bool) -> list[Stage]:
-    """The parts of the forward pass of a step, in order.
+def stages(
+    known: Known, saved: Sequence[Node], results: Sequence[Node], *, recurrent: bool, exact: bool
+) -> tuple[list[Stage], tuple[str, ...]]:
+    """The parts of a pass of a step, in order.
 
     Args:
         known: The step.
-        saved: Nodes that are written for the reverse pass.
+        saved: Nodes whose values are kept at every step.
+        results: Nodes whose values are returned.
         recurrent: Whether the input of a step depends on the spikes before it.
+        exact: Whether the step is computed operation by operation.
+
+    Returns:
+        The parts, and the names of `results` among what they return.
     """
-    return _Planner(known, saved, recurrent).found
+    made = _Planner(known, saved, results, recurrent, exact)
+    return made.found, made.found[-1].results
 
 
 class _Planner:
-    def __init__(self, known: Known, saved: Sequence[Node], recurrent: bool) -> None:
+    def __init__(
+        self,
+        known: Known,
+        saved: Sequence[Node],
+        results: Sequence[Node],
+        recurrent: bool,
+        exact: bool,
+    ) -> None:
         self.known, self.recurrent = known, recurrent
         self.found: list[Stage] = []
-        self._exact, self._graph = known.exact, Graph(known.step.graph.dtype)
+        self._exact, self._graph = exact, Graph(known.step.graph.dtype)
         self._levels: dict[Node, int] = {}
         self._done = set[Node]()
         self._blocks = self._make_blocks()
         leaves = known.leaves() | {node: f"c{j}" for j, node in enumerate(saved)}
-        roots = [known.step.spikes, *known.step.after, *saved]
-        made = roots if known.exact else self._ordered(roots)
-        self.spikes, *rest = made
-        self.after, self.saved = rest[: len(known.step.after)], rest[len(known.step.after) :]
+        roots = [known.step.spikes, *known.step.after, *saved, *results]
+        made = roots if exact else self._ordered(roots)
+        states, last = 1 + len(known.step.after), len(roots) - len(results)
+        self.spikes, self.after, self.saved = made[0], made[1:states], made[states:last]
         pairs = zip(roots, made, strict=True)
         self._names = {new: leaves[old] for old, new in pairs if old in leaves}
         for number, block in enumerate(self._blocks):
             self._advance(number, block)
-        last = {"z": self.spikes, **{self._names[node]: node for node in self.saved}}
-        last = {name: node for name, node in last.items() if node not in self._done}
-        if last:
-            self._add(last, [], None)
+        rest = {"z": self.spikes, **{self._names[node]: node for node in self.saved}}
+        rest = {name: node for name, node in rest.items() if node not in self._done}
+        if rest or results:
+            self._add(rest, made[last:], None)
 
     def _make_blocks(self) -> list[list[int]]:
         """Numbers of the moving states, those that feed others first."""

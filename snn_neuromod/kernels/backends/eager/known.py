@@ -10,11 +10,10 @@ from typing import NamedTuple
 
 from snn_neuromod.kernels.call import Call
 from snn_neuromod.kernels.fusion.graph import Graph, Node, Value, every, live
-from snn_neuromod.kernels.fusion.jacobian import SPIKES, Flow, variables
 from snn_neuromod.kernels.fusion.operations import COSTLY
 from snn_neuromod.kernels.fusion.trace import Once, Step
 
-__all__ = ["Known", "Reads", "general", "known", "linear"]
+__all__ = ["Known", "Reads", "general", "known"]
 
 SAVED = COSTLY - {"sigmoid"}
 """Results of the forward pass that the reverse pass reads rather than computes again."""
@@ -36,29 +35,20 @@ class Reads(NamedTuple):
     current: bool
 
 
-def linear(call: Call) -> Step:
-    """The traced step of a call.
+def general(call: Call) -> Known:
+    """The step with what is known of the parameters of a call without a look at their values.
 
     Raises:
         NotElementwise: If it cannot be traced.
-        NotLinear: If its reverse pass is not linear.
     """
-    neuron, dtype, states = call.neuron, call.current.dtype, call.paths.states
-    step = neuron.kernels.step(dtype, states)
-    neuron.kernels.once(("linear", dtype), lambda: Flow(step, step.params))
-    return step
-
-
-def general(call: Call) -> Known:
-    """The step with what is known of the parameters of a call without a look at their values."""
     found = []
     for p in call.params:
         if p.ndim == call.current.ndim and p.shape[0] > 1:
             found.append("steps")
         else:
             found.append("tensor" if p.ndim or p.device.type != "cpu" else "number")
-    kinds, key = tuple(found), (call.current.dtype, call.paths.states)
-    return call.neuron.kernels.once((*key, kinds), lambda: Known(linear(call), kinds))
+    kinds, key, kernels = tuple(found), (call.current.dtype, call.paths.states), call.neuron.kernels
+    return kernels.once((*key, kinds), lambda: Known(kernels.step(*key), kinds))
 
 
 def known(call: Call) -> Known:
@@ -86,7 +76,6 @@ class Known:
     Attributes:
         step: The step, simplified.
         kinds: As given.
-        names: Of each state among the variables of the Jacobian.
         moving: Numbers of the states that change.
         spiking: Number of the state that holds the spikes, or None.
         once: Makes, and keeps, what is printed from it.
@@ -102,9 +91,9 @@ class Known:
         self.kinds, self._given, self._source = kinds, given, source
         graph = Graph(step.graph.dtype)
         self.step = step.of(graph, graph.substitute(step.roots, given)) if given else step
-        self.names = variables(self.step)
         self.moving = self.step.moving
-        self.spiking = self.names.index(SPIKES) if SPIKES in self.names else None
+        holds = (k for k, node in enumerate(self.step.after) if node is self.step.spikes)
+        self.spiking = next(holds, None)
         self._fixed: dict[Node, bool] = {}
         self._number: dict[Node, bool] = {}
         self.once = Once()
@@ -172,10 +161,9 @@ class Known:
 
     def _reads(self, needed: Sequence[str]) -> Reads:
         step, leaves = self.step, self.leaves()
-        coefficients = Flow(step, needed).edges.values()
         ahead = set(live([step.spikes, *step.after]))
         costly = {n for n in ahead if n.op in SAVED and not self.fixed(n) and n not in leaves}
-        read = live(coefficients, stop=[*leaves, *costly])
+        read = live(step.gradients(needed), stop=[*leaves, *costly])
         saved = tuple(node for node in read if node in costly)
         names = {
             leaves.get(node, str(node.value))

@@ -1,107 +1,84 @@
-"""Derivatives of a neuron's step along a sequence, segment by segment, printed from its Jacobian."""
+"""The reverse pass of a step as a step of its own.
+
+Its states are the adjoints of those of the step, its input is the gradient of the spikes, its spikes are the gradient
+of the input; what it reads of the forward pass are parameters that change from step to step. So it is printed, and goes
+through a sequence, as a step does, but from the last one to the first.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import torch
-from torch import Tensor
+from typing import NamedTuple
 
 from snn_neuromod.kernels.backends.eager.known import Known, Reads
-from snn_neuromod.kernels.call import Call
+from snn_neuromod.kernels.backends.eager.passes import Printed
 from snn_neuromod.kernels.fusion.algebra import rewrite
-from snn_neuromod.kernels.fusion.graph import Graph
-from snn_neuromod.kernels.fusion.jacobian import Flow, Jacobian
-from snn_neuromod.kernels.fusion.pytorch.program import Part, Program
-from snn_neuromod.kernels.synapses import recurrent_input
+from snn_neuromod.kernels.fusion.graph import Graph, Node, every, live
+from snn_neuromod.kernels.fusion.trace import Step
 
-__all__ = ["Derivatives", "Reverse", "whole_input"]
+__all__ = ["Reverse", "reverse"]
 
 
-class Reverse:
-    """Printed derivatives.
+class Reverse(NamedTuple):
+    """A printed reverse pass.
+
+    Attributes:
+        printed: What is printed; its results are the gradients of the needed parameters at every step.
+        reads: What its parameters are behind those of the step: "x" the input, "z" the spikes, "s0" a state before the
+            step, "n0" after it, "c0" what is saved.
+    """
+
+    printed: Printed
+    reads: tuple[str, ...]
+
+
+def reverse(
+    known: Known,
+    reads: Reads,
+    needed: Sequence[str],
+    seeded: Sequence[int],
+    *,
+    recurrent: bool,
+    bits: bool,
+) -> Reverse:
+    """Print the reverse pass of a step.
 
     Args:
         known: The step.
         reads: What the forward pass has kept.
         needed: Parameters whose gradients are asked for.
         seeded: Numbers of the states whose last ones have a gradient.
+        recurrent: Whether gradients of the input reach the spikes of steps before.
         bits: Whether it is for a CPU.
-
-    Attributes:
-        jacobian: The derivatives that are computed.
-        program: What computes them, in their order.
     """
+    step, graph, memo = known.step, Graph(known.step.graph.dtype), dict[Node, bool]()
+    there = {"z", *(f"n{k}" for k in reads.states)}
+    leaves = {node: name for node, name in known.leaves().items() if name in there}
+    leaves |= {node: f"c{j}" for j, node in enumerate(reads.saved)}
+    adjoints, silent = step.inputs("a"), step.silent(seeded)
+    zero = {adjoints[k]: step.graph.const(0.0) for k in silent}
+    roots = step.graph.substitute(step.gradients(needed), zero)
+    values = [node for node in live(roots, stop=leaves) if node in leaves or node.op == "input"]
+    names = {node: leaves.get(node, str(node.value)) for node in values}
+    names = {node: name for node, name in names.items() if name[0] in "xzsnc"}
+    given = {node: graph.input(f"p{len(step.params) + j}") for j, node in enumerate(names)}
+    own = [graph.input(f"s{k}") for k in range(len(adjoints))]
+    given |= {step.graph.input("gz"): graph.input("x"), **dict(zip(adjoints, own, strict=True))}
 
-    def __init__(
-        self,
-        known: Known,
-        reads: Reads,
-        needed: Sequence[str],
-        seeded: Sequence[int],
-        *,
-        bits: bool,
-    ) -> None:
-        self.jacobian = Flow(known.step, needed, seeded).jacobian(known.fixed)
-        there = {"z", *(f"n{k}" for k in reads.states)}
-        names = {node: name for node, name in known.leaves().items() if name in there}
-        names |= {node: f"c{j}" for j, node in enumerate(reads.saved)}
-        graph = Graph(known.step.graph.dtype)
-        given = {node: graph.input(name) for node, name in names.items()}
-        roots = [node for edges in self.jacobian for node in edges.values()]
-        part = Part({}, rewrite(graph, roots, given, known.fixed))
-        self.program = Program([part], known.fixed, known.number, exact=False, bits=bits)
+    def there_already(node: Node) -> bool:
+        return every(node, lambda name: name[0] == "p", memo)
 
-
-class Derivatives:
-    """Derivatives of a sequence.
-
-    Args:
-        call: The sequence.
-        reverse: What is printed for it.
-        fixed: What does not change with time, by name.
-        spikes: Of the forward pass.
-        tracks: What it kept, by name.
-    """
-
-    def __init__(
-        self,
-        call: Call,
-        reverse: Reverse,
-        fixed: dict[str, Tensor],
-        spikes: Tensor,
-        tracks: dict[str, Tensor],
-    ) -> None:
-        self._call, self._reverse, self._spikes, self._tracks = call, reverse, spikes, tracks
-        self._fixed = fixed
-        (self._function,) = reverse.program.bind(spikes[0], fixed)
-
-    def segment(self, start: int, stop: int) -> Jacobian:
-        """Derivatives of the steps from `start` up to `stop`."""
-        values = [self._value(name, start, stop) for name in self._reverse.program.reads[0]]
-        return self._reverse.jacobian.of(self._function(self._spikes[start:stop], *values))
-
-    def _value(self, name: str, start: int, stop: int) -> Tensor:
-        """What the derivatives read, at these steps."""
-        spikes, tracks = self._spikes, self._tracks
-        if name == "x":
-            return whole_input(self._call, spikes, start, stop)
-        if name == "z":
-            return spikes[start:stop]
-        if name[0] == "p":
-            return self._fixed[name][start:stop].expand_as(spikes[start:stop])
-        if name[0] == "n":
-            return tracks[f"s{name[1:]}"][start + 1 : stop + 1]
-        if name in tracks:
-            return tracks[name][start:stop]
-        if start:  # the state that holds the spikes
-            return spikes[start - 1 : stop - 1]
-        return torch.cat([self._call.state[int(name[1:])][None], spikes[: stop - 1]])
-
-
-def whole_input(call: Call, spikes: Tensor, start: int, stop: int) -> Tensor:
-    """Input of some steps with what comes through recurrent weights, (steps, batch, neuron); all spikes are known."""
-    total = call.current[start:stop]
-    if not call.recurrent:
-        return total
-    return total + recurrent_input(call.synapses, call.recurrent[0], spikes, start, stop)
+    current, *made = rewrite(graph, roots, given, there_already)
+    after = [own[k] if k in silent else made[k] for k in range(len(own))]
+    learned = made[len(own) :]
+    swept = {node for node in live([current, *after]) if node.args and not there_already(node)}
+    saved = [n for n in live(learned, stop=swept) if n in swept - {current, *after}]
+    mirrored = Step(
+        graph, (*step.params, *names.values()), step.states, current, tuple(after), (), (), current
+    )
+    moves = {f"s{k}" for k in range(len(own)) if k not in known.moving}
+    kinds = [*known.kinds, *("tensor" if name in moves else "steps" for name in names.values())]
+    printed = Printed(
+        Known(mirrored, kinds), saved, learned, recurrent=recurrent, bits=bits, back=True
+    )
+    return Reverse(printed, tuple(names.values()))

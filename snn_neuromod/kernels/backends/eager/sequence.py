@@ -1,28 +1,26 @@
 """Sequences in plain PyTorch, forwards and backwards, printed from the neuron's step.
 
-Both passes work on segments small enough to stay in cache. The backward pass finds the derivatives of a segment's steps
-(`reverse`), then sweeps through them (`adjoint`). A step that cannot be traced, or whose reverse pass is not linear, is
-run by `dynamics.scan` and differentiated by autograd (`unprinted`).
+Both passes (`passes`) work on stretches of steps small enough to stay in cache. A step that cannot be traced is run by
+`dynamics.scan` and differentiated by autograd (`unprinted`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from snn_neuromod.kernels.backends.eager.adjoint import Adjoints, accumulate, sweep
-from snn_neuromod.kernels.backends.eager.forward import Forward
-from snn_neuromod.kernels.backends.eager.known import Known, Reads, general, known, linear
-from snn_neuromod.kernels.backends.eager.reverse import Derivatives, Reverse
+from snn_neuromod.kernels.backends.eager.known import Known, Reads, general, known
+from snn_neuromod.kernels.backends.eager.passes import Pass, Printed
+from snn_neuromod.kernels.backends.eager.reverse import reverse
 from snn_neuromod.kernels.call import Call
-from snn_neuromod.kernels.fusion.trace import apart
+from snn_neuromod.kernels.fusion.trace import NotElementwise, apart
 
 __all__ = ["backward", "forward", "kept", "reads", "unable"]
 
 SEGMENT_ELEMENTS = 1 << 18
-"""Neurons times steps of a segment: its arrays stay in cache, and the interpreter's share of the time stays small."""
+"""Neurons times steps of a stretch: its arrays stay in cache, and the interpreter's share of the time stays small."""
 
 DEVICE_ELEMENTS = 1 << 24
 """The same on other devices, which have no such cache and where each operation costs a launch."""
@@ -31,8 +29,8 @@ DEVICE_ELEMENTS = 1 << 24
 def unable(call: Call) -> str | None:
     """Why a step cannot be printed, None if it can."""
     try:
-        linear(call)
-    except ValueError as error:
+        general(call)
+    except NotElementwise as error:
         return str(error)
     return None
 
@@ -80,26 +78,45 @@ def _params(call: Call) -> dict[str, Tensor]:
 
 
 def _length(current: Tensor) -> int:
-    """Steps of a segment."""
+    """Steps of a stretch."""
     most = SEGMENT_ELEMENTS if current.device.type == "cpu" else DEVICE_ELEMENTS
     return max(1, min(current.shape[0], most // max(1, current[0].numel())))
 
 
+@torch.no_grad()
 def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Run a sequence; results as of `backends.c.prepared.Prepared.forward`."""
     step, recurrent, bits = known(call), bool(call.recurrent), call.current.device.type == "cpu"
     saved = _read_by(call, step).saved if call.keep else ()
-    run = step.once(
+    printed = step.once(
         ("forward", saved, recurrent, bits),
-        lambda: Forward(step, saved, recurrent=recurrent, bits=bits),
+        lambda: Printed(step, saved, recurrent=recurrent, bits=bits),
     )
-    tracks = kept(call)
-    spikes = torch.empty_like(call.current, memory_format=torch.contiguous_format)
-    with torch.no_grad():
-        last = run(call, _params(call), spikes, tracks, longest=_length(call.current))
-    return spikes, [s.clone() for s in last], [*tracks.values()]
+    current, tracks = call.current, kept(call)
+    spikes = torch.empty_like(current, memory_format=torch.contiguous_format)
+    length = printed.stretch(_length(current), current[0])
+    groups = call.synapses if recurrent else []
+
+    def arriving(start: int, stop: int) -> Iterator[Tensor]:
+        weights = [group.weights.T for group in groups]
+        for t in range(start, stop):
+            total = current[t]
+            for group, w in zip(groups, weights, strict=True):
+                before = t - group.delay
+                sent = spikes[before] if before >= 0 else call.recurrent[0][before]
+                total = total + group.select(sent) @ w
+            yield total
+
+    made = Pass(
+        printed, current, call.state, _params(call), spikes, tracks, length,
+        arriving if groups else None,
+    )  # fmt: skip
+    for start in range(0, len(current), length):
+        made.advance(start, min(start + length, len(current)))
+    return spikes, [s.clone() for s in made.state], [*tracks.values()]
 
 
+@torch.no_grad()
 def backward(
     call: Call,
     grad_spikes: Tensor,
@@ -108,49 +125,61 @@ def backward(
     tracks: Sequence[Tensor],
 ) -> tuple[Tensor, list[Tensor | None], list[Tensor]]:
     """Gradients of a sequence; arguments and results as of `backends.c.prepared.Prepared.backward`."""
-    step, ndim = known(call), spikes.ndim
-    carry: Adjoints = {
-        name: g for name, g in zip(step.names, grad_state, strict=True) if g is not None
+    step, needed, bits = known(call), _needed(call), spikes.device.type == "cpu"
+    read = _read_by(call, step)
+    groups = call.synapses if call.recurrent and call.paths.hops is None else []
+    seeded = tuple(k for k, grad in enumerate(grad_state) if grad is not None)
+    printed, names = step.once(
+        ("reverse", read, needed, seeded, bool(groups), bits),
+        lambda: reverse(step, read, needed, seeded, recurrent=bool(groups), bits=bits),
+    )
+    grad_current, params, length = torch.empty_like(spikes), _params(call), _length(spikes)
+    left = [_left(name, call, step, read.states, spikes, tracks) for name in names]
+    params |= {f"p{len(params) + j}": values for j, values in enumerate(left)}
+    seeds = [torch.zeros_like(spikes[0]) if grad is None else grad for grad in grad_state]
+
+    def arriving(start: int, stop: int) -> Iterator[Tensor]:
+        for t in range(stop - 1, start - 1, -1):
+            total = grad_spikes[t]
+            for group in groups:
+                if t + group.delay < len(spikes):
+                    total = total + group.back(grad_current[t + group.delay])
+            yield total
+
+    made = Pass(
+        printed, grad_spikes, seeds, params, grad_current, {}, length, arriving if groups else None
+    )
+    grads = {
+        name: torch.zeros_like(p) for name, p in call.params_by_name().items() if name in needed
     }
-    derivatives = _derivatives(call, step, grad_state, spikes, tracks)
-    through = call.synapses if call.recurrent and call.paths.hops is None else []
-    reach = max((group.delay for group in through), default=0)
-    grad_current, params = torch.empty_like(spikes), call.params_by_name()
-    grads = {name: torch.zeros_like(params[name]) for name in _needed(call)}
-    length = _length(spikes)
-    for stop in range(spikes.shape[0], 0, -length):
+    for stop in range(len(spikes), 0, -length):
         start = max(0, stop - length)
-        lin = derivatives.segment(start, stop)
-        onwards = grad_current[start : stop + reach]
-        adjoints, carry = sweep(lin, grad_spikes[start:stop], carry, onwards, recurrent=through)
-        for (variable, name), coefficient in lin.params.items():
-            target = grads[name]
-            if target.ndim == ndim and target.shape[0] > 1:
-                target = target[start:stop]
-            if variable in adjoints:
-                found = accumulate(None, coefficient, adjoints[variable])
-                target += found.sum_to_size(target.shape)
-    grad_initial = [
-        torch.zeros_like(s) if carry.get(name) is None else carry[name].expand_as(s).clone()
-        for name, s in zip(step.names, call.state, strict=True)
-    ]
-    return grad_current, [grads.get(name) for name in params], grad_initial
+        for grad, found in zip(grads.values(), made.advance(start, stop), strict=True):
+            varies = grad.ndim == spikes.ndim and grad.shape[0] > 1
+            target = grad[start:stop] if varies else grad
+            whole = torch.as_tensor(found).to(grad).expand_as(spikes[start:stop])
+            target += whole.sum_to_size(target.shape)
+    found = [grads.get(name) for name in call.params_by_name()]
+    return grad_current, found, [s.clone() for s in made.state]
 
 
-def _derivatives(
+def _left(
+    name: str,
     call: Call,
     step: Known,
-    grad_state: Sequence[Tensor | None],
+    states: Sequence[int],
     spikes: Tensor,
     tracks: Sequence[Tensor],
-) -> Derivatives:
-    read, needed, bits = _read_by(call, step), _needed(call), spikes.device.type == "cpu"
-    seeded = tuple(k for k, grad in enumerate(grad_state) if grad is not None)
-    reverse = step.once(
-        ("reverse", read, needed, seeded, bits),
-        lambda: Reverse(step, read, needed, seeded, bits=bits),
-    )
-    names = [*(f"s{k}" for k in read.states), *(f"c{j}" for j in range(len(read.saved)))]
-    fixed = {f"s{k}": s for k, s in enumerate(call.state) if k not in step.moving}
-    by_name = dict(zip(names, tracks, strict=True))
-    return Derivatives(call, reverse, fixed | _params(call), spikes, by_name)
+) -> Tensor:
+    """What the forward pass left behind, of all steps, by its name in `reverse`; `states` are those that are kept."""
+    if name in ("x", "z"):
+        return spikes if name == "z" else call.whole_input(spikes)
+    letter, number = name[0], int(name[1:])
+    if letter == "c":
+        return tracks[len(states) + number]
+    if number in states:
+        track = tracks[states.index(number)]
+        return track[:-1] if letter == "s" else track[1:]
+    if number not in step.moving:
+        return call.state[number]
+    return torch.cat([call.state[number][None], spikes[:-1]])  # it holds the spikes

@@ -1,4 +1,4 @@
-"""Derivatives of the eager backend, printed from the step: random steps against autograd, refusals, a dropped edge."""
+"""Gradients of the eager backend, printed from the step: random steps against autograd, and a dropped derivative."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from torch import Tensor
 
 from snn_neuromod.kernels import backends, neurons, operator
 from snn_neuromod.kernels.backends.eager import sequence
-from snn_neuromod.kernels.call import Call
-from snn_neuromod.kernels.fusion import jacobian
+from snn_neuromod.kernels.call import Call, Paths
+from snn_neuromod.kernels.fusion.graph import Node
+from snn_neuromod.kernels.fusion.trace import Step
 from tests.kernels.fused import (
     Neuron,
     Problem,
@@ -80,17 +81,17 @@ def test_single_precision_is_as_accurate_as_the_step() -> None:
         assert sum(found) / len(found) < math.log(3), key
 
 
-def test_a_dropped_edge_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Negative control: without one derivative of the membrane the gradients are others."""
-    problem, whole = QUADRATIC.problem(18, (2, 9), F64), jacobian.Flow.jacobian
+def test_a_dropped_derivative_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control: without the derivative of the membrane by its past the gradients are others."""
+    problem, whole = QUADRATIC.problem(18, (2, 9), F64), Step.gradients
     right = by_autograd(QUADRATIC, problem)
     assert_close(by_eager(QUADRATIC, problem), right, 1e-10)
 
-    def without_one(flow: jacobian.Flow, invariant: Any) -> jacobian.Jacobian:
-        found = whole(flow, invariant)
-        return found._replace(lagged=dict([*found.lagged.items()][1:]))
+    def without_one(step: Step, needed: Any) -> list[Node]:
+        current, _, *others = whole(step, needed)
+        return [current, step.graph.const(0.0), *others]
 
-    monkeypatch.setattr(jacobian.Flow, "jacobian", without_one)
+    monkeypatch.setattr(Step, "gradients", without_one)
     with pytest.raises(AssertionError):
         assert_close(by_eager(QUADRATIC, problem), right, 1e-10)
 
@@ -113,14 +114,47 @@ class _State(NamedTuple):
     v: Tensor
 
 
-def test_a_reverse_pass_that_is_not_linear_is_refused_by_name() -> None:
+def test_a_reverse_pass_that_is_not_linear() -> None:
     def step(params: Any, state: Any, current: Tensor) -> tuple[Tensor, Any]:
         v = params.alpha * state.v + current
         return _Clamped.apply(v - params.v_th), _State(v)
 
     neuron = Neuron("clamped", step, Quadratic.Params(), lambda c: _State(torch.zeros_like(c)))
     problem, known = neuron.problem(5, (2, 3), F64), described(neuron)
-    reason = sequence.unable(call_of(neuron, problem, known))
-    assert reason is not None
-    assert "not linear: m" in reason
-    assert by_eager(neuron, problem, known).grad_current.any()  # by differentiation of the step
+    assert sequence.unable(call_of(neuron, problem, known)) is None
+    assert_close(by_eager(neuron, problem, known), by_autograd(neuron, problem), 1e-10)
+    problem.grads[0].mul_(0.1)  # other seeds would be other gradients by another factor
+    assert_close(by_eager(neuron, problem, known), by_autograd(neuron, problem), 1e-10)
+
+
+@pytest.mark.parametrize("form", ["plain", "autocast", "compiled"])
+@pytest.mark.parametrize("hops", [None, 1])
+def test_gradients_are_those_of_the_random_numbers_that_were_drawn(
+    form: str, hops: int | None
+) -> None:
+    """Inside an operator the step is run a second time for gradients."""
+
+    def step(params: Any, state: Any, current: Tensor) -> tuple[Tensor, Any]:
+        z = current * torch.randn_like(current)
+        return z, _State(z)
+
+    described_step = SimpleNamespace(Params=Quadratic.Params, State=_State, step=step)
+    known = neurons.Described(described_step, {})
+    x = torch.rand(9, 2, 3, requires_grad=True)
+    params = [torch.as_tensor(p) for p in Quadratic.Params()]
+
+    def run(current: Tensor) -> Tensor:
+        past = torch.zeros_like(current[0])
+        return operator.run(
+            known.key, current, params, [past], w_rec=torch.zeros(3, 3), spikes=past,
+            paths=Paths(hops),
+        )[0]  # fmt: skip
+
+    called = torch.compile(run, backend="aot_eager") if form == "compiled" else run
+    with torch.autocast("cpu", torch.bfloat16, enabled=form == "autocast"):
+        z = called(x)
+    generators = torch.get_rng_state()
+    z.sum().backward()
+    assert torch.equal(torch.get_rng_state(), generators)  # as if there were no second run
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad * x, z)
