@@ -26,7 +26,7 @@ from lightning_modules.board import BoardLogger, LearningRate, hyperparameters
 from lightning_modules.callbacks import Interrupt, LogProgress
 from lightning_modules.checkpoints import DurableCheckpoints, read_checkpoint
 from lightning_modules.class_paths import check_class_paths
-from lightning_modules.cli_arguments import COMMANDS, Arguments
+from lightning_modules.cli_arguments import Arguments
 from lightning_modules.cli_parser import Parser, refusals
 from lightning_modules.cli_report import file_list, summary, write_predictions, write_signals
 from lightning_modules.findings import Findings, coverage, for_summary
@@ -67,6 +67,7 @@ class CLI(LightningCLI):
 
     def __init__(self, ready: Arguments, command: Sequence[str] = ()) -> None:
         self.name, self.root, self.command = ready.name, ready.root, command
+        self.asked = ready.args[0]
         self.results: dict[str, float] = {}
         # Lightning would read configurations from addresses as well.
         set_parsing_settings(config_read_mode_fsspec_enabled=False)
@@ -86,8 +87,12 @@ class CLI(LightningCLI):
             trainer_defaults={
                 "default_root_dir": str(self.root), "enable_model_summary": False, "num_sanity_val_steps": 0,
             },
-            parser_kwargs={**options, **{command: dict(options) for command in COMMANDS}},
+            parser_kwargs={**options, self.asked: dict(options)},
         )  # fmt: skip
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """The one that was asked for: the options of each take a while to collect."""
+        return {self.asked: super().subcommands()[self.asked]}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import inspect
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -81,7 +82,7 @@ def _key(config: Any, key: tuple[str, ...]) -> str | None:
         path.append(part)
         node = inside(node, part)
         made = _made(node, hint)
-        names = _names(made)
+        names = _names(cast(Hashable, made)) if inspect.isclass(made) else None
     return None
 
 
@@ -92,10 +93,9 @@ def _made(node: Any, hint: Any) -> Any:
     return found if found is not None else next(iter(wanted(hint).classes), None)
 
 
+@cache
 def _names(made: Any) -> list[str] | None:
     """Names of the arguments of a class, those that it hands on among them; None if it takes any."""
-    if not inspect.isclass(made):
-        return None
     try:
         names: list[str] = ArgumentParser().add_class_arguments(made, fail_untyped=False)
     except Exception:  # what it says of its arguments cannot be read
