@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-CALLS, BATCH = 2000, 500
+CALLS, BATCH = 2000, 1000
 ROOT = Path(__file__).parents[2]
 
 

@@ -17,6 +17,7 @@ from snn_neuromod.figures import (
     fi_curves,
     modulation_maps,
     pre_post_windows,
+    style,
 )
 from snn_neuromod.figures.__main__ import main
 
@@ -35,10 +36,13 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
         (modulation_maps, "CURRENTS", 21),
         (modulation_maps, "VALUES", 15),
         (bursting, "PIXELS", 3),
+        (bursting, "MAP_STEPS", 2000),
+        (bursting, "MAP_DISCARD", 500),
         (bursting, "BOUNDS_AT", [0.7]),
         (bifurcation_diagram, "CURRENTS", 15),
         (bifurcation_diagram, "STEPS", 200),
         (pre_post_windows, "LONGEST", 8),
+        (style, "DPI", 40),
     ):
         monkeypatch.setattr(module, name, value)
 

@@ -275,7 +275,7 @@ def last(root, version=0):
 
 
 def test_an_interrupted_run_resumes_bit_by_bit(corpus, tmp_path):
-    args = ["fit", "-c", "phones/alif_eprop", "--trainer.max_epochs=30", "--pictures.enabled=false",
+    args = ["fit", "-c", "phones/alif_eprop", "--trainer.max_epochs=12", "--pictures.enabled=false",
             "--trainer.logger=false", "--model.init_args.scheduler=cosine"]  # fmt: skip
     main([*args, *arguments(corpus, tmp_path / "whole")])
     command = [sys.executable, "-m", "lightning_modules", *args]
