@@ -43,7 +43,14 @@ def corpus() -> None:
 
 def finished_run() -> None:
     """What docs/training.md reads: a run of the shipped configuration, cut short."""
-    short = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2"]
+    short = [
+        "--trainer.max_epochs",
+        "1",
+        "--trainer.limit_train_batches",
+        "2",
+        "--pictures.enabled",
+        "false",
+    ]
     main(["fit", "-c", "quickstart", *short, "--trainer.limit_test_batches", "1"])
 
 

@@ -16,8 +16,9 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 
@@ -46,37 +47,58 @@ def load(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def run(root: Path, epochs: int, kill_after: float | None) -> bool:
-    """Start or go on; returns whether the run was killed, so many seconds after training has begun.
+def start(command: list[str]) -> tuple[int, TextIO]:
+    """A run of the command line in a copy of this process, which has imported everything.
 
-    The process is a copy of this one, which has imported everything: a new one would do so for most of its time.
+    A new one would do so for most of its time.
+
+    Returns:
+        The number of the process, and what it writes.
     """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(writing)
+        return child, open(reading, encoding="utf-8")
+    os.close(reading)
+    os.dup2(writing, 1)
+    os.dup2(writing, 2)
+    code = 1
+    try:
+        signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        )  # a process of pytest-xdist may have none
+        sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115  (not what a test has put there)
+        sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+        main(command)
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def ended(child: int) -> int:
+    """The exit code of a copy of this process, minus the number of the signal that ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def run(root: Path, epochs: int, kill_after: float | None) -> bool:
+    """Start or go on; returns whether the run was killed, so many seconds after training has begun."""
     command = arguments(root, epochs)
     if newest(root) is not None:
         command += ["--ckpt_path", "last"]
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        os.dup2(writing, 1)
-        os.dup2(writing, 2)
-        code = 1
-        try:
-            sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115  (not what a test has put there)
-            sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
-            main(command)
-            code = 0
-        finally:
-            os._exit(code)
-    os.close(writing)
+    child, output = start(command)
     said = ""
-    with open(reading, encoding="utf-8") as output:
+    with output:
         for line in output:
             said += line
             if kill_after is not None and line.startswith("run folder"):
                 time.sleep(kill_after)
                 os.kill(child, signal.SIGKILL)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    code = ended(child)
     if code not in (0, -signal.SIGKILL):
         raise RuntimeError(f"a run ended with {code}:\n{said}")
     return code != 0

@@ -5,10 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
+from functools import partial
 
 import pytest
 import torch
@@ -19,8 +17,9 @@ if any(importlib.util.find_spec(name) is None for name in ("pytorch_lightning", 
     )
 
 from lightning_modules.cli import main
+from tests.lightning_modules.kills import ended, start
 
-ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 EPOCH, STEPS = 15, 3 * 15
 
 
@@ -55,19 +54,20 @@ def uninterrupted(tmp_path_factory):
 
 
 def run_until_first_checkpoint(root, sig):
-    """Start a process, send it a signal once it has written its first checkpoint; returns code and output."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lightning_modules", *command(root)],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+    """Start a process, send it a signal once it has written its first checkpoint; returns code and output.
+
+    A copy of this process; framewise/test_cli.py interrupts a new one.
+    """
+    child, output = start(command(root))
     checkpoint = root / "smoke" / "msrc" / "version_0" / "checkpoints" / "last.ckpt"
+    running = partial(os.waitid, os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     deadline = time.monotonic() + 120
-    while not checkpoint.is_file() and process.poll() is None and time.monotonic() < deadline:
+    while not checkpoint.is_file() and running() is None and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(sig)
-    output, _ = process.communicate(timeout=60)
-    return process.returncode, output
+    os.kill(child, sig)
+    with output:
+        said = output.read()
+    return ended(child), said
 
 
 def assert_equal(a, b):

@@ -112,7 +112,8 @@ def test_a_neuron_of_ones_own(corpus, tmp_path, monkeypatch, capsys):
 )
 def test_the_default_corpus(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("SNN_NEUROMOD_CACHE", str(tmp_path / "cache"))
-    main(["fit", "-c", "smoke/phones", "--trainer.default_root_dir", str(tmp_path)])
+    root = ["--trainer.default_root_dir", str(tmp_path)]
+    main(["fit", "-c", "smoke/phones", *root, "--pictures.enabled=false"])
     out = capsys.readouterr().out
     assert "frame error after folding TIMIT's labels" in out
     (test,) = [r for r in rows(tmp_path / "smoke/phones/version_0/metrics.csv") if r["test/error"]]
