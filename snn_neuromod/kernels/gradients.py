@@ -21,7 +21,7 @@ Product: TypeAlias = Callable[[WeightGradient], Tensor]
 
 def product_of(call: Call, name: str) -> Product:
     """What gives the gradients of the recurrent weights of sequences like one that this backend runs."""
-    like, asked = call.current.new_empty(1, 1), "eager" if name == "eager" else "auto"
+    like, asked = call.current.new_empty(1, 1), name if name in ("eager", "triton") else "auto"
     found: Product = backends.serving(WeightGradient(like, like), asked).forward
     return found
 

@@ -17,27 +17,39 @@ import numpy as np
 import pytest
 import torch
 
+from snn_neuromod.kernels.backends.triton import launch
+
 EMULATED = os.environ.get("TRITON_INTERPRET") == "1"
 HERE = Path(__file__).parent
 INTERPRETERS = "ignore:Conversion of an array with ndim > 0:DeprecationWarning"
 """A warning of numpy about Triton's interpreter."""
+
+if EMULATED:
+    launch.BLOCK = 512  # the interpreter takes as long for a program of one neuron as for one of many
 
 
 def _absent() -> str | None:
     """Why the backend cannot be tested here."""
     if importlib.util.find_spec("triton") is None:
         return "Triton is not installed"
+    if EMULATED and tuple(map(int, np.__version__.split(".")[:2])) >= (2, 4):
+        return "Triton's interpreter needs numpy < 2.4"
     if EMULATED:
-        new = tuple(map(int, np.__version__.split(".")[:2])) >= (2, 4)
-        return "Triton's interpreter needs numpy < 2.4" if new else None
+        return None
     if not torch.cuda.is_available():
         return "there is no CUDA device; TRITON_INTERPRET=1 emulates one"
     return None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is in this folder, and skip it where there is nothing to run it on."""
+    """Mark what is in this folder, and skip it where there is nothing to run it on.
+
+    Raises:
+        UsageError: If the emulation was asked for and is not to be had.
+    """
     reason = _absent()
+    if EMULATED and reason is not None:
+        raise pytest.UsageError(f"TRITON_INTERPRET=1: {reason}")
     for item in items:
         if HERE in Path(item.fspath).parents:
             item.add_marker(pytest.mark.cuda)

@@ -14,6 +14,8 @@ import snn_neuromod as nm
 from snn_neuromod.kernels import backends, neurons, operator
 from snn_neuromod.kernels.backends.triton import launch
 from snn_neuromod.kernels.call import Call
+from tests.cuda.test_neurons import USERS
+from tests.layers.cases import DEFAULTS, LayerCase
 
 FREE = {
     "empty",
@@ -93,20 +95,9 @@ class Network(torch.nn.Module):
         return self.readout(self.hidden(x)[0])
 
 
-LAYERS: dict[str, Callable[[], Any]] = {
-    "SRC": lambda: nm.SRC(5),
-    "MSRC": lambda: nm.MSRC(5),
-    "BSRC": lambda: nm.BSRC(5),
-    "ALIF": lambda: nm.ALIF(5),
-    "STDPALIF": lambda: nm.STDPALIF(5),
-    "Izhikevich": lambda: nm.Izhikevich(5),
-}
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_a_layer(name: str, device: torch.device) -> None:
-    found = [recorded(LAYERS[name], steps, device) for steps in (7, 41)]
-    print(name, dict(found[0].started))
+@pytest.mark.parametrize("case", [*DEFAULTS, USERS], ids=str)
+def test_a_layer(case: LayerCase, device: torch.device) -> None:
+    found = [recorded(lambda: case.make(5), steps, device) for steps in (7, 23)]
     assert not found[0].read
     assert found[0].started == found[1].started
     assert found[0].started.total() <= 6
@@ -114,8 +105,7 @@ def test_a_layer(name: str, device: torch.device) -> None:
 
 @pytest.mark.parametrize("rule", ["bptt", "eprop"])
 def test_a_recurrent_layer_with_readout(rule: str, device: torch.device) -> None:
-    found = [recorded(lambda: Network(rule), steps, device) for steps in (7, 41)]
-    print(rule, dict(found[0].started))
+    found = [recorded(lambda: Network(rule), steps, device) for steps in (7, 23)]
     assert not found[0].read
     assert found[0].started == found[1].started
     assert found[0].started.total() <= 12

@@ -42,7 +42,8 @@ def quadratic(num_neurons: int, **options: Any) -> nm.Custom:
     return nm.Custom(num_neurons, Quadratic, **options)
 
 
-ALL = [*CASES, LayerCase(quadratic, learnable=("alpha", "v_th"))]  # type: ignore[arg-type]
+USERS = LayerCase(quadratic, learnable=("alpha", "v_th"))  # type: ignore[arg-type]
+ALL = [*CASES, USERS]
 
 
 def learning(case: LayerCase, num_neurons: int = NEURONS) -> Any:
@@ -94,10 +95,7 @@ def test_equals_the_step(case: LayerCase, num_steps: int, device: torch.device) 
 
 @pytest.mark.parametrize("case", ALL, ids=str)
 def test_is_as_accurate_as_plain_pytorch(case: LayerCase, device: torch.device) -> None:
-    """In float32, over 30 steps, beside eager on the same device: the same spikes if they are decided, else its error.
-
-    At most four times: gradients of the mSRC reached 3.1 times on an H100, all else stayed below 3.
-    """
+    """In float32, over 30 steps, beside eager on the same device: the same spikes if they are decided, else its error."""
     layer = learning(case, 200)
     current = case.mean + case.std * torch.randn(30, 6, 200)
     expected = run(learning(case, 200).double(), current.double(), "reference")
@@ -106,7 +104,7 @@ def test_is_as_accurate_as_plain_pytorch(case: LayerCase, device: torch.device) 
     if {*eager[0].unique().tolist()} <= {0.0, 1.0}:
         assert torch.equal(found[0], eager[0])
     for mine, theirs, right in zip(found, eager, expected, strict=True):
-        allowed = 4 * (theirs - right).abs().mean() + 1e-6 * right.abs().mean()
+        allowed = 3 * (theirs - right).abs().mean() + 1e-6 * right.abs().mean()
         assert (mine - right).abs().mean() <= allowed
 
 

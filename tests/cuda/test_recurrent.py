@@ -50,9 +50,16 @@ def network(neuron: str, delay: Any, rule: str) -> tuple[Any, Tensor]:
     return net, scale * torch.rand(19, 2, 4, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("rule", ["bptt", "eprop", "khop"])
-@pytest.mark.parametrize("delay", DELAYS)
-@pytest.mark.parametrize("neuron", NEURONS)
+RULES = ["bptt", "eprop", "khop", "bptt"]
+PAIRS = [
+    (neuron, delay, RULES[(i + j) % len(RULES)])
+    for i, neuron in enumerate(NEURONS)
+    for j, delay in enumerate(DELAYS)
+]
+"""Every neuron with every delay, so that every rule is met with each of both."""
+
+
+@pytest.mark.parametrize(("neuron", "delay", "rule"), PAIRS)
 def test_equals_the_reference(neuron: str, delay: str, rule: str, device: torch.device) -> None:
     net, x = network(neuron, DELAYS[delay], rule)
     expected = run(net, x, "reference")
@@ -62,7 +69,7 @@ def test_equals_the_reference(neuron: str, delay: str, rule: str, device: torch.
 
 
 @pytest.mark.parametrize("rule", ["bptt", "eprop"])
-@pytest.mark.parametrize("num", [1, 63, 300])
+@pytest.mark.parametrize("num", [1, 63])
 def test_any_size(num: int, rule: str, device: torch.device) -> None:
     net = nm.Recurrent(nm.ALIF(num), 4, learning_rule=rule).double()  # type: ignore[arg-type]
     x = 2 * torch.rand(9, 3, 4, dtype=torch.float64)

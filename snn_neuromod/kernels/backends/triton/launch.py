@@ -17,6 +17,9 @@ from snn_neuromod.kernels.fusion.triton.writer import Plan
 
 __all__ = ["Gradients", "Passes", "Sequences", "above", "like", "module", "start"]
 
+BLOCK = 32
+"""Neurons of a program where each is on its own."""
+
 Gradients = tuple[Tensor, list[Tensor], dict[int, Tensor]]
 """Gradients of input, of first states, and of parameters by their place, before they are summed over those who share
 one."""
@@ -112,13 +115,10 @@ class Sequences(Passes):
 
     Args:
         plan: The neuron, and what is fixed.
-        block: Neurons of a program.
-        warps: Of 32 threads each, of a program.
     """
 
-    def __init__(self, plan: Plan, *, block: int = 32, warps: int = 1) -> None:
+    def __init__(self, plan: Plan) -> None:
         super().__init__(plan, sequence)
-        self.block, self.warps = block, warps
 
     def forward(
         self,
@@ -166,6 +166,6 @@ class Sequences(Passes):
         shape: torch.Size,
         **flags: Any,
     ) -> None:
-        programs = -(-shape[1:].numel() // self.block)
-        sizes = {"BLOCK": self.block, "num_warps": self.warps}
-        self._start(kernel, programs, tensors, params, shape, (), **sizes, **flags)
+        programs = -(-shape[1:].numel() // BLOCK)
+        flags |= {"BLOCK": BLOCK, "num_warps": 1}
+        self._start(kernel, programs, tensors, params, shape, (), **flags)

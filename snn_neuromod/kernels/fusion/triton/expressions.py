@@ -51,7 +51,11 @@ def _sigmoid(x, EMULATED: tl.constexpr):
     if x.dtype == tl.float64:
         y = 1.0 / (1.0 + _exp(-x, EMULATED))
     else:
-        y = _inverse(1.0 + tl.exp2(x * -1.4426950408889634), EMULATED)
+        power = x * -1.4426950408889634
+        # What rounding took from a large exponent, and from the constant.
+        lost = tl.fma(x, -1.925963033500e-08, tl.fma(x, -1.4426950408889634, -power))
+        e = tl.exp2(power)
+        y = _inverse(1.0 + tl.fma(e, lost * 0.6931471805599453, e), EMULATED)
     return y
 
 
