@@ -18,7 +18,7 @@ from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.kernels.neurons import Neuron, decode
 from snn_neuromod.kernels.synapses import Synapses, recurrent_input
 
-__all__ = ["Call", "Outline", "Paths", "call_of", "paths"]
+__all__ = ["Call", "Outline", "Paths", "call_of", "paths", "widened"]
 
 
 class Paths(NamedTuple):
@@ -264,6 +264,12 @@ class Outline(NamedTuple):
             current=current, params=params, state=state, recurrent=recurrent, sources=sources
         )
         return call, [*rest]
+
+
+def widened(current: Tensor, state: Sequence[Tensor]) -> torch.dtype:
+    """Type that is calculated in: float32 for an input of half precision beside states of float32, else the input's."""
+    half = current.dtype in (torch.float16, torch.bfloat16)
+    return torch.float32 if half and state and state[0].dtype == torch.float32 else current.dtype
 
 
 def is_fake(tensor: Tensor) -> bool:

@@ -18,7 +18,7 @@ from torch.autograd import forward_ad
 from torch.autograd.function import once_differentiable
 
 from snn_neuromod.kernels import backends
-from snn_neuromod.kernels.call import Call, Outline, Paths
+from snn_neuromod.kernels.call import Call, Outline, Paths, widened
 from snn_neuromod.kernels.gradients import Product, gradients, product_of
 from snn_neuromod.kernels.neurons import decode
 from snn_neuromod.kernels.registered import sequence
@@ -39,25 +39,34 @@ class Plan(NamedTuple):
         outline: What they are besides their tensors.
         serves: What runs them, `backends.served.Served` or what that prepared.
         product: What gives the gradients of recurrent weights.
+        dtype: What the input is brought to before.
     """
 
     outline: Outline
     serves: Any
     product: Product
+    dtype: torch.dtype
 
 
 def planned(call: Call, asked: str) -> Plan:
     """The plan of a call.
 
     Args:
-        call: The call, checked.
+        call: The call, which is checked here.
         asked: The backend asked for.
 
     Raises:
+        ValueError: If a size, a number of things or a delay does not fit.
+        TypeError: If a type or a device does not fit.
         RuntimeError: If it was asked for by name and cannot serve.
     """
+    given = call.current.dtype
+    call = call._replace(current=call.current.to(widened(call.current, call.state)))
+    call.check()
     name = backends.choose(call, asked)
-    return Plan(Outline.of(call), backends.prepared(call, name), product_of(call, name))
+    narrow = backends.REGISTRY[name][Call].narrow and not call.recurrent
+    dtype = given if narrow else call.current.dtype
+    return Plan(Outline.of(call), backends.prepared(call, name), product_of(call, name), dtype)
 
 
 def run(
@@ -76,7 +85,8 @@ def run(
 
     Args:
         neuron: From `neurons.encode`, or the key of a `Described`.
-        current: Input, (T, batch, ..., neuron), T >= 1.
+        current: Input, (T, batch, ..., neuron), T >= 1; of half precision beside a state of float32, spikes are of
+            either type.
         params: Parameters, see `Call`.
         state: State before the first step, see `Call`.
         w_rec: Recurrent weights (neuron to, neuron from), or None.
@@ -101,6 +111,7 @@ def run(
         recurrent = [past, *delays.split(w_rec)]
     tensors = [current, *params, *state, *recurrent, *delays.sources]
     if _watched(tensors):
+        current = current.to(widened(current, state))
         return _run_watched(neuron, current, params, state, recurrent, delays, paths, backend)
     needs = [x.requires_grad for x in tensors]
     keep = torch.is_grad_enabled() and True in needs
@@ -114,12 +125,14 @@ def run(
     key = (asked, paths, delays.steps, keep, *counts, *needs, *looks)
     plan = plans.get(key)
     if plan is None:
-        call.check()
         if len(plans) >= _MOST:  # sequences of ever new lengths
             plans.clear()
         plan = plans[key] = planned(call, asked)
     elif delays.sources:
         call.check_senders()
+    if plan.dtype != current.dtype:
+        tensors[0] = current.to(plan.dtype)
+        call = call._replace(current=tensors[0])
     if keep and plan.serves.backward is not None:
         first, *rest = _Sequence.apply(call, plan, *tensors)
         return first, rest

@@ -250,12 +250,12 @@ class Layer(Fixed, nn.Module, Generic[S, P]):
         overrides: Mapping[str, Tensor],
         **recurrence: Any,
     ) -> tuple[Tensor, Any]:
-        single, state = self._inputs(current, state, 2)
-        params: Any = self.params(single.dtype)
+        current, state = self._inputs(current, state, 2)
+        params: Any = self.params(working_dtype(current))
         known = self._known or self._know()
         spikes, new = operator.run(
             known if isinstance(known, str) else known.key,
-            single,
+            current,
             params._replace(**overrides) if overrides else params,
             state,
             backend=self.backend,
@@ -335,7 +335,7 @@ class Layer(Fixed, nn.Module, Generic[S, P]):
         return {}
 
     def _inputs(self, current: Tensor, state: Any, ndim: int) -> tuple[Tensor, Any]:
-        """Input and state as the equations take them, checked; a state of None is at rest."""
+        """Input and state, checked; a state of None is at rest, and one step as the equations take it."""
         who, axes = type(self).__name__, "(T, batch, " if ndim == 2 else "(batch, "
         if not isinstance(current, Tensor) or not current.is_floating_point():
             got = current.dtype if isinstance(current, Tensor) else type(current).__name__
@@ -349,11 +349,11 @@ class Layer(Fixed, nn.Module, Generic[S, P]):
             raise ConfigError(
                 f"{who}: current must have shape {axes}{last}) with at least one step, got {tuple(shape)}"
             )
-        single = current.float() if current.dtype in HALF else current
-        one_step = single[0] if ndim == 2 else single
+        one_step = (current[0] if ndim == 2 else current).to(working_dtype(current))
+        given = current if ndim == 2 else one_step
         if state is None:
-            return single, self.initial_state(one_step)
-        return single, self._checked_state(state, one_step)
+            return given, self.initial_state(one_step)
+        return given, self._checked_state(state, one_step)
 
     def _checked_state(self, state: Any, current: Tensor) -> Any:
         """The state before a step with the input `current`."""

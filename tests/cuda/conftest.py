@@ -25,7 +25,9 @@ INTERPRETERS = "ignore:Conversion of an array with ndim > 0:DeprecationWarning"
 """A warning of numpy about Triton's interpreter."""
 
 if EMULATED:
-    launch.BLOCK = 512  # the interpreter takes as long for a program of one neuron as for one of many
+    launch.BLOCK = (
+        512  # the interpreter takes as long for a program of one neuron as for one of many
+    )
 
 
 def _absent() -> str | None:

@@ -20,6 +20,8 @@ TOLERANCE = 1e-9
 class Quadratic:
     """A user's own neuron."""
 
+    MEMBRANE = ("v",)
+
     class Params(NamedTuple):
         alpha: float = 0.9
         v_th: float = 1.0
@@ -95,7 +97,7 @@ def test_equals_the_step(case: LayerCase, num_steps: int, device: torch.device) 
 
 @pytest.mark.parametrize("case", ALL, ids=str)
 def test_is_as_accurate_as_plain_pytorch(case: LayerCase, device: torch.device) -> None:
-    """In float32, over 30 steps, beside eager on the same device: the same spikes if they are decided, else its error."""
+    """In float32, over 30 steps, beside eager on the same device: the same spikes if they are decided, or its error."""
     layer = learning(case, 200)
     current = case.mean + case.std * torch.randn(30, 6, 200)
     expected = run(learning(case, 200).double(), current.double(), "reference")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import snn_neuromod as nm
+from snn_neuromod.kernels.backends.triton import sequence, wide
 from tests.cuda.test_neurons import TOLERANCE, error, quadratic
 
 NEURONS: dict[str, tuple[Any, float]] = {
@@ -50,7 +51,7 @@ def network(neuron: str, delay: Any, rule: str) -> tuple[Any, Tensor]:
     return net, scale * torch.rand(19, 2, 4, dtype=torch.float64)
 
 
-RULES = ["bptt", "eprop", "khop", "bptt"]
+RULES = ["bptt", "eprop", "khop", "rflo"]
 PAIRS = [
     (neuron, delay, RULES[(i + j) % len(RULES)])
     for i, neuron in enumerate(NEURONS)
@@ -66,6 +67,66 @@ def test_equals_the_reference(neuron: str, delay: str, rule: str, device: torch.
     assert expected[0].any(), "silent neurons: the test would be vacuous"
     found = run(net.to(device), x.to(device), "triton")
     assert max(error(found, expected)) < TOLERANCE
+
+
+WIDE = [
+    ("ALIF", "one", "bptt"),
+    ("ALIF", "synapse", "bptt"),
+    ("MSRC", "neuron", "bptt"),
+    ("quadratic", "three", "eprop"),
+]
+
+
+@pytest.mark.parametrize(("neuron", "delay", "rule"), WIDE)
+def test_more_neurons_than_one_program_holds(
+    neuron: str, delay: str, rule: str, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step is a kernel there, whose programs hold a part of the neurons."""
+    monkeypatch.setattr(sequence, "MOST_NEURONS", 5)
+    monkeypatch.setattr(wide, "_BLOCK", 4)
+    monkeypatch.setattr(wide, "_GROUP", 4)
+    test_equals_the_reference(neuron, delay, rule, device)
+
+
+def test_many_neurons(gpu: torch.device) -> None:
+    """More than `MOST_NEURONS`, for which the interpreter takes minutes."""
+    device = gpu
+    num = sequence.MOST_NEURONS + 1
+    torch.manual_seed(0)
+    net = nm.Recurrent(nm.ALIF(num), 2).to(device)
+    x = 4 * torch.rand(4, 1, 2, device=device)
+    with nm.kernels.use("triton"):
+        found = net(x)[0]
+    with nm.kernels.use("eager"):
+        expected = net(x)[0]
+    assert expected.any()
+    assert (found != expected).double().mean() < 1e-3  # sums in another order
+
+
+def test_modulation_per_step_among_many(
+    device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parameters per step, and gradients of first states, where each step is a kernel."""
+    monkeypatch.setattr(sequence, "MOST_NEURONS", 5)
+    torch.manual_seed(3)
+    net = nm.Recurrent(nm.MSRC(6, alpha=0.5), 4).double()
+    x, grads = 5 * torch.rand(7, 2, 4, dtype=torch.float64), []
+    values = torch.rand(7, 2, 6, dtype=torch.float64)
+    for where, backend in (("cpu", "reference"), (device, "triton")):
+        modulation = values.to(where).requires_grad_()
+        first = net.to(where).initial_state(x.to(where)[0])
+        first = first._replace(
+            neuron=type(first.neuron)(
+                *(torch.full_like(s, 0.3).requires_grad_() for s in first.neuron)
+            )
+        )
+        with nm.kernels.use(backend):  # type: ignore[arg-type]
+            spikes = net(x.to(where), first, modulation=modulation)[0]
+        inputs = [modulation, *first.neuron]
+        found = torch.autograd.grad(spikes.square().sum(), inputs, allow_unused=True)
+        grads.append([torch.zeros(1) if g is None else g.cpu() for g in found])
+    assert grads[0][0].any()
+    assert max(error(grads[1], grads[0])) < TOLERANCE
 
 
 @pytest.mark.parametrize("rule", ["bptt", "eprop"])

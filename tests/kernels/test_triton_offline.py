@@ -15,7 +15,7 @@ import torch
 from snn_neuromod.dynamics import NEURONS as KNOWN
 from snn_neuromod.kernels.backends.triton.launch import module
 from snn_neuromod.kernels.fusion.trace import trace
-from snn_neuromod.kernels.fusion.triton import recurrent, sequence
+from snn_neuromod.kernels.fusion.triton import recurrent, sequence, wide
 from snn_neuromod.kernels.fusion.triton.writer import Plan
 
 pytestmark = [
@@ -29,7 +29,7 @@ pytestmark = [
 MOST = {"forward": 128, "backward": 255}
 """Registers of a thread."""
 
-NUMBERS = re.compile(r"T|E|N|M|longest|every|room|p\d+[rct]")
+NUMBERS = re.compile(r"T|E|N|M|longest|every|room|now|p\d+[rct]")
 KINDS = {"listed": "*i32", "delay": "*i32", "source": "*i64"}
 
 
@@ -93,5 +93,14 @@ def test_recurrent(neuron: str, direction: str, delayed: bool, tmp_path: Path) -
     registers, stack, spilled = resources(
         kernel, flags, 4 if direction == "forward" else 16, tmp_path
     )
+    assert (stack, spilled) == (0, 0)
+    assert registers <= 128
+
+
+@pytest.mark.parametrize("neuron", ["alif", "msrc"])
+def test_a_step_of_many_neurons(neuron: str, tmp_path: Path) -> None:
+    kernel = module(wide.source(plan(neuron, 1)))["forward"]
+    flags = {"KEEP": True, "DELAYED": True, "BLOCK": 128, "GROUP": 32}
+    registers, stack, spilled = resources(kernel, flags, 4, tmp_path)
     assert (stack, spilled) == (0, 0)
     assert registers <= 128

@@ -15,6 +15,7 @@ class Served(NamedTuple):
         backward: Runs its reverse, for a sequence.
         kept: What `forward` would keep for `backward`, empty, by name.
         reads: Whether `backward` reads the input of a sequence, and not its shape alone.
+        narrow: Whether it takes the input of neurons on their own in half precision, beside states of float32.
         prepare: What has the others for all calls that look like one, so that more is decided once; None: this has
             them.
     """
@@ -24,6 +25,7 @@ class Served(NamedTuple):
     backward: Callable[..., Any] | None = None
     kept: Callable[[Any], Any] | None = None
     reads: Callable[[Any], bool] | None = None
+    narrow: bool = False
     prepare: Callable[[Any], Any] | None = None
 
 

@@ -11,7 +11,12 @@ __all__ = ["SERVES", "status"]
 
 SERVES = {
     Call: Served(
-        sequence.unable, sequence.forward, sequence.backward, sequence.kept, reads=sequence.reads
+        sequence.unable,
+        sequence.forward,
+        sequence.backward,
+        sequence.kept,
+        reads=sequence.reads,
+        narrow=True,
     ),
     Product: Served(lambda job: missing(job.x), products.forward),
     WeightGradient: Served(lambda job: missing(job.x), products.weight_gradient),

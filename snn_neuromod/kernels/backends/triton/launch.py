@@ -49,7 +49,7 @@ class Passes:
     def __init__(self, plan: Plan, form: ModuleType) -> None:
         self.plan = plan
         names = module(form.source(plan))
-        self._forward, self._backward = names["forward"], names["backward"]
+        self._forward, self._backward = names["forward"], names.get("backward")
 
     def _gradients(self, current: Tensor, state: Sequence[Tensor]) -> Gradients:
         """Room for the gradients."""
@@ -73,6 +73,17 @@ class Passes:
         numbers: Sequence[int],
         **flags: Any,
     ) -> None:
+        arguments, more = self._arguments(tensors, params, shape, numbers)
+        start(kernel, (programs,), *arguments, **flags, **more)
+
+    def _arguments(
+        self,
+        tensors: Sequence[Tensor],
+        params: Sequence[Tensor],
+        shape: torch.Size,
+        numbers: Sequence[int],
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """Arguments of a kernel in their order, and the flags that are common to all."""
         import triton.language as tl
 
         views = [self._strided(k, params[k], shape) for k in self.plan.read]
@@ -80,8 +91,8 @@ class Passes:
         double = self.plan.step.graph.dtype == torch.float64
         sizes = (shape[0], shape[1:].numel(), shape[-1], *numbers)
         tensors = [*tensors, *(view for view, _ in views)]
-        flags |= {"REAL": tl.float64 if double else tl.float32, "EMULATED": emulated()}
-        start(kernel, (programs,), *tensors, *strides, *sizes, **flags)
+        flags = {"REAL": tl.float64 if double else tl.float32, "EMULATED": emulated()}
+        return [*tensors, *strides, *sizes], flags
 
     def _strided(self, k: int, param: Tensor, shape: torch.Size) -> tuple[Tensor, list[int]]:
         """A parameter and its strides along samples, neurons and steps."""

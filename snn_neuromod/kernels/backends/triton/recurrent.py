@@ -13,8 +13,9 @@ from snn_neuromod.kernels.backends.triton.launch import Gradients, Passes, above
 from snn_neuromod.kernels.call import Call
 from snn_neuromod.kernels.fusion.triton import recurrent
 from snn_neuromod.kernels.fusion.triton.writer import Plan
+from snn_neuromod.kernels.synapses import Synapses
 
-__all__ = ["Recurrents", "Weights"]
+__all__ = ["Recurrents", "Weights", "joined"]
 
 
 class Weights(NamedTuple):
@@ -25,17 +26,20 @@ class Weights(NamedTuple):
         parts: Weights of each delay, (neuron to, senders).
         delays: The delays in steps.
         sources: The senders of each delay, or nothing: all.
+        groups: Weights, delay and senders together.
     """
 
     past: Tensor
     parts: Sequence[Tensor]
     delays: Sequence[int]
     sources: Sequence[Tensor]
+    groups: Sequence[Synapses]
 
     @staticmethod
     def of(call: Call) -> Weights:
         """Those of a call."""
-        return Weights(call.recurrent[0], call.recurrent[1:], call.delays, call.sources)
+        past, *parts = call.recurrent
+        return Weights(past, parts, call.delays, call.sources, call.synapses)
 
     @property
     def delayed(self) -> bool:
@@ -98,7 +102,7 @@ class Recurrents(Passes):
             every: Steps between two marks, 0 without.
         """
         spikes, last = like(current), [like(s) for s in state]
-        w = _joined([part.T for part in weights.parts], 0)
+        w = joined([part.T for part in weights.parts], 0)
         total, marks = tracks.get("total", spikes), tracks.get("marks", spikes)
         tensors = [current.contiguous(), spikes, total, marks, w, *weights.senders()]
         tensors.append(weights.past.contiguous())
@@ -120,7 +124,7 @@ class Recurrents(Passes):
     ) -> Gradients:
         """Gradients through time and the weights, from marks of every step."""
         found = self._gradients(total, state)
-        w = _joined(weights.parts, 1)
+        w = joined(weights.parts, 1)
         steps = len(weights.past) + len(total)
         waiting = total.new_zeros(steps, *total.shape[1:]) if weights.delayed else total
         tensors = [total, grad_spikes.contiguous(), found[0], marks, w, *weights.senders(), waiting]
@@ -155,7 +159,7 @@ class Recurrents(Passes):
         self._start(kernel, programs, tensors, params, shape, numbers, **flags)
 
 
-def _joined(parts: Sequence[Tensor], dim: int) -> Tensor:
+def joined(parts: Sequence[Tensor], dim: int) -> Tensor:
     """Matrices below or beside one another, contiguous."""
     return parts[0].contiguous() if len(parts) == 1 else torch.cat(list(parts), dim)
 

@@ -11,14 +11,15 @@ from torch import Tensor
 from snn_neuromod.kernels.backends.triton.available import emulated, missing
 from snn_neuromod.kernels.backends.triton.launch import Sequences
 from snn_neuromod.kernels.backends.triton.recurrent import Recurrents, Weights
-from snn_neuromod.kernels.call import Call
+from snn_neuromod.kernels.backends.triton.wide import Wide
+from snn_neuromod.kernels.call import Call, widened
 from snn_neuromod.kernels.fusion.graph import live
 from snn_neuromod.kernels.fusion.trace import NotElementwise
 from snn_neuromod.kernels.fusion.triton.expressions import MISSING
 from snn_neuromod.kernels.fusion.triton.writer import Plan
 
 MOST_NEURONS = 2048
-"""Neurons, and senders of all delays, of a sample that one program can hold."""
+"""Neurons, and senders of all delays, of a sample that one program can hold; above, each step is a kernel."""
 
 SMALL = 60
 """Operations of a step and its reverse up to which a chunk is long: 16 steps, else 10. More steps take less memory
@@ -35,16 +36,8 @@ def unable(call: Call) -> str | None:
         return f"it calculates in float32 and float64, not in {current.dtype}"
     if current.numel() == 0 or 16 * current[0].numel() >= 1 << 31:
         return f"it cannot serve an input of shape {tuple(current.shape)}"
-    if call.paths.states is not None:
-        return "it has no kernel for a rule that follows some states alone"
-    if call.recurrent:
-        widest = max(current.shape[-1], sum(w.shape[1] for w in call.recurrent[1:]))
-        if widest > MOST_NEURONS:
-            return (
-                f"it serves at most {MOST_NEURONS} neurons or senders of all delays, not {widest}"
-            )
     try:
-        step = call.neuron.kernels.step(current.dtype)
+        step = call.neuron.kernels.step(current.dtype, call.paths.states)
     except NotElementwise as error:
         return str(error)
     if emulated():
@@ -66,7 +59,8 @@ def kept(call: Call) -> dict[str, Tensor]:
     plan, current = _plan(call), call.current
     every = 1 if _through_weights(call) else plan.chunk
     size = current.shape[1:].numel()
-    marks = current.new_empty(-(-current.shape[0] // every), len(plan.moving), size)
+    steps = -(-current.shape[0] // every)
+    marks = current.new_empty(steps, len(plan.moving), size, dtype=plan.step.graph.dtype)
     total = current.new_empty(current.shape)
     return {"marks": marks} | ({"total": total} if call.recurrent else {})
 
@@ -125,13 +119,14 @@ def _plan(call: Call) -> Plan:
     """What is fixed in the kernels of a call."""
     needed, kernels, ndim = tuple(call.needed), call.neuron.kernels, call.current.ndim
     per_step = tuple(p.ndim == ndim and p.shape[0] > 1 for p in call.params)
-    step = kernels.step(call.current.dtype)
+    dtype, states = widened(call.current, call.state), call.paths.states
+    step = kernels.step(dtype, states)
 
     def made() -> Plan:
         roots = [step.spikes, *step.after, *step.grad_before, step.grad_current]
         return Plan(step, needed, per_step, 16 if len(live(roots)) <= SMALL else 10)
 
-    return kernels.once(("triton", call.current.dtype, needed, per_step), made)
+    return kernels.once(("triton", dtype, states, needed, per_step), made)
 
 
 def _sequences(call: Call) -> Sequences:
@@ -140,8 +135,9 @@ def _sequences(call: Call) -> Sequences:
     return call.neuron.kernels.once(("sequences", plan), lambda: Sequences(plan))
 
 
-def _recurrents(call: Call) -> Recurrents:
+def _recurrents(call: Call) -> Recurrents | Wide:
     """Kernels for neurons with weights among them."""
     plan = _plan(call)
-    single = replace(plan, chunk=1)
-    return call.neuron.kernels.once(("recurrents", plan), lambda: Recurrents(single))
+    senders = sum(w.shape[1] for w in call.recurrent[1:])
+    form = Wide if max(call.current.shape[-1], senders) > MOST_NEURONS else Recurrents
+    return call.neuron.kernels.once((form, plan), lambda: form(replace(plan, chunk=1)))

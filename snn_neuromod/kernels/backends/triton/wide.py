@@ -1,0 +1,87 @@
+"""Neurons with weights among them that are too many for one program, a step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from snn_neuromod.kernels.backends.triton import launch
+from snn_neuromod.kernels.backends.triton.launch import Gradients, Passes, Sequences, like
+from snn_neuromod.kernels.backends.triton.recurrent import Weights, joined
+from snn_neuromod.kernels.fusion.triton import wide
+from snn_neuromod.kernels.fusion.triton.writer import Plan
+
+__all__ = ["Wide"]
+
+_BLOCK, _GROUP, _WARPS = 128, 32, 4
+
+
+class Wide(Passes):
+    """Each step one kernel forwards; backwards one, and a product of matrices for each delay.
+
+    Args:
+        plan: The neuron, with a chunk of one step.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan, wide)
+        self._alone = Sequences(plan)
+
+    def forward(
+        self,
+        current: Tensor,
+        params: Sequence[Tensor],
+        state: Sequence[Tensor],
+        weights: Weights,
+        tracks: Mapping[str, Tensor],
+        every: int,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Spikes and last states; arguments as of `Recurrents.forward`."""
+        shape, past = current.shape, weights.past
+        spikes, last = like(current), [like(s).copy_(s) for s in state]
+        total, marks = tracks.get("total", spikes), tracks.get("marks", spikes)
+        w = joined([part.T for part in weights.parts], 0)
+        tensors = [current.contiguous(), spikes, total, marks, w, *weights.senders()]
+        numbers = [weights.num_senders, len(past), max(every, 1)]
+        given, flags = self._arguments([*tensors, past.contiguous(), *last], params, shape, numbers)
+        flags |= {"KEEP": every > 0, "DELAYED": weights.delayed, "BLOCK": _BLOCK, "GROUP": _GROUP}
+        grid = (shape[1:-1].numel(), -(-shape[-1] // _BLOCK))
+        for now in range(len(current)):
+            launch.start(self._forward, grid, *given, now, num_warps=_WARPS, **flags)
+        return spikes, last
+
+    def backward(
+        self,
+        grad_spikes: Tensor,
+        grad_state: Sequence[Tensor | None],
+        total: Tensor,
+        params: Sequence[Tensor],
+        state: Sequence[Tensor],
+        marks: Tensor,
+        weights: Weights,
+    ) -> Gradients:
+        """Gradients through time and the weights, from marks of every step."""
+        delta, longest = like(total), len(weights.past)
+        given = [k for k in self.plan.wanted if self.plan.per_step[k]]
+        sums = {k: like(total) for k in given}
+        arriving = torch.cat([torch.zeros_like(weights.past), grad_spikes])
+        adjoints = [*grad_state]
+        for now in range(len(total) - 1, -1, -1):
+            here, at = slice(now, now + 1), now + longest
+            own = [
+                p[here] if each else p for p, each in zip(params, self.plan.per_step, strict=True)
+            ]
+            found, adjoints[:], parts = self._alone.backward(
+                arriving[at : at + 1], adjoints, total[here], own, state, marks[here]
+            )
+            delta[here] = found
+            for k, part in parts.items():
+                if k in given:
+                    sums[k][here] = part
+                else:
+                    sums[k] = part if k not in sums else sums[k].add_(part)
+            for group in weights.groups:
+                arriving[at - group.delay] += group.back(found[0])
+        return delta, [a for a in adjoints if a is not None], sums
