@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from lightning_modules.networks import NetworkOutput
+from lightning_modules.precision import as_weights
 from snn_neuromod.errors import ConfigError
 
 __all__ = ["AnyNetwork"]
@@ -28,6 +28,7 @@ class AnyNetwork(nn.Module):
         layers: The same.
 
     Examples:
+        >>> import torch
         >>> network = AnyNetwork(nn.Linear(784, 10))
         >>> outputs, spikes = network(torch.zeros(20, 4, 784, dtype=torch.uint8))
         >>> outputs.shape, spikes
@@ -54,9 +55,7 @@ class AnyNetwork(nn.Module):
         Raises:
             ConfigError: If the module returns something else than is said above.
         """
-        own = next(self.module.parameters(), None)
-        mixed = torch.is_autocast_enabled(x.device.type) and x.is_floating_point()
-        x = x if mixed else x.to(torch.float32 if own is None else own.dtype)
+        x = as_weights(x, self.module)
         out = self.module(x, lengths=lengths) if self._takes_lengths else self.module(x)
         outputs, *rest = out if isinstance(out, tuple | list) else (out,)
         spikes = rest[0] if rest else []

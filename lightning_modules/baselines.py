@@ -10,8 +10,7 @@ import snntorch
 import torch
 from torch import Tensor, nn
 
-from snn_neuromod.errors import ConfigError
-from snn_neuromod.layers.parameters import positive_integer
+from lightning_modules.arguments import UNIT, check, layer_sizes
 
 __all__ = ["LeakyNetwork", "Perceptron"]
 
@@ -62,8 +61,7 @@ class LeakyNetwork(nn.Module):
 
     def __init__(self, sizes: Sequence[int], *, beta: float = 0.95, gain: float = 1.0) -> None:
         super().__init__()
-        if not 0 <= beta <= 1:
-            raise ConfigError(f"LeakyNetwork: beta must lie in [0, 1], got {beta}")
+        check("LeakyNetwork", "beta", beta, UNIT)
         self.linear = _weights("LeakyNetwork", sizes, gain)
         self.cells = nn.ModuleList([snntorch.Leaky(beta=beta) for _ in self.linear])
 
@@ -89,12 +87,7 @@ class LeakyNetwork(nn.Module):
 
 def _weights(who: str, sizes: Sequence[int], gain: float) -> nn.ModuleList:
     """Linear layers with biases of zero."""
-    sizes = [positive_integer(who, "sizes", size) for size in sizes]
-    if len(sizes) < 2:
-        raise ConfigError(
-            f"{who}: sizes must be the number of inputs and of units in each layer, got {sizes}"
-        )
-    layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]
+    layers = [nn.Linear(a, b) for a, b in pairwise(layer_sizes(who, sizes))]
     for layer in layers:
         nn.init.xavier_uniform_(layer.weight, gain=gain)
         nn.init.zeros_(layer.bias)

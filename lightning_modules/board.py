@@ -55,10 +55,7 @@ class BoardLogger(TensorBoardLogger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        if status == "success":
-            self.save()
-        else:
-            self.close()
+        self.save()
 
     @rank_zero_only
     def close(self) -> None:

@@ -40,8 +40,18 @@ class DurableCheckpoints(TorchCheckpointIO):
         except OSError:
             raise
         except Exception as error:  # zip, pickle and tensors each fail in their own ways
-            raise _unreadable(path) from error
-        return _checked(path, found)
+            raise DataError(
+                "the checkpoint cannot be read: it must be whole and hold weights and plain values only, as fit "
+                "writes them",
+                path,
+            ) from error
+        version = isinstance(found, dict) and found.get("pytorch-lightning_version")
+        if not version or not isinstance(found.get("state_dict"), dict):
+            raise DataError(
+                "must be a checkpoint of PyTorch Lightning with its version and a state_dict, as fit writes them",
+                path,
+            )
+        return found
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -51,20 +61,3 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         DataError: If the file is cut, empty or something else.
     """
     return DurableCheckpoints().load_checkpoint(path, "cpu", weights_only=True)
-
-
-def _unreadable(path: Any) -> DataError:
-    return DataError(
-        "the checkpoint cannot be read: it must be whole and hold weights and plain values only, as fit writes them",
-        path,
-    )
-
-
-def _checked(path: Any, found: dict[str, Any]) -> dict[str, Any]:
-    version = isinstance(found, dict) and found.get("pytorch-lightning_version")
-    if not version or not isinstance(found.get("state_dict"), dict):
-        raise DataError(
-            "must be a checkpoint of PyTorch Lightning with its version and a state_dict, as fit writes them",
-            path,
-        )
-    return found

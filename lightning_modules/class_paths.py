@@ -13,7 +13,6 @@ import sys
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -21,10 +20,11 @@ import torch
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import Profiler
 
+from lightning_modules.config_files import arguments
 from lightning_modules.type_hints import Wanted, parameter_hint, return_hint, wanted
 from snn_neuromod.errors import ConfigError
 
-__all__ = ["check_class_paths", "check_hyper_parameters"]
+__all__ = ["ROOTS", "check_class_paths", "check_hyper_parameters"]
 
 # Modules that load code from files or networks; nothing in them is ever what a configuration asks for.
 _LOADERS = (
@@ -35,7 +35,10 @@ _LOADERS = (
 _USUAL = (torch.nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler, pl.Callback,
           pl.LightningDataModule, Logger, Profiler)  # fmt: skip
 _OURS = ("snn_neuromod", "lightning_modules")
-_ROOTS: dict[str, Any] = {"model": pl.LightningModule, "data": pl.LightningDataModule}
+ROOTS: dict[str, Any] = {
+    "trainer": pl.Trainer, "model": pl.LightningModule, "data": pl.LightningDataModule,
+}  # fmt: skip
+"""What the sections of a configuration make."""
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
@@ -44,9 +47,6 @@ class _Place(NamedTuple):
 
     key: str
     wanted: Wanted
-
-    def inside(self, name: str, hint: Any) -> _Place:
-        return _Place(f"{self.key}.{name}" if self.key else name, wanted(hint))
 
 
 def check_class_paths(config: Mapping[str, Any]) -> None:
@@ -72,12 +72,8 @@ def check_class_paths(config: Mapping[str, Any]) -> None:
         raise ConfigError(
             "weights_only must be true, got false in a configuration: a checkpoint could then run any code"
         )
-    top = _Place("", wanted(None))
     for key, value in config.items():
-        if key == "trainer" and isinstance(value, Mapping):
-            _check_arguments(value, top.inside(key, None), pl.Trainer)
-        else:
-            _check(value, top.inside(key, _ROOTS.get(key, Any)))
+        _check(value, _Place(key, wanted(ROOTS.get(key, Any))))
 
 
 def check_hyper_parameters(parameters: Mapping[str, Any]) -> None:
@@ -91,38 +87,23 @@ def _check(value: Any, place: _Place) -> None:
     if hasattr(value, "as_dict"):  # the parser's own mapping
         value = value.as_dict()
     if isinstance(value, Mapping):
-        path = value.get("class_path")
+        path, made = value.get("class_path"), next(iter(place.wanted.classes), None)
         if isinstance(path, str):
             made = _permitted(path, place._replace(key=f"{place.key}.class_path"))
-        else:
-            made = next(iter(place.wanted.classes), None)
-        given = [value.get(k) for k in ("init_args", "dict_kwargs")]
-        if path is None and not any(given):
-            given = [value]
-        for arguments in given:
-            if isinstance(arguments, Mapping):
-                _check_arguments(arguments, place, made)
-            elif arguments is not None:
-                _check(arguments, place)
+        for name, argument in arguments(value):
+            hint = Any if made is None else parameter_hint(made, str(name))
+            _check(argument, _Place(f"{place.key}.{name}", wanted(hint)))
     elif isinstance(value, list | tuple):
         for item in value:
             _check(item, place)
     elif isinstance(value, str):
-        file = value.endswith(
-            (".yaml", ".yml", ".json")
-        )  # read by the parser, and checked behind it
+        file = value.endswith((".yaml", ".yml", ".json"))  # the parser reads it; checked behind it
         if place.wanted.named and _DOTTED.fullmatch(value) and not file:
             _permitted(value, place)
     elif inspect.isclass(value) or inspect.isroutine(value):
         name = f"{value.__module__}.{value.__qualname__}"
         _refuse_by_name(name, place)
         _refuse_by_type(value, name, place)
-
-
-def _check_arguments(arguments: Mapping[str, Any], place: _Place, made: Any) -> None:
-    for name, value in arguments.items():
-        hint = Any if made is None else parameter_hint(made, str(name))
-        _check(value, place.inside(str(name), hint))
 
 
 def _permitted(path: str, place: _Place) -> Any:
@@ -149,31 +130,20 @@ def _refuse_by_name(path: str, place: _Place) -> None:
 def _resolve(path: str) -> Any:
     """What a dotted path names, its module imported; None if there is no such thing."""
     module, _, name = path.rpartition(".")
-    attributes = [name]
-    while module:
-        try:
-            found: Any = import_module(module)
-        except ModuleNotFoundError:
-            module, _, name = module.rpartition(".")
-            attributes.insert(0, name)
-            continue
-        for attribute in attributes:
-            found = getattr(found, attribute, None)
-        return found
-    return None
+    if not module:
+        return None
+    try:
+        return getattr(import_module(module), name, None)
+    except ModuleNotFoundError:
+        return getattr(_resolve(module), name, None)
 
 
 def _refuse_by_type(found: Any, path: str, place: _Place) -> None:
     """Refuse a class or function that is not what stands there."""
-    if isinstance(found, ModuleType):
-        _refuse(path, place)
     result = found if inspect.isclass(found) else return_hint(found)
-    if not inspect.isclass(result):
-        result = None
-    fits = place.wanted.fits(result) if result is not None else False
-    if not fits and place.wanted.untyped:
-        fits = _is_usual(found, result)
-    if not fits:
+    kind = result if inspect.isclass(result) else None
+    fits = kind is not None and place.wanted.fits(kind)
+    if not fits and not (place.wanted.untyped and _is_usual(found, kind)):
         _refuse(path, place)
 
 

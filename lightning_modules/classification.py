@@ -6,12 +6,10 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from lightning_modules.any_network import AnyNetwork
 from lightning_modules.losses import CrossEntropy, final_labels
 from lightning_modules.monitor import Mode
-from lightning_modules.networks import FeedForward
 from lightning_modules.tally import Tally, error_rate
-from lightning_modules.task_base import STAGES, Task
+from lightning_modules.task_base import Task
 
 __all__ = ["Prediction", "SpikeClassification"]
 
@@ -56,15 +54,14 @@ class SpikeClassification(Task):
     """
 
     metric_modes: ClassVar[dict[str, Mode]] = {"loss": "min", "accuracy": "max"}
+    tally = Tally
     byte_spikes = True  # its network takes spikes as the loaders give them
 
     def __init__(
         self, network: nn.Module, *, loss: CrossEntropy = CrossEntropy(), **options: Any
     ) -> None:
-        own = isinstance(network, FeedForward)
-        super().__init__(network if own else AnyNetwork(network), **options)
+        super().__init__(network, **options)
         self.loss = loss
-        self._tallies = {stage: Tally() for stage in STAGES}
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Prediction:
         spikes, labels = batch
@@ -79,6 +76,5 @@ class SpikeClassification(Task):
         self._tallies[stage].update(scores, final_labels(labels), loss, **self._activity(spikes))
         return loss
 
-    def _results(self, tally: Tally, stage: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        spikes = {f"spikes/{k}": count for k, count in enumerate(tally.rates, 1)}
-        return {"loss": tally.loss, "accuracy": 1 - error_rate(tally.confusion)}, spikes
+    def _metrics(self, tally: Tally) -> dict[str, Tensor]:
+        return {"accuracy": 1 - error_rate(tally.confusion)}

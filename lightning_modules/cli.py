@@ -76,7 +76,7 @@ def _answer(args: list[str]) -> str | None:
 
 def _run(args: list[str]) -> None:
     from lightning_modules.cli_arguments import prepare
-    from lightning_modules.cli_messages import is_usage_error, is_user_error, readable
+    from lightning_modules.cli_messages import exit_code, readable
     from lightning_modules.cli_run import CLI
     from lightning_modules.quiet import quiet
     from lightning_modules.seeds import run_seeds
@@ -104,12 +104,12 @@ def _run(args: list[str]) -> None:
         except KeyboardInterrupt as interruption:
             _fail(f"interrupted; {interruption}" if str(interruption) else "interrupted", 130)
         except Exception as error:
-            if debug or not is_user_error(error):
+            code = exit_code(error)
+            if debug or code is None:
                 raise
-            if not is_usage_error(error):
-                _fail(readable(error), 1)
-            meant = suggestions(arguments.config, arguments.rest) if arguments else ""
-            _fail(f"{readable(error)}{meant}", 2)
+            wrong = arguments if code == 2 else None
+            meant = suggestions(wrong.config, wrong.rest) if wrong else ""
+            _fail(f"{readable(error)}{meant}", code)
         finally:
             signal.signal(signal.SIGINT, sigint)  # Lightning leaves Ctrl-C disabled
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning_modules.class_paths import check_class_paths
 from lightning_modules.cli_parser import MERGED
-from lightning_modules.config_files import config_root, find_config, inside, load_config, merge
-from lightning_modules.run_folder import version_of
+from lightning_modules.config_files import config_root, find_config, load_config, merge
+from lightning_modules.run_folder import version_of, versions
 from snn_neuromod.errors import ConfigError
 
-__all__ = ["COMMANDS", "Arguments", "checkpoint_of", "experiment_name", "prepare", "take"]
+__all__ = [
+    "COMMANDS",
+    "Arguments",
+    "checkpoint_of",
+    "experiment_name",
+    "folder_of",
+    "prepare",
+    "take",
+]
 
 COMMANDS = ("fit", "validate", "test", "predict")
 
@@ -71,7 +80,7 @@ def prepare(args: Sequence[str]) -> Arguments:
     merged: dict[str, Any] = {}
     for config in configs:
         merged = merge(merged, load_config(config))
-    merged, rest = _swap(merged, rest)
+    rest = _swap(merged, rest)
     check_class_paths(merged)
     _refuse_overlay(command, merged, configs, rest)
     ready = [command]
@@ -102,38 +111,40 @@ def _refuse_overlay(
     )
 
 
-def _swap(config: dict[str, Any], args: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """Let another class given for a key of the configuration start with fresh arguments, as it does in a file."""
-    rest, args = [], list(args)
-    while args:
-        arg = args.pop(0)
-        key, equals, value = arg.partition("=")
-        if not key.startswith("--") or key.endswith("+") or not (equals or args):
-            rest.append(arg)
-            continue
-        value = value if equals else args[0]
-        if _another_class(config, key[2:].split("."), value):
-            args = args if equals else args[1:]
-        else:
-            rest.append(arg)
-    return config, rest
+def _swap(config: dict[str, Any], args: list[str]) -> list[str]:
+    """Let another class given for a key of the configuration start with fresh arguments, as it does in a file.
+
+    Returns the arguments besides.
+    """
+    rest = []
+    for key, value, given in _options(args):
+        plain = key.startswith("--") and not key.endswith("+")
+        if not (plain and _another_class(config, key[2:].split("."), value)):
+            rest += given
+    return rest
 
 
 def _another_class(config: dict[str, Any], key: list[str], value: str) -> bool:
     """Put another class, or a name in the place of one, into a configuration; False if the key holds none."""
     if not value.replace(".", "").isidentifier() or value in ("null", "true", "false", "None"):
         return False
-    key = key[:-1] if key[-1] == "class_path" else key
+    *above, last = [part for part in key if part not in ("init_args", "class_path")] or [""]
     node: Any = config
-    for part in key[:-1]:
-        node = inside(node, part)
-    at = node.get("init_args", node) if isinstance(node, dict) and key[-1] not in node else node
-    now = at.get(key[-1]) if isinstance(at, dict) else None
-    path = now.get("class_path") if isinstance(now, dict) else None
+    for part in above:
+        node = _holder(node, part).get(part)
+    at = _holder(node, last)
+    path = at[last].get("class_path") if isinstance(at.get(last), dict) else None
     if not isinstance(path, str) or path == value or path.endswith(f".{value}"):
         return False
-    at[key[-1]] = value
+    at[last] = value
     return True
+
+
+def _holder(node: Any, part: str) -> dict[str, Any]:
+    """The mapping in which a key stands: a part of a configuration, or the arguments of the class there."""
+    node = node if isinstance(node, dict) else {}
+    arguments = node.get("init_args")
+    return arguments if part not in node and isinstance(arguments, dict) else node
 
 
 def experiment_name(config: str, root: Path) -> str:
@@ -153,20 +164,27 @@ def _asks_only(rest: list[str]) -> bool:
 
 def take(args: Sequence[str], keys: tuple[str, ...]) -> tuple[list[str], list[str]]:
     """Split off the values of some options: (the other arguments, the values)."""
-    others, values = [], []
-    rest = iter(args)
-    for arg in rest:
-        key, equals, value = arg.partition("=")
+    others, values = list[str](), list[str]()
+    for key, value, given in _options(args):
         if key not in keys:
-            others.append(arg)
-        elif equals:
+            others += given
+        elif value:
             values.append(value)
         else:
-            value = next(rest, "")
-            if not value or value.startswith("-"):
-                raise ConfigError(f"{key} must be followed by a value, got {value!r}")
-            values.append(value)
+            raise ConfigError(f"{key} must be followed by a value, got nothing")
     return others, values
+
+
+def _options(args: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:
+    """Options and other arguments in their order: key, value, and how both were given."""
+    rest = list(args)
+    while rest:
+        given = [rest.pop(0)]
+        key, equals, value = given[0].partition("=")
+        if key.startswith("-") and not equals and rest and not rest[0].startswith("-"):
+            value = rest.pop(0)
+            given.append(value)
+        yield key, value, given
 
 
 def _checkpoint(given: str, root: Path, name: str) -> Path:
@@ -174,7 +192,8 @@ def _checkpoint(given: str, root: Path, name: str) -> Path:
     if given == "last":
         if not name:
             raise ConfigError("--ckpt_path last must come with a configuration: add -c NAME")
-        runs = sorted((root / name).glob("version_*/checkpoints/last.ckpt"), key=_age)
+        runs = [path / "checkpoints" / "last.ckpt" for path in versions(root / name)]
+        runs = [path for path in runs if path.is_file()]
         if not runs:
             raise ConfigError(
                 f"--ckpt_path last must find a run in {root / name}, got none; start one without --ckpt_path"
@@ -195,8 +214,11 @@ def checkpoint_of(given: str, who: str) -> Path:
     return path
 
 
-def _age(checkpoint: Path) -> int:
-    return version_of(checkpoint.parents[1])
+def folder_of(checkpoint: Path) -> Path:
+    """Folder of the run of a checkpoint; the working folder for a checkpoint that lies elsewhere."""
+    place = checkpoint.resolve().parent
+    in_a_run = place.name == "checkpoints" and (place.parent / "config.yaml").is_file()
+    return Path(os.path.relpath(place.parent)) if in_a_run else Path()
 
 
 def _config_of(checkpoint: Path, root: Path) -> tuple[str, list[str]]:

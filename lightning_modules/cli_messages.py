@@ -10,7 +10,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from snn_neuromod.errors import ConfigError, SnnNeuromodError
 
-__all__ = ["is_usage_error", "is_user_error", "readable"]
+__all__ = ["exit_code", "readable"]
 
 _PARSER = re.compile(r"^(?:Parser key|Problem with given class_path) [\"']([^\"']*)[\"']:")
 _NOISE = re.compile(
@@ -75,17 +75,14 @@ def readable(error: BaseException | str) -> str:
     return f"{where}: {what[0].lower()}{what[1:]}" if where else what
 
 
-def is_usage_error(error: BaseException) -> bool:
-    """Whether the command line or a configuration is wrong, and not only what they name."""
-    return isinstance(error, ArgumentError | ConfigError)
+def exit_code(error: BaseException) -> int | None:
+    """With what the program ends: 2 if the command line or a configuration is wrong, 1 if what they name is.
 
-
-def is_user_error(error: BaseException) -> bool:
-    """Whether an error is the user's to mend, so that no traceback is needed.
-
-    These are this package's own classes, what the system says of files and memory, missing packages, and wrong
-    settings of the trainer. A ValueError or a TypeError that is none of those is a fault of this package.
+    None for an error that is not the user's to mend. The user's are this package's own classes, what the system says of
+    files and memory, missing packages, and wrong settings of the trainer. A ValueError or a TypeError that is none of
+    those is a fault of this package.
     """
+    if isinstance(error, ArgumentError | ConfigError):
+        return 2
     system = (OSError, ImportError, MemoryError, torch.OutOfMemoryError)
-    kinds = (SnnNeuromodError, MisconfigurationException, *system)
-    return is_usage_error(error) or isinstance(error, kinds)
+    return 1 if isinstance(error, (SnnNeuromodError, MisconfigurationException, *system)) else None

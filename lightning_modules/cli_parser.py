@@ -7,18 +7,33 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Literal
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import LightningArgumentParser
 
 from snn_neuromod.errors import ConfigError, SnnNeuromodError
 
-__all__ = ["MERGED", "Parser", "refusals"]
+__all__ = ["MERGED", "Parser", "add_options", "refusals"]
 
 MERGED = "{the merged configurations: }"
 """Stands on the command line for configurations that are read and merged already."""
 
+_OPTIONS: dict[str, tuple[Any, str]] = {
+    "monitor": (
+        str | None,
+        "Keep the weights with the best value of this metric too, such as val/accuracy, and report those.",
+    ),
+    "monitor_mode": (
+        Literal["min", "max"] | None,
+        "Which value is best; the tasks of this package know it of their metrics.",
+    ),
+    "output": (str | None, "CSV file to write; for classes of frames the folder of label files."),
+    "input": (
+        str | None,
+        "Folder of PNG images or wav files to predict for, in the place of the test data.",
+    ),
+}
 _OURS = ("snn_neuromod", "lightning_modules")
 # What classes of other packages say to their arguments.
 _COMPLAINTS = (ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError)
@@ -62,6 +77,13 @@ class Parser(LightningArgumentParser):
             raise found[-1][1] if found else error  # noqa: B904
         finally:
             _failures.reset(token)
+
+
+def add_options(parser: LightningArgumentParser, *names: str) -> None:
+    """Add some options of this package to the parser of a command."""
+    for name in names:
+        kind, text = _OPTIONS[name]
+        parser.add_argument(f"--{name}", type=kind, default=None, help=text)
 
 
 def _make(kind: Any, *args: Any, **kwargs: Any) -> Any:

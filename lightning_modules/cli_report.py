@@ -11,11 +11,13 @@ from typing import Any
 import torch
 
 from lightning_modules.classification import Prediction
+from lightning_modules.framewise.label_files import check_folder, write_label_files
+from lightning_modules.framewise.task import FramePrediction
 from lightning_modules.regression import Signals
 from lightning_modules.tally import share_right
 from snn_neuromod._storage import write_text_atomically
 
-__all__ = ["file_list", "summary", "write_predictions", "write_signals"]
+__all__ = ["file_list", "summary", "write"]
 
 _FILES = {
     "checkpoint": "checkpoints/*.ckpt",
@@ -76,16 +78,34 @@ def file_list(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def write_signals(batches: Sequence[Signals], output: Path) -> str:
-    """Write signals as a CSV table: sample, step, each output and each target.
+def write(batches: Sequence[Any], output: Path | None, folder: Path, data: Any) -> str:
+    """Write predictions, those of frames as label files, all others as a CSV table.
 
     Args:
         batches: At least one batch.
-        output: The file.
+        output: Where to; None: into `folder`.
+        folder: The folder of the run.
+        data: The data module, which knows the names of classes and samples.
 
     Returns:
         A sentence about it.
+
+    Raises:
+        ConfigError: If the folder around it does not exist.
     """
+    if isinstance(batches[0], FramePrediction):
+        output = output or folder / "predictions"
+        return write_label_files(batches, output, names=data.classes, framing=data.features)
+    output = output or folder
+    table = output / "predictions.csv" if output.is_dir() else output
+    check_folder(table)
+    if isinstance(batches[0], Signals):
+        return _write_signals(batches, table)
+    return _write_predictions(batches, table, getattr(data, "predict_names", ()))
+
+
+def _write_signals(batches: Sequence[Signals], output: Path) -> str:
+    """Sample, step, each output and each target."""
     number, columns = 0, range(batches[0].outputs.shape[2])
     table: list[list[Any]] = [
         ["sample", "step", *(f"{kind}_{k}" for kind in ("output", "target") for k in columns)]
@@ -98,19 +118,8 @@ def write_signals(batches: Sequence[Signals], output: Path) -> str:
     return f"signals of {number} samples: {output}"
 
 
-def write_predictions(
-    batches: Sequence[Prediction], output: Path, *, names: Sequence[str] = ()
-) -> str:
-    """Write predictions as a CSV table: index, label, class and the score of each class.
-
-    Args:
-        batches: At least one batch.
-        output: The file.
-        names: Names of the samples, which then stand in the place of index and label, as those have none.
-
-    Returns:
-        A sentence about it.
-    """
+def _write_predictions(batches: Sequence[Prediction], output: Path, names: Sequence[str]) -> str:
+    """Index, label, class and the score of each class; names, where there are any, in the place of index and label."""
     number, right = 0, 0.0
     scores = [f"score_{k}" for k in range(batches[0].scores.shape[1])]
     table: list[list[Any]] = [[*(["file"] if names else ["index", "label"]), "class", *scores]]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 import pytorch_lightning as pl
-from jsonargparse import Namespace, set_parsing_settings
+import yaml
+from jsonargparse import set_parsing_settings
 from lightning_fabric.plugins import TorchCheckpointIO
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import (
@@ -26,16 +26,13 @@ from lightning_modules.board import BoardLogger, LearningRate, hyperparameters
 from lightning_modules.callbacks import Interrupt, LogProgress
 from lightning_modules.checkpoints import DurableCheckpoints, read_checkpoint
 from lightning_modules.class_paths import check_class_paths
-from lightning_modules.cli_arguments import Arguments
-from lightning_modules.cli_parser import Parser, refusals
-from lightning_modules.cli_report import file_list, summary, write_predictions, write_signals
+from lightning_modules.cli_arguments import Arguments, folder_of
+from lightning_modules.cli_parser import Parser, add_options, refusals
+from lightning_modules.cli_report import file_list, summary, write
 from lightning_modules.findings import Findings, coverage, for_summary
-from lightning_modules.framewise.label_files import write_label_files
-from lightning_modules.framewise.task import FramePrediction
 from lightning_modules.monitor import MonitorCheck, direction
 from lightning_modules.pictures import Pictures
-from lightning_modules.regression import Signals
-from lightning_modules.resume import Progress, progress_of
+from lightning_modules.resume import progress_of
 from lightning_modules.run_folder import (
     MetricsLogger,
     RunFolder,
@@ -48,6 +45,11 @@ from lightning_modules.trainer_settings import check_settings
 from snn_neuromod.errors import ConfigError
 
 __all__ = ["CLI"]
+
+# Texts that are members of an enumeration, as some defaults of Lightning are, become plain: YAML has no others.
+yaml.SafeDumper.add_multi_representer(
+    Enum, lambda dumper, member: dumper.represent_data(member.value)
+)
 
 
 class CLI(LightningCLI):
@@ -72,41 +74,33 @@ class CLI(LightningCLI):
         # Lightning would read configurations from addresses as well.
         set_parsing_settings(config_read_mode_fsspec_enabled=False)
         options = {"exit_on_error": False, "allow_abbrev": False, "merged": ready.config}
-        super().__init__(
-            pl.LightningModule,
-            pl.LightningDataModule,
-            args=ready.args,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            save_config_callback=SavedConfig,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-            seed_everything_default=0,
-            save_config_kwargs={"overwrite": True},
-            parser_class=Parser,
-            trainer_defaults={
-                "default_root_dir": str(self.root), "enable_model_summary": False, "num_sanity_val_steps": 0,
-            },
-            parser_kwargs={**options, self.asked: dict(options)},
-        )  # fmt: skip
+        defaults = {"default_root_dir": str(self.root), "enable_model_summary": False}
+        try:
+            super().__init__(
+                pl.LightningModule,
+                pl.LightningDataModule,
+                args=ready.args,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                save_config_callback=SavedConfig,
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+                seed_everything_default=0,
+                save_config_kwargs={"overwrite": True},
+                parser_class=Parser,
+                trainer_defaults={**defaults, "num_sanity_val_steps": 0},
+                parser_kwargs={**options, self.asked: dict(options)},
+            )
+        finally:
+            if self.run_folder is not None:
+                self.run_folder.take_back()
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         """The one that was asked for: the options of each take a while to collect."""
         return {self.asked: super().subcommands()[self.asked]}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument(
-            "--monitor",
-            type=str | None,
-            default=None,
-            help="Keep the weights with the best value of this metric too, such as val/accuracy, and report those.",
-        )
-        parser.add_argument(
-            "--monitor_mode",
-            type=Literal["min", "max"] | None,
-            default=None,
-            help="Which value is best; the tasks of this package know it of their metrics.",
-        )
+        add_options(parser, "monitor", "monitor_mode")
         parser.add_lightning_class_args(Pictures, "pictures")
         parser.link_arguments("seed_everything", "data.init_args.seed")
 
@@ -116,22 +110,11 @@ class CLI(LightningCLI):
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         parser.set_defaults({"weights_only": True})
         if subcommand == "predict":
-            parser.add_argument(
-                "--output",
-                type=str | None,
-                default=None,
-                help="CSV file to write; for classes of frames the folder of label files.",
-            )
-            parser.add_argument(
-                "--input",
-                type=str | None,
-                default=None,
-                help="Folder of PNG images or wav files to predict for, in the place of the test data.",
-            )
+            add_options(parser, "output", "input")
         return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        self.config = _dumpable(parser.parse_args(args))
+        self.config = parser.parse_args(args)
 
     def _set_seed(self) -> None:
         with refusals("seed_everything"):
@@ -143,13 +126,6 @@ class CLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         check_class_paths(self.config[self.subcommand].as_dict())
 
-    def instantiate_classes(self) -> None:
-        try:
-            super().instantiate_classes()
-        except BaseException:
-            self._take_back()
-            raise
-
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         config = self._get(self.config_init, "trainer")
         checkpoint = self._get(self.config_init, "ckpt_path")
@@ -159,15 +135,14 @@ class CLI(LightningCLI):
         if self.subcommand == "fit":
             callbacks += self._prepare_fit(config, checkpoint, kwargs)
         else:
-            self.folder = _folder_of(Path(checkpoint))
-            self.run_folder = RunFolder(None, self.root)
+            self.folder = folder_of(Path(checkpoint))
             kwargs["logger"] = config.logger or False
             self.save_config_callback = None
         check_settings(config, own, self.model)
         shown = any(isinstance(callback, ProgressBar) for callback in own)
         if config.enable_progress_bar is not False and not sys.stdout.isatty() and not shown:
             callbacks.append(LogProgress())
-        kwargs["callbacks"] = [*own, *callbacks, self.run_folder]
+        kwargs["callbacks"] = [*own, *callbacks, *([self.run_folder] if self.run_folder else [])]
         with refusals("Trainer"):
             trainer = super().instantiate_trainer(**kwargs)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
@@ -194,17 +169,11 @@ class CLI(LightningCLI):
         if not config.fast_dev_run and config.enable_checkpointing is not False:
             checkpoints = self.folder / "checkpoints"
             self.interrupt = Interrupt(checkpoints / "last.ckpt")
-            callbacks += [self.interrupt, *self._checkpoints(checkpoints, monitor, mode)]
+            common: dict[str, Any] = {"dirpath": checkpoints, "enable_version_counter": False}
+            callbacks += [self.interrupt, _Checkpoint(filename="last", **common)]
+            if monitor and mode:
+                callbacks.append(_Checkpoint(filename="best", monitor=monitor, mode=mode, **common))
         return callbacks
-
-    def _checkpoints(
-        self, folder: Path, monitor: str | None, mode: str | None
-    ) -> list[_Checkpoint]:
-        common: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False}
-        found = [_Checkpoint(filename="last", save_on_train_epoch_end=None, **common)]
-        if monitor and mode:
-            found.append(_Checkpoint(filename="best", monitor=monitor, mode=mode, **common))
-        return found
 
     def after_instantiate_classes(self) -> None:
         # Lets load_from_checkpoint rebuild the network without further arguments.
@@ -229,11 +198,6 @@ class CLI(LightningCLI):
             for logger in self.trainer.loggers:
                 if isinstance(logger, BoardLogger):
                     logger.close()
-            self._take_back()
-
-    def _take_back(self) -> None:
-        if self.run_folder is not None:
-            self.run_folder.take_back()
 
     def fit(self, **kwargs: Any) -> None:
         """Train, then test."""
@@ -249,20 +213,17 @@ class CLI(LightningCLI):
         self._save_average()
         seconds = time.monotonic() - self.start
         best = self._get(self.config_init, "monitor")
-        results = self.trainer.test(
+        tested = self._evaluate(
+            "held-out",
+            "test",
             datamodule=self.datamodule,
             model=self.model,
             ckpt_path=str(self.folder / "checkpoints" / "best.ckpt") if best else None,
-            weights_only=True if best else None,
-            verbose=False,
+            weights_only=True,
         )
-        self.results = dict(results[0]) if results else {}
         if self.trainer.is_global_zero:
-            if results:
-                print(self._summary("held-out", "test", self.results))
-            else:
-                print("the test data were not read")
-            print(f"trained in {seconds:.0f} s", file_list(self.folder), sep="\n")
+            none = [] if tested else ["the test data were not read"]
+            print(*none, f"trained in {seconds:.0f} s", file_list(self.folder), sep="\n")
 
     def _save_average(self) -> None:
         """Keep the averaged weights, which Lightning puts in place behind the last checkpoint and then tests."""
@@ -275,7 +236,7 @@ class CLI(LightningCLI):
     def _nothing_left(self, checkpoint: Path) -> bool:
         """Whether the run of a checkpoint is finished already; says so."""
         progress, trainer = progress_of(read_checkpoint(checkpoint)), self.trainer
-        if progress is None or not _is_finished(progress, trainer.max_epochs, trainer.max_steps):
+        if progress is None or not progress.reaches(trainer.max_epochs, trainer.max_steps):
             return False
         if trainer.is_global_zero:
             print(
@@ -287,32 +248,30 @@ class CLI(LightningCLI):
 
     def validate(self, **kwargs: Any) -> None:
         """Validate a checkpoint."""
-        self._evaluate("validation", "val", self.trainer.validate, kwargs)
+        self._require(self._evaluate("validation", "val", **kwargs))
 
     def test(self, **kwargs: Any) -> None:
         """Test a checkpoint."""
-        self._evaluate("held-out", "test", self.trainer.test, kwargs)
+        self._require(self._evaluate("held-out", "test", **kwargs))
 
-    def _evaluate(self, what: str, stage: str, run: Any, kwargs: dict[str, Any]) -> None:
-        results = run(**{**kwargs, "verbose": False})
-        if not results:
+    def _require(self, samples: bool) -> None:
+        if not samples:
             raise ConfigError(
                 f"{self.subcommand}: data must have samples for it; raise val_fraction"
             )
-        self.results = dict(results[0])
-        if self.trainer.is_global_zero:
-            print(self._summary(what, stage, self.results))
 
-    def _summary(self, what: str, stage: str, metrics: Mapping[str, float]) -> str:
-        loaders, batches = (
-            getattr(self.trainer, name) for name in (f"{stage}_dataloaders", f"num_{stage}_batches")
-        )
-        return summary(
-            what,
-            metrics,
-            on=coverage(loaders, batches, self.trainer.world_size),
-            findings=for_summary(self.model, stage),
-        )
+    def _evaluate(self, what: str, stage: str, **kwargs: Any) -> bool:
+        """Take the results of a stage and say them; whether there are any."""
+        trainer: Any = self.trainer
+        run = trainer.test if stage == "test" else trainer.validate
+        results = run(**{**kwargs, "verbose": False})
+        self.results = dict(results[0]) if results else {}
+        if results and trainer.is_global_zero:
+            loaders = getattr(trainer, f"{stage}_dataloaders")
+            seen = coverage(loaders, getattr(trainer, f"num_{stage}_batches"), trainer.world_size)
+            doubts = for_summary(self.model, stage)
+            print(summary(what, self.results, on=seen, findings=doubts))
+        return bool(results)
 
     def predict(self, **kwargs: Any) -> None:
         """Write the classes of the test data to a CSV file, or those of frames to label files in a folder."""
@@ -325,26 +284,10 @@ class CLI(LightningCLI):
                     f"predict: input must come with data that read folders, got {type(self.datamodule).__name__}"
                 )
             self.datamodule.predict_folder = given
-        found = self.trainer.predict(**{**kwargs, "return_predictions": True})
-        batches = cast(list[Any], found)
+        batches: Any = self.trainer.predict(**{**kwargs, "return_predictions": True})
         if on := coverage(self.trainer.predict_dataloaders, self.trainer.num_predict_batches):
             print(f"prediction{on}, the first of the data")
-        if isinstance(batches[0], FramePrediction):
-            folder = Path(output or self.folder / "predictions")
-            data: Any = self.datamodule
-            print(write_label_files(batches, folder, names=data.classes, framing=data.features))
-            return
-        table = Path(output or self.folder)
-        table = table / "predictions.csv" if table.is_dir() else table
-        if not table.parent.is_dir():
-            raise ConfigError(
-                f"predict: output must lie in an existing folder, got {table}; make {table.parent} first"
-            )
-        if isinstance(batches[0], Signals):
-            print(write_signals(batches, table))
-        else:
-            names = getattr(self.datamodule, "predict_names", ())
-            print(write_predictions(batches, table, names=names))
+        print(write(batches, output and Path(output), self.folder, self.datamodule))
 
     def _resume_hint(self) -> str:
         """How to go on after Ctrl-C."""
@@ -353,30 +296,5 @@ class CLI(LightningCLI):
         return f"go on with: snn-neuromod fit --ckpt_path {self.interrupt.checkpoint}"
 
 
-def _dumpable(config: Any) -> Any:
-    """Texts that are members of an enumeration, as some defaults of Lightning are, become plain: YAML has no others."""
-    if isinstance(config, Namespace | dict):
-        for key, value in list(
-            vars(config).items() if isinstance(config, Namespace) else config.items()
-        ):
-            config[key] = _dumpable(value)
-        return config
-    if isinstance(config, list):
-        return [_dumpable(value) for value in config]
-    return str(config.value) if isinstance(config, str) and isinstance(config, Enum) else config
-
-
-def _folder_of(checkpoint: Path) -> Path:
-    """Folder of the run of a checkpoint; the working folder for a checkpoint that lies elsewhere."""
-    folder = checkpoint.resolve().parent.parent
-    in_a_run = checkpoint.resolve().parent.name == "checkpoints" and (folder / "config.yaml").is_file()  # fmt: skip
-    return Path(os.path.relpath(folder)) if in_a_run else Path()
-
-
 class _Checkpoint(ModelCheckpoint):
-    """Lightning's own, which may then stand beside a user's with the same arguments."""
-
-
-def _is_finished(progress: Progress, max_epochs: int | None, max_steps: int) -> bool:
-    epochs = max_epochs is not None and 0 <= max_epochs <= progress.epochs
-    return epochs or 0 <= max_steps <= progress.steps
+    """Lightning's own, which may then stand beside a user's; its state goes by the name of the class."""

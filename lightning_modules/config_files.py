@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -184,12 +184,13 @@ def _error(where: object, what: str) -> Exception:
     return ConfigError(f"load_config: {where}: {what}")
 
 
-def inside(node: Any, part: str) -> Any:
-    """What stands at a key of a configuration, or of the arguments of the class there; None: nothing."""
-    if not isinstance(node, Mapping):
-        return None
-    arguments = node.get("init_args")
-    return node.get(part, arguments.get(part) if isinstance(arguments, Mapping) else None)
+def arguments(node: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What stands at the keys of a part of a configuration, or is an argument of the class there."""
+    for key, value in node.items():
+        if key in ("init_args", "dict_kwargs") and isinstance(value, Mapping):
+            yield from value.items()
+        elif key != "class_path":
+            yield key, value
 
 
 def named(config: Mapping[str, Any], *parts: str) -> dict[str, Any]:
@@ -200,13 +201,11 @@ def named(config: Mapping[str, Any], *parts: str) -> dict[str, Any]:
         {'model': 'Task', 'model.sizes': [1, 2], 'model.loss': None}
     """
     found: dict[str, Any] = {}
-    for key, value in config.items():
-        if key == "class_path":
-            found[".".join(parts)] = str(value).rpartition(".")[2]
-        elif isinstance(value, Mapping):
-            found |= named(value, *parts, *([] if key == "init_args" else [key]))
-        else:
-            found[".".join((*parts, key))] = value
+    if "class_path" in config:
+        found[".".join(parts)] = str(config["class_path"]).rpartition(".")[2]
+    for key, value in arguments(config):
+        own = (*parts, key)
+        found |= named(value, *own) if isinstance(value, Mapping) else {".".join(own): value}
     return found
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lightning_modules.arguments import ONE_OR_MORE, check
 from lightning_modules.networks import FeedForward, SpikingLinear
 from snn_neuromod.errors import ConfigError
 
@@ -120,8 +121,7 @@ class ContextNetwork(FeedForward):
         **options: Any,
     ) -> None:
         sizes = list(sizes)
-        if not num_contexts >= 1:
-            raise ConfigError(f"ContextNetwork: num_contexts must be >= 1, got {num_contexts}")
+        check("ContextNetwork", "num_contexts", num_contexts, ONE_OR_MORE)
         if not sizes or not sizes[0] > num_contexts:
             raise ConfigError(
                 f"ContextNetwork: sizes must start with more inputs than the {num_contexts} of the context, got {sizes}"

@@ -16,7 +16,7 @@ from lightning_modules.class_paths import check_class_paths
 from lightning_modules.cli_arguments import checkpoint_of
 from lightning_modules.cli_parser import Parser
 from lightning_modules.config_files import load_config
-from lightning_modules.export_network import ExportNetwork, exportable
+from lightning_modules.export_network import exportable
 from lightning_modules.export_onnx import write_onnx
 from snn_neuromod.errors import ConfigError, KindError, RunError
 from snn_neuromod.nir import to_nir
@@ -59,7 +59,10 @@ def export(args: Sequence[str]) -> None:
     if given.format == "onnx":
         write_onnx(network, target)
     else:
-        _write_nir(network, target, given.dt, given.soft_reset)
+        try:
+            nir.write(target, to_nir(network, dt=given.dt, soft_reset=given.soft_reset))
+        except KindError as error:
+            raise RunError(str(error)) from error
     print(f"{given.format} {target}", *network.notes, sep="\n")
 
 
@@ -83,11 +86,3 @@ def network_of(checkpoint: Path) -> nn.Module:
         raise RunError(f"{checkpoint}: the checkpoint must fit config.yaml: {error}") from error
     network: nn.Module = task.network.eval()
     return network
-
-
-def _write_nir(network: ExportNetwork, target: Path, dt: float | None, soft_reset: Any) -> None:
-    try:
-        graph = to_nir(network, dt=dt, soft_reset=soft_reset)
-    except KindError as error:
-        raise RunError(str(error)) from error
-    nir.write(target, graph)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
+from functools import reduce
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from lightning_modules.framewise.networks import FramewiseNetwork
 from lightning_modules.networks import FeedForward, SpikeSum, SpikingLinear
-from snn_neuromod import LeakyIntegrator, LeakyReadout, PopulationReadout, Recurrent
+from snn_neuromod import LeakyIntegrator, LeakyReadout, PopulationReadout
 from snn_neuromod.errors import RunError
 
 __all__ = ["ExportNetwork", "exportable"]
@@ -20,9 +21,9 @@ class ExportNetwork(nn.Module):
     """Spiking layers one after another, some or all of which are read.
 
     Args:
-        layers: The layers from the input upwards: neurons with weights before them, or `Recurrent`.
+        layers: The layers from the input upwards: `Weighted` or `Recurrent`.
         reads: For each layer its weights to the readout; None: it is not read.
-        readout: Filter of what is read; None: none.
+        readout: Filter of what is read.
         notes: What else a user of the file has to know.
 
     Attributes:
@@ -31,32 +32,29 @@ class ExportNetwork(nn.Module):
 
     def __init__(
         self,
-        layers: Sequence[nn.Module],
-        reads: Sequence[nn.Module | None],
-        readout: nn.Module | None,
+        layers: Iterable[nn.Module],
+        reads: Iterable[nn.Module | None],
+        readout: LeakyIntegrator,
         notes: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(layers)
-        self.reads = nn.ModuleList([nn.Identity() if read is None else read for read in reads])
-        self.read = [read is not None for read in reads]
+        self.layers, self.reads = nn.ModuleList(layers), nn.ModuleList(reads)  # type: ignore[arg-type]
         self.readout, self.notes = readout, tuple(notes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Readout at every step, (T, batch, class), of x (T, batch, input)."""
-        total: Any = None
-        for layer, read, is_read in zip(self.layers, self.reads, self.read, strict=True):
-            if isinstance(layer, Weighted):
-                x, _ = layer.neuron(layer.weights(x))
-            else:
-                x, _ = layer(x)
-            if is_read:
-                seen = read(x)
-                total = seen if total is None else total + seen
-        if self.readout is not None:
-            total, _ = self.readout(total)
-        out: Tensor = total
+        spikes = []
+        for layer in self.layers:
+            x, _ = layer(x)
+            spikes.append(x)
+        out: Tensor = self.readout(self.read(spikes))[0]
         return out
+
+    def read(self, spikes: Iterable[Tensor]) -> Tensor:
+        """What the readout gets from the spikes of each layer."""
+        both = zip(self.reads, spikes, strict=True)
+        total: Tensor = reduce(operator.add, [read(x) for read, x in both if read is not None])
+        return total
 
 
 class Weighted(nn.Module):
@@ -68,13 +66,19 @@ class Weighted(nn.Module):
 
     def __init__(self, layer: SpikingLinear) -> None:
         super().__init__()
-        outputs, inputs = layer.weight.shape
-        self.weights = nn.Linear(inputs, outputs, bias=layer.bias is not None)
-        with torch.no_grad():
-            self.weights.weight.copy_(layer.input_gain * layer.weight)
-            if layer.bias is not None:
-                self.weights.bias.copy_(layer.bias)
-        self.neuron = layer.neuron
+        self.weights = _linear(layer.input_gain * layer.weight, layer.bias)
+        self.in_features, self.neuron = self.weights.in_features, layer.neuron
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Any]:
+        """Run over x (T, batch, input)."""
+        out: tuple[Tensor, Any] = self.neuron(self.weights(x))
+        return out
+
+
+def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    linear = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    linear.load_state_dict({"weight": weight} | ({} if bias is None else {"bias": bias}))
+    return linear
 
 
 def exportable(network: nn.Module) -> ExportNetwork:
@@ -101,30 +105,24 @@ def exportable(network: nn.Module) -> ExportNetwork:
 
 
 def _framewise(network: FramewiseNetwork) -> ExportNetwork:
-    for name, value in (
-        ("smoothing", network.smoothing),
-        ("bidirectional", len(network.stacks) > 1),
-    ):
-        if value:
-            raise RunError(
-                f"export: {name} must be off, since a tool that takes steps sees no later ones"
-            )
+    later = {"smoothing": network.smoothing, "bidirectional": len(network.stacks) > 1}
+    for name in (name for name, on in later.items() if on):
+        raise RunError(
+            f"export: {name} must be off, since a tool that takes steps sees no later ones"
+        )
     if network.readout_rate != "step":
         raise RunError(f"export: readout_rate must be 'step', got {network.readout_rate!r}")
-    reads, readout = _readout(network.readout, network.sizes[1:])
+    repeat, lag = network.n_repeat, network.output_delay
     notes = []
-    if network.n_repeat > 1:
-        notes.append(
-            f"present each frame for {network.n_repeat} steps, and average the output over them"
-        )
-    if network.output_delay:
-        notes.append(f"the output lags {network.output_delay} frames behind")
+    if repeat > 1:
+        notes.append(f"present each frame for {repeat} steps, and average the output over them")
+    if lag:
+        notes.append(f"the output lags {lag} frames behind")
+    reads, readout = _readout(network.readout, network.sizes[1:])
     return ExportNetwork(network.layers, reads, readout, notes)
 
 
-def _readout(
-    readout: nn.Module, sizes: Sequence[int]
-) -> tuple[list[nn.Module | None], nn.Module | None]:
+def _readout(readout: nn.Module, sizes: list[int]) -> tuple[list[nn.Module], LeakyIntegrator]:
     """Weights of each layer that is read, and the filter behind them."""
     if isinstance(readout, SpikeSum):
         return [nn.Identity()], readout.filter
@@ -136,27 +134,5 @@ def _readout(
     bias = getattr(readout, "bias", None)
     if bias is not None and not getattr(readout, "bias_inside", True):
         raise RunError("export: LeakyReadout must have bias_inside=True or no bias")
-    reads: list[nn.Module | None] = []
-    for columns in readout.w_out.detach().split(list(sizes), dim=1):
-        linear = nn.Linear(columns.shape[1], columns.shape[0], bias=bias is not None and not reads)
-        with torch.no_grad():
-            linear.weight.copy_(columns)
-            if linear.bias is not None and bias is not None:
-                linear.bias.copy_(bias)
-        reads.append(linear)
-    found: LeakyIntegrator = readout.filter
-    return reads, found
-
-
-def layers_of(network: ExportNetwork) -> list[tuple[nn.Linear | None, Any, Recurrent | None]]:
-    """Weights, neurons and recurrence of each layer.
-
-    Args:
-        network: The network.
-    """
-    return [
-        (layer.weights, layer.neuron, None)
-        if isinstance(layer, Weighted)
-        else (None, layer.neuron, layer)  # type: ignore[misc]
-        for layer in network.layers
-    ]
+    first, *others = readout.w_out.split(sizes, dim=1)
+    return [_linear(first, bias), *(_linear(columns, None) for columns in others)], readout.filter

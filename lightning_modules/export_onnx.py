@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.export_network import ExportNetwork, layers_of
+from lightning_modules.export_network import ExportNetwork
+from snn_neuromod import Recurrent
 from snn_neuromod.errors import RunError
 
 __all__ = ["StepNetwork", "write_onnx"]
@@ -34,29 +35,24 @@ class StepNetwork(nn.Module):
         super().__init__()
         self.network = network
         self.names = [name for name, _ in self._states(self._example(1))]
-        for _, _, recurrent in layers_of(network):
-            if recurrent is not None and recurrent.delays.steps != (1,):
-                raise RunError(
-                    "export: delays must be one step for ONNX; NIR takes delays per neuron"
-                )
+        loops = [layer for layer in network.layers if isinstance(layer, Recurrent)]
+        if any(loop.delays.steps != (1,) for loop in loops):
+            raise RunError("export: delays must be one step for ONNX; NIR takes delays per neuron")
 
     def _example(self, batch: int) -> Tensor:
-        weights, _, recurrent = layers_of(self.network)[0]
-        inputs = recurrent.in_features if weights is None else weights.in_features  # type: ignore[union-attr]
-        dtype = next(self.network.parameters()).dtype
-        return torch.zeros(batch, int(inputs), dtype=dtype)
+        first: Any = self.network.layers[0]
+        return torch.zeros(batch, first.in_features, dtype=next(first.parameters()).dtype)
 
     def _states(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         """States at rest by name."""
-        for k, (_, neuron, recurrent) in enumerate(layers_of(self.network), 1):
+        for k, layer in enumerate(self.network.layers, 1):
+            neuron: Any = layer.neuron
             current = x.new_zeros(len(x), neuron.num_neurons)
             state = neuron.initial_state(current)
             yield from ((f"layer{k}_{name}", value) for name, value in state._asdict().items())
-            if recurrent is not None and "z" not in state._fields:
+            if _keeps_spikes(layer):
                 yield f"layer{k}_spikes", torch.zeros_like(current)
-        readout: Any = self.network.readout
-        if readout is not None:
-            yield "readout", x.new_zeros(len(x), readout.num_neurons)
+        yield "readout", x.new_zeros(len(x), self.network.readout.num_neurons or 0)
 
     def example(self, batch: int = 2) -> tuple[Tensor, ...]:
         """An input and the states at rest."""
@@ -73,29 +69,28 @@ class StepNetwork(nn.Module):
         Returns:
             The readout, (batch, class), and the states after the step.
         """
-        left, after, total = list(states), [], None
-        network = self.network
-        for (weights, neuron, recurrent), read, is_read in zip(
-            layers_of(network), network.reads, network.read, strict=True
-        ):
-            kind = neuron.dynamics.State
+        left, after, spikes = list(states), list[Tensor](), list[Tensor]()
+        layer: Any
+        for layer in self.network.layers:
+            kind = layer.neuron.dynamics.State
             state = kind(*(left.pop(0) for _ in kind._fields))
-            if weights is not None:
-                current = weights(x)
-            else:
-                before = state.z if "z" in kind._fields else left.pop(0)
-                w_in, w_rec = recurrent.weights()  # type: ignore[union-attr]
+            if isinstance(layer, Recurrent):
+                before = left.pop(0) if _keeps_spikes(layer) else state.z
+                w_in, w_rec = layer.weights()
                 current = x @ w_in.T + before @ w_rec.T
-            x, state = neuron.step(current, state)
-            after += [*state, *([x] if recurrent is not None and "z" not in kind._fields else [])]
-            if is_read:
-                seen = read(x)
-                total = seen if total is None else total + seen
-        readout: Any = network.readout
-        if readout is not None:
-            total, (filtered,) = readout.step(total, readout.dynamics.State(left.pop(0)))
-            after.append(filtered)
-        return (total, *after)
+            else:
+                current = layer.weights(x)
+            x, state = layer.neuron.step(current, state)
+            after += [*state, *([x] if _keeps_spikes(layer) else [])]
+            spikes.append(x)
+        readout: Any = self.network.readout
+        out, last = readout.step(self.network.read(spikes), readout.dynamics.State(*left))
+        return (out, *after, *last)
+
+
+def _keeps_spikes(layer: Any) -> bool:
+    """Whether the spikes of the step before are a state of a layer beside its neurons'."""
+    return isinstance(layer, Recurrent) and "z" not in layer.neuron.dynamics.State._fields
 
 
 def write_onnx(network: ExportNetwork, target: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -100,20 +99,15 @@ def coverage(loaders: Any, batches: Any, processes: int = 1) -> str:
     loaders = loaders if isinstance(loaders, list | tuple) else [loaders]
     seen = total = 0
     for loader, number in zip(loaders, batches, strict=False):
-        size = _length(getattr(loader, "dataset", None))
+        dataset: Any = getattr(loader, "dataset", None)
+        sampler = getattr(loader, "batch_sampler", None)
         # Of a loader for prediction Lightning makes one without a batch size of its own.
-        per_batch = getattr(loader, "batch_size", None) or getattr(
-            getattr(loader, "batch_sampler", None), "batch_size", None
-        )
-        if size is None or not per_batch:
+        per_batch = getattr(loader, "batch_size", None) or getattr(sampler, "batch_size", None)
+        if not per_batch or not hasattr(dataset, "__len__"):
             return ""
-        total += size
-        seen += int(min(number * per_batch * processes, size))
+        total += len(dataset)
+        seen += int(min(number * per_batch * processes, len(dataset)))
     return f" on {seen} of {total} samples" if seen < total else ""
-
-
-def _length(dataset: Any) -> int | None:
-    return len(dataset) if hasattr(dataset, "__len__") else None
 
 
 class StateWatch:
@@ -138,17 +132,10 @@ class StateWatch:
         return [self._found[k] for k in sorted(self._found)]
 
     def _keep(self, k: int, layer: nn.Module, given: Any, out: Any) -> None:
-        leaves = [leaf.detach() for leaf in _leaves(out) if leaf.is_floating_point()]
+        leaves = [x.detach() for x in torch.utils._pytree.tree_leaves(out) if torch.is_tensor(x)]
+        leaves = [leaf for leaf in leaves if leaf.is_floating_point()]
         if leaves:  # a sum is finite where all its parts are
             self._found[k] = torch.stack([leaf.sum().isfinite() for leaf in leaves]).all()
-
-
-def _leaves(tree: Any) -> Iterator[Tensor]:
-    if isinstance(tree, Tensor):
-        yield tree
-    elif isinstance(tree, tuple | list):
-        for part in tree:
-            yield from _leaves(part)
 
 
 def lost_weights(module: nn.Module) -> list[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from torch import Tensor
 from torch.nn import functional
 
-from lightning_modules.regularisation import L2, FiringRate, mean_rates
+from lightning_modules.arguments import FRACTION, POSITIVE, check
+from lightning_modules.regularisation import L2, FiringRate, Over, mean_rates
 from snn_neuromod.errors import ConfigError
 
 __all__ = [
@@ -56,16 +57,9 @@ class CrossEntropy:
     every_step: bool = False
 
     def __post_init__(self) -> None:
-        if self.decision not in get_args(Decision):
-            raise ConfigError(
-                f"CrossEntropy: decision must be one of {', '.join(get_args(Decision))}, got {self.decision!r}"
-            )
-        if not self.scale > 0:
-            raise ConfigError(f"CrossEntropy: scale must be > 0, got {self.scale}")
-        if not 0 <= self.label_smoothing < 1:
-            raise ConfigError(
-                f"CrossEntropy: label_smoothing must lie in [0, 1), got {self.label_smoothing}"
-            )
+        check("CrossEntropy", "decision", self.decision, Decision)
+        check("CrossEntropy", "scale", self.scale, POSITIVE)
+        check("CrossEntropy", "label_smoothing", self.label_smoothing, FRACTION)
 
     def scores(self, outputs: Tensor, labels: Tensor | None = None) -> Tensor:
         """Class scores of samples.
@@ -127,11 +121,10 @@ class SquaredError:
         5.0
     """
 
-    over: Literal["sum", "mean"] = "sum"
+    over: Over = "sum"
 
     def __post_init__(self) -> None:
-        if self.over not in ("sum", "mean"):
-            raise ConfigError(f"SquaredError: over must be sum or mean, got {self.over!r}")
+        check("SquaredError", "over", self.over, Over)
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Loss of a batch.

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.precision import at_least_float32, read_exactly
+from lightning_modules.arguments import POSITIVE, check, check_sequences, layer_sizes
+from lightning_modules.precision import as_weights, at_least_float32, read_exactly
 from snn_neuromod import LeakyIntegrator, Recurrent
+from snn_neuromod.dynamics.parameter import Range
 from snn_neuromod.dynamics.traits import traits
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels.products import SPIKE_DTYPES, spike_linear
@@ -75,8 +77,7 @@ class SpikeSum(nn.Module):
                 f"SpikeSum: in_features must equal num_classes={num_classes}, got {in_features}; "
                 "let the last layer have one neuron per class, or choose another readout"
             )
-        if not 0 < decay <= 1:
-            raise ConfigError(f"SpikeSum: decay must lie in (0, 1], got {decay}")
+        check("SpikeSum", "decay", decay, Range(0, 1, open_low=True))
         self.decay = decay
         tau = math.inf if decay == 1 else -1 / math.log(decay)
         self.filter = LeakyIntegrator(num_classes, tau=tau)
@@ -177,18 +178,10 @@ class FeedForward(nn.Module):
         bias: bool = False,
     ) -> None:
         super().__init__()
-        sizes = list(sizes)
-        if len(sizes) < 2 or not all(size >= 1 for size in sizes):
-            raise ConfigError(
-                f"FeedForward: sizes must be the number of inputs and of neurons in each layer, all >= 1, got {sizes}"
-            )
-        if init not in get_args(Init):
-            raise ConfigError(
-                f"FeedForward: init must be one of {', '.join(get_args(Init))}, got {init!r}"
-            )
-        for name, value in (("gain", gain), ("input_gain", input_gain)):
-            if not value > 0:
-                raise ConfigError(f"FeedForward: {name} must be > 0, got {value}")
+        sizes = layer_sizes("FeedForward", sizes)
+        check("FeedForward", "init", init, Init)
+        check("FeedForward", "gain", gain, POSITIVE)
+        check("FeedForward", "input_gain", input_gain, POSITIVE)
         num_layers = len(sizes) - 1
         loops = [recurrent] * num_layers if isinstance(recurrent, bool) else list(recurrent)
         if len(loops) != num_layers:
@@ -234,14 +227,9 @@ class FeedForward(nn.Module):
         Raises:
             ValueError: If `x` has another shape.
         """
-        if x.ndim != 3 or x.shape[-1] != self.sizes[0]:
-            raise ConfigError(
-                f"FeedForward: x must have shape (T, batch, {self.sizes[0]}), got {tuple(x.shape)}; "
-                "let sizes start with the number of inputs of the data"
-            )
-        mixed = torch.is_autocast_enabled(x.device.type) and x.is_floating_point()
-        keep = mixed or x.dtype in SPIKE_DTYPES  # as the first layer takes it
-        x = x if keep else x.to(next(self.parameters()).dtype)
+        check_sequences("FeedForward", x, self.sizes[0])
+        # The first layer takes bytes as they are.
+        x = x if x.dtype in SPIKE_DTYPES else as_weights(x, self)
         spikes, record = x, []
         for k in range(len(self.layers)):
             spikes, _ = self.run_layer(k, spikes, x)

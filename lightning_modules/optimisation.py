@@ -12,7 +12,7 @@ from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
 from lightning_modules.cli_parser import refusals
-from lightning_modules.resume import Resume, steps_per_epoch, total_steps
+from lightning_modules.resume import steps_per_epoch, total_steps
 from lightning_modules.schedules import WarmUp
 from snn_neuromod.errors import ConfigError
 
@@ -64,7 +64,7 @@ def optimisation(
             schedule = kinds.OneCycleLR(made, rates, total_steps=steps)
     elif isinstance(scheduler, WarmUp):
         interval = "step"
-        total = _total_steps(module.trainer)
+        total = total_steps(module.trainer)
         schedule = scheduler.schedule(made, total=total, per_epoch=steps_per_epoch(module.trainer))
     else:
         schedule = scheduler(made)
@@ -95,19 +95,13 @@ def _rehearse(
 
 def _steps_of_run(trainer: pl.Trainer, scheduler: str) -> int:
     """Steps of a run that has an end."""
-    total = _total_steps(trainer)
+    total = total_steps(trainer)
     if not 0 < total < math.inf:
         raise ConfigError(
             f"scheduler: {scheduler} must come with a run that has an end, got max_epochs={trainer.max_epochs}; set "
             "max_epochs or max_steps, or scheduler: null"
         )
     return int(total)
-
-
-def _total_steps(trainer: pl.Trainer) -> float:
-    """Steps of the run, those before it was resumed among them, inf without an end."""
-    resumed = next((c.progress for c in trainer.callbacks if isinstance(c, Resume)), None)  # type: ignore[attr-defined]
-    return total_steps(trainer, resumed)
 
 
 def _groups(module: pl.LightningModule, lr_factors: Mapping[str, float]) -> Any:

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import math
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from lightning_modules.any_network import AnyNetwork
+from lightning_modules.arguments import ZERO_OR_MORE, check
 from lightning_modules.board import show
 from lightning_modules.framewise.pictures import draw_confusion, draw_sentence
-from lightning_modules.losses import final_labels, spike_counts
+from lightning_modules.losses import final_labels
 from lightning_modules.networks import FeedForward, is_graded, membrane_of, modulations
-from lightning_modules.precision import at_least_float32
+from lightning_modules.panels import array, caption, column, raster
 from snn_neuromod import _palette as palette
 from snn_neuromod._storage import write_atomically
-from snn_neuromod.errors import ConfigError, KindError
-from snn_neuromod.layers import Layer
+from snn_neuromod.dynamics.parameter import Range
+from snn_neuromod.errors import KindError
 
 __all__ = ["Pictures"]
 
 _COLOURS = (
     palette.BLUE, palette.ORANGE, palette.GREEN, palette.PURPLE, palette.SKY, palette.VERMILION,
 )  # fmt: skip
+_LEGEND: Any = {"frameon": False, "fontsize": 8, "loc": "lower right", "bbox_to_anchor": (1, 0.98)}
 
 
 class Pictures(pl.Callback):
@@ -53,14 +56,9 @@ class Pictures(pl.Callback):
         sample: int = 0,
         num_traces: int = 3,
     ) -> None:
-        if not every_n_epochs >= 0:
-            raise ConfigError(f"Pictures: every_n_epochs must be >= 0, got {every_n_epochs}")
-        if not sample >= 0:
-            raise ConfigError(f"Pictures: sample must be >= 0, got {sample}")
-        if not 1 <= num_traces <= len(_COLOURS):
-            raise ConfigError(
-                f"Pictures: num_traces must lie in [1, {len(_COLOURS)}], got {num_traces}"
-            )
+        check("Pictures", "every_n_epochs", every_n_epochs, ZERO_OR_MORE)
+        check("Pictures", "sample", sample, ZERO_OR_MORE)
+        check("Pictures", "num_traces", num_traces, Range(1, len(_COLOURS)))
         self.enabled, self.every_n_epochs = enabled, every_n_epochs
         self.sample, self.num_traces = sample, num_traces
         self._before: dict[int, Tensor] = {}
@@ -68,13 +66,11 @@ class Pictures(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not self.enabled:
             return
-        try:
-            import matplotlib  # noqa: F401
-        except ImportError as error:
+        if find_spec("matplotlib") is None:
             raise ImportError(
                 "Pictures: matplotlib must be installed; run pip install 'snn-neuromod[plot]' "
                 "or set --pictures.enabled false"
-            ) from error
+            )
         network = pl_module.network
         if isinstance(network, FeedForward):
             self._before = modulations(network)
@@ -105,33 +101,28 @@ class Pictures(pl.Callback):
     def _draw(self, trainer: pl.Trainer, module: pl.LightningModule, name: str) -> None:
         # All processes of a distributed run have to ask for log_dir.
         folder = Path(trainer.log_dir or trainer.default_root_dir) / "pictures"
-        if not trainer.is_global_zero:
-            return
-        for file, figure in self._figures(trainer, module, name).items():
-            _save(trainer, figure, folder / f"{file}.png")
-
-    def _figures(
-        self, trainer: pl.Trainer, module: pl.LightningModule, name: str
-    ) -> dict[str, Any]:
-        """Figures by the names of their files."""
+        if not trainer.is_global_zero or isinstance(module.network, AnyNetwork):
+            return  # of that nobody knows the layers
+        network, data = cast(Any, module.network), cast(Any, trainer).datamodule
         suffix = "" if name == "network" else f"_{name}"
-        if isinstance(module.network, AnyNetwork):
-            return {}  # nobody knows its layers
-        sample, target = _sample(trainer, module, self.sample)
-        network: Any = module.network
+        data.setup("test")
+        batch = next(iter(data.test_dataloader()))
+        index = min(self.sample, batch[0].shape[1] - 1)
+        sample = batch[0][:, index : index + 1].to(module.device)  # (T, 1, input)
         if isinstance(network, FeedForward):
-            figures = {name: draw_response(network, sample, target, num_traces=self.num_traces)}
-            after = modulations(network)
-            if after:
+            label = int(final_labels(batch[1])[index])
+            figures = {name: draw_response(network, sample, label, num_traces=self.num_traces)}
+            if after := modulations(network):
                 figures[f"modulation{suffix}"] = draw_modulation(self._before, after)
-            return figures
-        classes = trainer.datamodule.classes  # type: ignore[attr-defined]
-        figures = {name: draw_sentence(network, sample, target, classes)}
-        confusions: Any = module.confusion
-        if "val" in confusions:
-            found = draw_confusion(confusions["val"], classes, "Validation")
-            figures[f"confusion_val{suffix}"] = found
-        return figures
+        else:
+            length, confusions = int(batch.lengths[index]), cast(Any, module.confusion)
+            labels = batch.labels[:length, index]
+            figures = {name: draw_sentence(network, sample[:length], labels, data.classes)}
+            if "val" in confusions:
+                found = draw_confusion(confusions["val"], data.classes, "Validation")
+                figures[f"confusion_val{suffix}"] = found
+        for file, figure in figures.items():
+            _save(trainer, figure, folder / f"{file}.png")
 
 
 def _save(trainer: pl.Trainer, figure: Any, path: Path) -> None:
@@ -153,28 +144,23 @@ def draw_response(network: FeedForward, x: Tensor, label: int, *, num_traces: in
     Returns:
         A matplotlib figure.
     """
-    from matplotlib.figure import Figure
-
     outputs, spikes = network(x)
-    membranes = network.membranes(x)
-    layers = len(spikes)
-    figure = Figure(figsize=(9, 2.1 * (2 * layers + 2)), layout="constrained")
-    axes = figure.subplots(
-        2 * layers + 2, 1, sharex=True, height_ratios=[1.4, *([1.2, 1.0] * layers), 1.0]
-    )
-    _raster(axes[0], x[:, 0] > 0, "input", f"Input spikes, a sample of class {label}")
+    heights = [1.4, *([1.2, 1.0] * len(spikes)), 1.0]
+    figure, axes = column(2.1 * len(heights), heights)
+    raster(axes[0], x[:, 0] > 0, f"Input spikes, a sample of class {label}", "input")
     _image(axes[0], x[:, 0])
-    for k, (spiked, membrane, neuron) in enumerate(
-        zip(spikes, membranes, network.neurons, strict=True), 1
-    ):
-        graded = is_graded(neuron)
-        counts = spike_counts(spiked[:, 0], graded=graded)
-        onsets = _onsets(spiked[:, 0], graded=graded)
-        size = onsets.shape[1]
-        kind = type(neuron).__name__
+    layers = zip(spikes, network.membranes(x), network.neurons, strict=True)
+    for k, (spiked, membrane, neuron) in enumerate(layers, 1):
+        onsets = spiked[:, 0] > 0.5
+        if is_graded(neuron):
+            onsets[1:] &= ~(spiked[:-1, 0] > 0.5)
+        counts = onsets.sum(dim=0).float()
+        size, kind = len(counts), type(neuron).__name__
         title = f"Spikes of layer {k} ({size} {kind}): {counts.mean():.1f} per neuron"
-        _raster(axes[2 * k - 1], onsets, "neuron", title)
-        _traces(axes[2 * k], membrane[:, 0], counts, num_traces, neuron, k)
+        raster(axes[2 * k - 1], onsets, title)
+        _traces(axes[2 * k], membrane[:, 0], counts, num_traces)
+        title = f"Membrane of the most active neurons of layer {k}"
+        caption(axes[2 * k], title, membrane_of(neuron))
     _scores(axes[-1], outputs[:, 0], label)
     axes[-1].set_xlabel("time step")
     return figure
@@ -190,114 +176,56 @@ def draw_modulation(before: dict[int, Tensor], after: dict[int, Tensor]) -> Any:
     Returns:
         A matplotlib figure.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 2.6 * len(after)), layout="constrained")
-    panels = figure.subplots(len(after), 1, sharex=True, squeeze=False)[:, 0]
+    figure, panels = column(2.6 * len(after), [1.0] * len(after))
     values = torch.cat([*before.values(), *after.values()])
     low, high = float(values.min()) - 0.05, float(values.max()) + 0.05
     bins = torch.linspace(low, high, 25).tolist()
     for axis, (k, now) in zip(panels, after.items(), strict=True):
         then = before.get(k, now)
+        line = {"histtype": "step", "lw": 2, "color": palette.BLACK}
         axis.hist(then.numpy(), bins=bins, color="#BBBBBB", label="before training")
-        axis.hist(
-            now.numpy(),
-            bins=bins,
-            histtype="step",
-            lw=2,
-            color=palette.BLACK,
-            label="after training",
-        )
+        axis.hist(now.numpy(), bins=bins, label="after training", **line)
+        above = {"ha": "center", "va": "bottom", "transform": axis.get_xaxis_transform()}
         for position, type_ in palette.MODULATIONS.items():
             if low <= position <= high:
                 colour = palette.TYPES[type_]
                 axis.axvline(position, color=colour, ls=":", lw=1.5)
-                axis.text(
-                    position, 1.0, type_, color=colour, ha="center", va="bottom",
-                    transform=axis.get_xaxis_transform(), fontsize=8,
-                )  # fmt: skip
+                axis.text(position, 1.0, type_, color=colour, fontsize=8, **above)
         moved = float((now - then).abs().mean())
-        axis.set_title(
-            f"Modulation of layer {k}: moved by {moved:.2f} on average", loc="left", pad=14
-        )
-        axis.set_ylabel("neurons")
+        title = f"Modulation of layer {k}: moved by {moved:.2f} on average"
+        caption(axis, title, "neurons", pad=14)
     panels[0].legend(frameon=False)
     panels[-1].set_xlabel(r"modulation $h_{s0}$")
     return figure
-
-
-def _sample(trainer: pl.Trainer, module: pl.LightningModule, index: int) -> tuple[Tensor, Any]:
-    """One sample of the test data on the module's device, (T, 1, input), and its class or its frames' classes."""
-    data: Any = trainer.datamodule  # type: ignore[attr-defined]
-    data.setup("test")
-    batch = next(iter(data.test_dataloader()))
-    index = min(index, batch[0].shape[1] - 1)
-    if isinstance(module.network, FeedForward):
-        spikes, labels = batch
-        return spikes[:, index : index + 1].to(module.device), int(final_labels(labels)[index])
-    length = int(batch.lengths[index])
-    features = batch.features[:length, index : index + 1].to(module.device)
-    return features, batch.labels[:length, index]
-
-
-def _onsets(spikes: Tensor, *, graded: bool) -> Tensor:
-    high = spikes > 0.5
-    if graded:
-        high[1:] &= ~(spikes[:-1] > 0.5)
-    return high
-
-
-def _raster(axis: Any, spikes: Tensor, what: str, title: str) -> None:
-    steps, units = spikes.nonzero().cpu().T
-    marker, size = ("|", 40) if spikes.shape[1] <= 100 else (".", 2)
-    axis.scatter(steps, units, s=size, marker=marker, color="black", linewidths=1)
-    axis.set_ylim(-1, spikes.shape[1])
-    axis.set_ylabel(what)
-    axis.set_title(title, loc="left")
 
 
 def _image(axis: Any, x: Tensor) -> None:
     """Beside the raster the image that its spikes add up to, where the inputs are the pixels of a square."""
     side = math.isqrt(x.shape[1])
     if side * side == x.shape[1] and side >= 8:
-        pixels = at_least_float32(x).sum(0).reshape(side, side).cpu()
         inset = axis.inset_axes([1.005, 0.0, 0.13, 1.0])
-        inset.imshow(pixels.numpy(), cmap="Greys")
+        inset.imshow(array(x).sum(0).reshape(side, side), cmap="Greys")
         inset.set_axis_off()
         inset.set_title("their sum", fontsize=8)
 
 
-def _traces(
-    axis: Any, membrane: Tensor, counts: Tensor, number: int, neuron: Layer, k: int
-) -> None:
+def _traces(axis: Any, membrane: Tensor, counts: Tensor, number: int) -> None:
     # Among equally many spikes, the larger excursion comes first.
     swing = membrane.amax(dim=0) - membrane.amin(dim=0)
     order = counts.to(swing) + swing / (1 + swing.max())
     chosen = order.argsort(descending=True)[:number].tolist()
     for colour, unit in zip(_COLOURS, chosen, strict=False):
-        axis.plot(
-            at_least_float32(membrane[:, unit]).cpu().numpy(),
-            color=colour,
-            lw=1.2,
-            label=f"neuron {unit}",
-        )
-    axis.set_ylabel(membrane_of(neuron))
-    axis.set_title(f"Membrane of the most active neurons of layer {k}", loc="left")
-    axis.legend(
-        frameon=False, fontsize=8, ncols=number, loc="lower right", bbox_to_anchor=(1, 0.98)
-    )
+        axis.plot(array(membrane[:, unit]), color=colour, lw=1.2, label=f"neuron {unit}")
+    axis.legend(ncols=number, **_LEGEND)
 
 
 def _scores(axis: Any, outputs: Tensor, label: int) -> None:
-    for unit in range(outputs.shape[1]):
-        mine = unit == label
-        axis.plot(
-            at_least_float32(outputs[:, unit]).cpu().numpy(),
-            color=_COLOURS[0] if mine else "#BBBBBB",
-            lw=2 if mine else 1,
-            zorder=2 + mine,
-            label=f"class {label}" if mine else ("others" if unit == (label == 0) else None),
-        )
-    axis.set_ylabel("output")
-    axis.set_title("Outputs of the classes", loc="left")
-    axis.legend(frameon=False, fontsize=8, ncols=2, loc="lower right", bbox_to_anchor=(1, 0.98))
+    first = int(label == 0)  # of the others
+    for unit, trace in enumerate(array(outputs).T):
+        if unit == label:
+            axis.plot(trace, color=_COLOURS[0], lw=2, zorder=3, label=f"class {label}")
+        else:
+            name = "others" if unit == first else None
+            axis.plot(trace, color="#BBBBBB", lw=1, zorder=2, label=name)
+    caption(axis, "Outputs of the classes", "output")
+    axis.legend(ncols=2, **_LEGEND)

@@ -1,4 +1,4 @@
-"""Sums over time in enough precision, whatever the trainer's precision makes of weights and spikes."""
+"""Numbers in the precision that they need, whatever the trainer's precision makes of weights and spikes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-__all__ = ["at_least_float32", "read_exactly"]
+__all__ = ["as_weights", "at_least_float32", "read_exactly"]
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
     """A floating-point tensor in float32, or as it is where it is more precise."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def as_weights(x: Tensor, network: nn.Module) -> Tensor:
+    """Input in the type of a network's parameters, float32 without any; as it is where autocast sees to it."""
+    if torch.is_autocast_enabled(x.device.type) and x.is_floating_point():
+        return x
+    return x.to(next((p.dtype for p in network.parameters()), torch.float32))
 
 
 def read_exactly(readout: nn.Module, spikes: Tensor) -> Tensor:

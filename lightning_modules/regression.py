@@ -6,12 +6,10 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from lightning_modules.any_network import AnyNetwork
 from lightning_modules.losses import SquaredError
 from lightning_modules.monitor import Mode
-from lightning_modules.networks import FeedForward
 from lightning_modules.tally import SignalTally
-from lightning_modules.task_base import STAGES, Task
+from lightning_modules.task_base import Task
 
 __all__ = ["Signals", "SpikeRegression"]
 
@@ -52,16 +50,15 @@ class SpikeRegression(Task):
     """
 
     metric_modes: ClassVar[dict[str, Mode]] = {"loss": "min", "nmse": "min"}
+    tally = SignalTally
     data_outputs = "num_outputs"
     byte_spikes = True  # its network takes spikes as the loaders give them
 
     def __init__(
         self, network: nn.Module, *, loss: SquaredError = SquaredError(), **options: Any
     ) -> None:
-        own = isinstance(network, FeedForward)
-        super().__init__(network if own else AnyNetwork(network), **options)
+        super().__init__(network, **options)
         self.loss = loss
-        self._tallies = {stage: SignalTally() for stage in STAGES}
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Signals:
         spikes, targets = batch
@@ -74,8 +71,5 @@ class SpikeRegression(Task):
         self._tallies[stage].update(outputs, targets, loss, **self._activity(spikes))
         return loss
 
-    def _results(
-        self, tally: SignalTally, stage: str
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        spikes = {f"spikes/{k}": count for k, count in enumerate(tally.rates, 1)}
-        return {"loss": tally.loss, "nmse": tally.nmse}, spikes
+    def _metrics(self, tally: SignalTally) -> dict[str, Tensor]:
+        return {"nmse": tally.nmse}

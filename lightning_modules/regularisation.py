@@ -26,10 +26,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from lightning_modules.arguments import POSITIVE, ZERO_OR_MORE, check
 from snn_neuromod import Recurrent
 from snn_neuromod.errors import ConfigError, KindError
 
-__all__ = ["L2", "FiringRate", "mean_rates"]
+__all__ = ["L2", "FiringRate", "Over", "mean_rates"]
+
+Over = Literal["mean", "sum"]
 
 
 @dataclass(frozen=True)
@@ -52,18 +55,14 @@ class FiringRate:
     weight: float = 0.0
     target: float | list[float] = 0.0
     dt: float = 1.0
-    over: Literal["mean", "sum"] = "mean"
+    over: Over = "mean"
     eligibility: bool = True
 
     def __post_init__(self) -> None:
-        targets = self.target if isinstance(self.target, list) else [self.target]
-        for name, values in (("weight", [self.weight]), ("target", targets)):
-            if not all(value >= 0 for value in values):
-                raise ConfigError(f"FiringRate: {name} must be >= 0, got {getattr(self, name)}")
-        if not self.dt > 0:
-            raise ConfigError(f"FiringRate: dt must be > 0, got {self.dt}")
-        if self.over not in ("mean", "sum"):
-            raise ConfigError(f"FiringRate: over must be mean or sum, got {self.over!r}")
+        check("FiringRate", "weight", self.weight, ZERO_OR_MORE)
+        check("FiringRate", "target", self.target, ZERO_OR_MORE)
+        check("FiringRate", "dt", self.dt, POSITIVE)
+        check("FiringRate", "over", self.over, Over)
 
     def __call__(
         self,
@@ -122,8 +121,7 @@ class L2:
     names: tuple[str, ...] = ("w_in", "w_rec", "w_out", "b_feedback")
 
     def __post_init__(self) -> None:
-        if not self.weight >= 0:
-            raise ConfigError(f"L2: weight must be >= 0, got {self.weight}")
+        check("L2", "weight", self.weight, ZERO_OR_MORE)
 
     def __call__(self, network: nn.Module) -> Tensor:
         """Penalty of a network's learned weights of these names.

@@ -14,16 +14,7 @@ from snn_neuromod.errors import RunError
 __all__ = ["Progress", "Resume", "progress_of", "steps_per_epoch", "total_steps"]
 
 _KEY = "snn_neuromod_run"
-_RATES = (
-    "lr",
-    "initial_lr",
-    "max_lr",
-    "min_lr",
-    "betas",
-    "momentum",
-    "max_momentum",
-    "base_momentum",
-)
+_RATES = ("lr", "momentum", "betas")  # in the names of what a schedule sets
 _COUNTERS = ("_step_count", "_get_lr_called_within_step", "_is_initial", "verbose")
 
 
@@ -40,6 +31,12 @@ class Progress(NamedTuple):
     steps: int
     inside: int
 
+    def reaches(self, max_epochs: int | None, max_steps: int) -> bool:
+        """Whether a run of some length is complete; None and -1 have no end."""
+        return 0 <= (-1 if max_epochs is None else max_epochs) <= self.epochs or (
+            0 <= max_steps <= self.steps
+        )
+
 
 def progress_of(checkpoint: dict[str, Any]) -> Progress | None:
     """How far the run of a checkpoint has come; None if it cannot be resumed, as it holds weights only."""
@@ -55,8 +52,9 @@ def progress_of(checkpoint: dict[str, Any]) -> Progress | None:
         return None
 
 
-def total_steps(trainer: pl.Trainer, resumed: Progress | None) -> float:
+def total_steps(trainer: pl.Trainer) -> float:
     """Steps of a run, those before it was resumed among them, inf without an end."""
+    resumed = next((c.progress for c in trainer.callbacks if isinstance(c, Resume)), None)  # type: ignore[attr-defined]
     total = trainer.estimated_stepping_batches
     endless = not total < math.inf or trainer.max_epochs in (None, -1)
     if resumed is None or resumed.inside or endless:
@@ -107,12 +105,14 @@ class Resume(pl.Callback):
         states, optimizers = self._checkpoint["lr_schedulers"], self._checkpoint["optimizer_states"]
         for k, config in enumerate(trainer.lr_scheduler_configs[: len(states)]):
             fresh = config.scheduler
-            _refuse_short(fresh, config.interval, trainer, self.progress)
+            _refuse_short(fresh, config.interval, trainer)
             if _advance(fresh, states[k]) and not _same(fresh.state_dict(), states[k]):
                 before = states[k].get("_last_lr", [math.nan])[0]
                 states[k] = fresh.state_dict()
-                _take_rates(optimizers[k]["param_groups"], fresh.optimizer.param_groups)
-                now = fresh.optimizer.param_groups[0]["lr"]
+                groups = fresh.optimizer.param_groups
+                for old, new in zip(optimizers[k]["param_groups"], groups, strict=True):
+                    old.update({key: new[key] for key in new if any(r in key for r in _RATES)})
+                now = groups[0]["lr"]
                 if trainer.is_global_zero:
                     print(
                         f"resuming after epoch {self.progress.epochs} with another schedule: {type(fresh).__name__} is "
@@ -137,23 +137,22 @@ def _settings(trainer: pl.Trainer) -> dict[str, Any]:
 
 
 def _refuse_changes(before: dict[str, Any], now: dict[str, Any], progress: Progress) -> None:
-    always = ("precision", "optimizer")
-    checked = (*always, *(name for name in before if progress.inside and name not in always))
-    for name in checked:
-        if name in before and name in now and before[name] != now[name]:
-            where = "" if name in always else f" inside epoch {progress.epochs + 1}"
+    for name, value in before.items():
+        always = name in ("precision", "optimizer")
+        if (always or progress.inside) and now.get(name, value) != value:
+            where = "" if always else f" inside epoch {progress.epochs + 1}"
             raise RunError(
-                f"resume: {name} must be {before[name]} as in the run that is resumed{where}, got {now[name]}; "
+                f"resume: {name} must be {value} as in the run that is resumed{where}, got {now[name]}; "
                 "take its value, or start a new run"
             )
 
 
-def _refuse_short(scheduler: Any, interval: str, trainer: pl.Trainer, progress: Progress) -> None:
+def _refuse_short(scheduler: Any, interval: str, trainer: pl.Trainer) -> None:
     """Refuse a schedule that raises when the run is longer than it."""
     total = getattr(scheduler, "total_steps", None)
     if total is None:
         return
-    needed = trainer.max_epochs if interval == "epoch" else total_steps(trainer, progress)
+    needed = trainer.max_epochs if interval == "epoch" else total_steps(trainer)
     if needed is not None and needed > total:
         raise RunError(
             f"resume: {type(scheduler).__name__}: total_steps must be at least {needed}, the length of this run, "
@@ -185,8 +184,3 @@ def _same(a: Any, b: Any) -> bool:
     if isinstance(a, float | int) and isinstance(b, float | int):
         return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-12)
     return bool(a == b)
-
-
-def _take_rates(saved: list[dict[str, Any]], fresh: list[dict[str, Any]]) -> None:
-    for old, new in zip(saved, fresh, strict=True):
-        old.update({key: new[key] for key in _RATES if key in new})

@@ -7,10 +7,8 @@ import io
 import platform
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from pytorch_lightning.cli import LightningArgumentParser, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
+from snn_neuromod._provenance import commit, version
 from snn_neuromod._storage import append_bytes, write_atomically, write_text_atomically
 from snn_neuromod.errors import StorageError
 
@@ -32,6 +31,7 @@ __all__ = [
     "claim_version",
     "next_version",
     "version_of",
+    "versions",
 ]
 
 _PACKAGES = ("snn-neuromod", "torch", "pytorch-lightning", "jsonargparse", "numpy", "snntorch")
@@ -44,10 +44,16 @@ def version_of(folder: Path) -> int:
     return int(match[1]) if match else -1
 
 
+def versions(folder: Path) -> list[Path]:
+    """The runs in the folder of an experiment, the oldest first."""
+    found = (path for path in folder.glob("version_*") if version_of(path) >= 0)
+    return sorted(found, key=version_of)
+
+
 def next_version(folder: Path) -> Path:
     """First unused `version_<N>` in the folder of an experiment, after all that are there."""
-    taken = [version_of(path) for path in folder.glob("version_*")]
-    return folder / f"version_{max(taken, default=-1) + 1}"
+    taken = versions(folder)
+    return folder / f"version_{version_of(taken[-1]) + 1 if taken else 0}"
 
 
 def claim_version(folder: Path) -> Path:
@@ -96,14 +102,8 @@ class RunFolder(pl.Callback):
     def on_train_batch_end(self, *args: Any) -> None:
         self.started = True
 
-    def on_validation_batch_end(self, *args: Any) -> None:
-        self.started = True
-
     def on_test_batch_end(self, *args: Any) -> None:
-        self.started = True
-
-    def on_predict_batch_end(self, *args: Any) -> None:
-        self.started = True
+        self.started = True  # also without any training
 
     def take_back(self) -> None:
         """Remove the folder of a run that did not start, and folders above it that are empty then."""
@@ -143,11 +143,9 @@ class SavedConfig(SaveConfigCallback):
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         text = self.parser.dump(self.config, skip_none=False, format="yaml")
         plain = without_unserialisable(yaml.safe_load(text))
-        write_text_atomically(
-            self.folder / self.config_filename, yaml.safe_dump(plain, sort_keys=False)
-        )
         ran = {"command": ["snn-neuromod", *self.command], **record()}
-        write_text_atomically(self.folder / "run.yaml", yaml.safe_dump(ran, sort_keys=False))
+        for name, content in ((self.config_filename, plain), ("run.yaml", ran)):
+            write_text_atomically(self.folder / name, yaml.safe_dump(content, sort_keys=False))
 
 
 def without_unserialisable(config: Any) -> Any:
@@ -162,31 +160,11 @@ def record() -> dict[str, Any]:
     """What ran: when, on what, and the versions of everything that makes the numbers."""
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "commit": _commit(),
+        "commit": commit(),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "versions": {name: _version(name) for name in _PACKAGES},
+        "versions": {name: version(name) for name in _PACKAGES},
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """Commit of this package's source, "-changed" behind it if it is not as committed; None outside a checkout."""
-    source = Path(__file__).parents[1]
-    if not (source / ".git").exists():
-        return None
-    command = ["git", "-C", str(source), "describe", "--always", "--abbrev=40", "--dirty=-changed"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() or None
 
 
 class MetricsLogger(CSVLogger):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from lightning_modules.arguments import UNIT, check
 from snn_neuromod.errors import ConfigError
 
 __all__ = ["Decay", "WarmUp"]
@@ -48,16 +49,12 @@ class WarmUp:
         for name in ("steps", "epochs"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"WarmUp: {name} must be >= 0, got {getattr(self, name)}")
+        check("WarmUp", "decay", self.decay, Decay)
+        check("WarmUp", "final", self.final, UNIT)
         if self.steps and self.epochs:
             raise ConfigError(
                 f"WarmUp: steps or epochs must be 0, got steps={self.steps} and epochs={self.epochs}"
             )
-        if self.decay not in get_args(Decay):
-            raise ConfigError(
-                f"WarmUp: decay must be one of {', '.join(get_args(Decay))}, got {self.decay!r}"
-            )
-        if not 0 <= self.final <= 1:
-            raise ConfigError(f"WarmUp: final must lie in [0, 1], got {self.final}")
 
     def factor(self, step: int, *, warm: int, total: float) -> float:
         """Factor of the learning rate.

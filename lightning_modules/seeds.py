@@ -11,7 +11,7 @@ import yaml
 
 from lightning_modules.cli_arguments import prepare, take
 from lightning_modules.cli_run import CLI
-from lightning_modules.run_folder import version_of
+from lightning_modules.run_folder import versions
 from snn_neuromod.errors import ConfigError
 
 __all__ = ["run_seeds"]
@@ -57,11 +57,9 @@ def _result(args: list[str], seed: int) -> dict[str, float]:
     command = [*args, "--seed_everything", str(seed)]
     ready = prepare(command)
     name = f"{ready.name}/seed_{seed}"
-    folder = ready.root / name
-    runs = sorted(
-        (path for path in folder.glob("version_*") if version_of(path) >= 0), key=version_of
-    )
-    runs = [path for path in runs if _command(path) == ["snn-neuromod", *command]]
+    runs = [
+        path for path in versions(ready.root / name) if _command(path) == ["snn-neuromod", *command]
+    ]
     for path in reversed(runs):
         result = _tested(path)
         if result:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import defaultdict
 from typing import Any, Literal
 
 from pytorch_lightning.profilers import Profiler
 
-from snn_neuromod.errors import ConfigError
+from lightning_modules.arguments import ONE_OR_MORE, check
 
 __all__ = ["StepTimes"]
 
+Clock = Literal["wall", "cpu"]
 _PARTS = ("data", "forward", "backward", "optimiser")
 
 
@@ -30,18 +31,12 @@ class StepTimes(Profiler):
         ValueError: If an argument is out of its range.
     """
 
-    def __init__(self, warm_up: int = 10, clock: Literal["wall", "cpu"] = "wall") -> None:
+    def __init__(self, warm_up: int = 10, clock: Clock = "wall") -> None:
         super().__init__()
-        if not warm_up >= 1:
-            raise ConfigError(f"StepTimes: warm_up must be at least 1, got {warm_up}")
-        clocks: dict[str, Callable[[], float]] = {
-            "wall": time.perf_counter,
-            "cpu": time.process_time,
-        }
-        if clock not in clocks:
-            raise ConfigError(f'StepTimes: clock must be "wall" or "cpu", got {clock!r}')
+        check("StepTimes", "warm_up", warm_up, ONE_OR_MORE)
+        check("StepTimes", "clock", clock, Clock)
         self.warm_up, self.clock = warm_up, clock
-        self._now = clocks[clock]
+        self._now = time.perf_counter if clock == "wall" else time.process_time
         self._running: dict[str, float] = {}
         self.reset()
 
@@ -49,40 +44,40 @@ class StepTimes(Profiler):
         """Forget everything."""
         self.seconds = dict.fromkeys((*_PARTS, "other"), 0.0)
         self.steps = 0
-        self._step = dict.fromkeys(_PARTS, 0.0)
+        self._step: dict[str, float] = defaultdict(float)
         self._seen, self._last = 0, 0.0
 
     def start(self, action_name: str) -> None:
         if action_name == "run_training_epoch":
-            self._seen, self._step = 0, dict.fromkeys(_PARTS, 0.0)
+            self._seen, self._step = 0, defaultdict(float)
         self._running[action_name] = self._now()
 
     def stop(self, action_name: str) -> None:
         now = self._now()
-        began = self._running.pop(action_name, None)
-        if began is None:
-            return
-        part = _part(action_name)
-        if part is not None:
-            self._step[part] += now - began
-        elif action_name == "run_training_batch":
+        self._step[_part(action_name)] += now - self._running.pop(action_name, now)
+        if action_name == "run_training_batch":
             self._finish(now)
 
     def _finish(self, now: float) -> None:
         """A step ends with its batch: its time runs from the end of the step before."""
         self._seen += 1
         if self._seen > self.warm_up:
-            step = dict(self._step)
+            step = {part: self._step[part] for part in _PARTS}
             step["optimiser"] -= step["forward"] + step["backward"]  # which run inside its closure
             step["other"] = now - self._last - sum(step.values())
             self.seconds = {part: self.seconds[part] + step[part] for part in self.seconds}
             self.steps += 1
-        self._last, self._step = now, dict.fromkeys(_PARTS, 0.0)
+        self._last, self._step = now, defaultdict(float)
 
     def summary(self) -> str:
-        """The table, in Markdown; empty before anything counted."""
+        """The table, in Markdown, or why there is none; empty before any step."""
         total = sum(self.seconds.values())
-        if not self.steps or not total:
+        if self._seen and not self.steps:
+            return (
+                f"StepTimes: no step counted, as warm_up={self.warm_up} leaves none of the {self._seen} steps of an "
+                "epoch; lower it with --trainer.profiler.init_args.warm_up"
+            )
+        if not total:
             return ""
         rows = [
             f"| {part} | {1000 * seconds / self.steps:.2f} | {100 * seconds / total:.0f} % |"
@@ -103,10 +98,10 @@ class StepTimes(Profiler):
         self.reset()
 
 
-def _part(action: str) -> str | None:
+def _part(action: str) -> str:
     if action.endswith((".train_dataloader_next", ".batch_to_device")):
         return "data"
     if action.startswith("[Strategy]"):
         name = action.rpartition(".")[2]
-        return {"training_step": "forward", "backward": "backward"}.get(name)
-    return "optimiser" if action.endswith(".optimizer_step") else None
+        return {"training_step": "forward", "backward": "backward"}.get(name, "")
+    return "optimiser" if action.endswith(".optimizer_step") else ""

@@ -7,14 +7,14 @@ import inspect
 import sys
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from functools import cache
-from importlib import import_module
 from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 from jsonargparse import ArgumentParser
 
-from lightning_modules.config_files import inside
+from lightning_modules.class_paths import ROOTS
+from lightning_modules.config_files import arguments, merge
 from lightning_modules.pictures import Pictures
 from lightning_modules.type_hints import parameter_hint, wanted
 
@@ -22,8 +22,7 @@ __all__ = ["suggestions"]
 
 _TOP = ("trainer", "model", "data", "pictures", "seed_everything", "monitor", "monitor_mode", "ckpt_path", "output",
         "weights_only", "verbose", "config", "print_config", "return_predictions", "help")  # fmt: skip
-_MADE = {"trainer": pl.Trainer, "model": pl.LightningModule, "data": pl.LightningDataModule,
-         "pictures": Pictures}  # fmt: skip
+_ROOTS = {**ROOTS, "pictures": Pictures}
 _PASSED = ("init_args", "dict_kwargs", "class_path")
 
 
@@ -41,56 +40,48 @@ def suggestions(config: Mapping[str, Any], args: Iterable[str]) -> str:
         >>> suggestions({"trainer": {"max_epoch": 3}}, ["--modle.x=3"])
         '; did you mean trainer.max_epochs, model?'
     """
-    given = list(_flat(config))
-    for arg in args:
-        if arg.startswith("--"):
-            key, _, value = arg[2:].partition("=")
-            given.append((tuple(key.rstrip("+").split(".")), value))
-        else:
-            given.append(((), arg))
-    found = [*(_key(config, key) for key, _ in given), *(_name(value) for _, value in given)]
-    meant = list(dict.fromkeys(text for text in found if text))
+    tree, args = _plain(config), list(args)
+    for key, _, value in (arg[2:].partition("=") for arg in args if arg.startswith("--")):
+        parts = [part for part in key.rstrip("+").split(".") if part not in _PASSED]
+        inner: Any = value if parts else {}
+        for part in reversed(parts):
+            inner = {part: inner}
+        tree = merge(tree, inner)
+    names = (_name(arg) for arg in args if not arg.startswith("--"))
+    meant = list(dict.fromkeys(text for text in (*_meant(tree, None, ()), *names) if text))
     return f"; did you mean {', '.join(meant[:3])}?" if meant else ""
 
 
-def _flat(config: Any, key: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    if isinstance(config, Mapping):
-        for name, value in config.items():
-            yield from _flat(value, (*key, str(name)))
-    elif isinstance(config, list):
-        for value in config:
-            yield from ((key, leaf) for _, leaf in _flat(value))
-    else:
-        yield key, config
+def _plain(node: Any) -> Any:
+    """A part of a configuration, the arguments of each class beside its path."""
+    if isinstance(node, list):
+        return [_plain(item) for item in node]
+    if not isinstance(node, Mapping):
+        return node
+    made = {"class_path": node["class_path"]} if "class_path" in node else {}
+    return {**made, **{str(key): _plain(value) for key, value in arguments(node)}}
 
 
-def _key(config: Any, key: tuple[str, ...]) -> str | None:
-    """The key that was meant, if this is none."""
-    made: Any = None
-    names: list[str] | None = list(_TOP)
-    node, path = config, list[str]()
-    for part in key:
-        if part in _PASSED:
-            node = node.get(part, {}) if isinstance(node, Mapping) else {}
-            continue
-        if names is None:
-            return None
-        if part not in names:
-            close = difflib.get_close_matches(part, names, n=1, cutoff=0.6)
-            return ".".join([*path, close[0]]) if close else None
-        hint = _MADE.get(part, Any) if not path else parameter_hint(made, part)
-        path.append(part)
-        node = inside(node, part)
-        made = _made(node, hint)
-        names = _names(cast(Hashable, made)) if inspect.isclass(made) else None
-    return None
-
-
-def _made(node: Any, hint: Any) -> Any:
-    """The class that a part of a configuration makes."""
-    path = node.get("class_path") if isinstance(node, Mapping) else node
-    found = _resolve(path) if isinstance(path, str) and "." in path else None
-    return found if found is not None else next(iter(wanted(hint).classes), None)
+def _meant(node: Any, made: Any, path: tuple[str, ...]) -> Iterator[str | None]:
+    """Keys and names that were meant in a part of a configuration, whose class is `made` where it names none."""
+    if isinstance(node, str):
+        yield _name(node)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _meant(item, made, path)
+    elif isinstance(node, dict):
+        name = node.pop("class_path", "")
+        yield _name(name)
+        made = _known(str(name)) or made
+        own = _names(cast(Hashable, made)) if inspect.isclass(made) else None
+        known = own if path else _TOP
+        for key, value in node.items():
+            if known is None or key in known:
+                hint = parameter_hint(made, key) if path else _ROOTS.get(key, Any)
+                inner = next(iter(wanted(hint).classes), None)
+                yield from _meant(value, inner, (*path, key))
+            elif close := difflib.get_close_matches(key, known, n=1, cutoff=0.6):
+                yield ".".join((*path, close[0]))
 
 
 @cache
@@ -112,22 +103,14 @@ def _name(value: Any) -> str | None:
         close = difflib.get_close_matches(value, known, n=1, cutoff=0.85)
         return close[0] if close and close[0] != value else None
     module, _, name = value.rpartition(".")
-    parent = _resolve(module)
+    parent = _known(module)
     if parent is None or hasattr(parent, name):
         return None
     close = difflib.get_close_matches(name, [n for n in dir(parent) if n[0].isupper()], n=1)
     return f"{module}.{close[0]}" if close else None
 
 
-def _resolve(path: str) -> Any:
-    """What a dotted path names, without importing anything new."""
-    if path in sys.modules:
-        return sys.modules[path]
+def _known(path: str) -> Any:
+    """What a dotted path names, without importing anything."""
     module, _, name = path.rpartition(".")
-    found = getattr(sys.modules.get(module), name, None)
-    if found is None and path.startswith(("snn_neuromod.", "lightning_modules.", "torch.optim.")):
-        try:
-            return import_module(path)
-        except ImportError:
-            return None
-    return found
+    return sys.modules.get(path) or getattr(sys.modules.get(module), name, None)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["LayerTally", "SignalTally", "Tally", "error_rate", "layer_findings", "share_right"]
+__all__ = ["LayerTally", "SignalTally", "Tally", "error_rate", "share_right"]
 
 _SATURATED = 0.95  # share of the steps with a spike
 
@@ -40,8 +40,8 @@ class LayerTally:
         self,
         number: Tensor,
         loss: Tensor,
-        rates: Sequence[Tensor],
         *own: Tensor,
+        rates: Sequence[Tensor] = (),
         activity: Sequence[Tensor] = (),
         finite: Sequence[Tensor] = (),
     ) -> None:
@@ -50,8 +50,8 @@ class LayerTally:
         Args:
             number: Number of things that count.
             loss: Mean loss of them.
-            rates: One number for each layer, such as the mean output per neuron and step.
             *own: Further sums.
+            rates: One number for each layer, such as the mean output per neuron and step.
             activity: For each layer the share of its neurons' steps with a spike.
             finite: For each layer whether its state is finite, a bool scalar.
         """
@@ -92,7 +92,14 @@ class LayerTally:
         if self.empty:
             return []
         loss, *means = self._means().tolist()
-        found = layer_findings(layers, means[self._layers :], self._sums[1].tolist()[1:])
+        found = []
+        for name, share in zip(layers, means[self._layers :], strict=False):
+            if share == 0:
+                found.append(f"{name} did not spike at all")
+            elif share >= _SATURATED:
+                found.append(f"{name} is saturated, it spikes in {share:.1%} of all steps")
+        wrong = zip(layers, self._sums[1].tolist()[1:], strict=False)
+        found += [f"the state of {name} is NaN or infinite" for name, batches in wrong if batches]
         found += self._own_findings(what)
         if not math.isfinite(loss):
             found.append(f"the loss is {loss}")
@@ -121,12 +128,7 @@ class Tally(LayerTally):
         super().__init__()
 
     def update(
-        self,
-        outputs: Tensor,
-        labels: Tensor,
-        loss: Tensor,
-        rates: Sequence[Tensor],
-        **layers: Sequence[Tensor],
+        self, outputs: Tensor, labels: Tensor, loss: Tensor, **layers: Sequence[Tensor]
     ) -> None:
         """Add a batch.
 
@@ -134,9 +136,8 @@ class Tally(LayerTally):
             outputs: Class scores, (..., K).
             labels: Classes, int64 (...), negative where a frame does not count.
             loss: Mean loss of the batch's frames.
-            rates: One number for each layer, such as the mean output per neuron and step.
-            **layers: For each layer `activity`, the share of its neurons' steps with a spike, and `finite`, whether
-                its state is, a bool scalar.
+            **layers: For each layer `rates`, such as the mean output per neuron and step, `activity`, the share of its
+                neurons' steps with a spike, and `finite`, whether its state is, a bool scalar.
         """
         if self.num_classes is None:
             self.num_classes = outputs.shape[-1]
@@ -148,7 +149,7 @@ class Tally(LayerTally):
         counts = shares.new_zeros(self.num_classes + 1, self.num_classes)
         counts.index_add_(0, rows, shares.flatten(0, -2))
         doubtful = [((number_tied == k) & inside).sum() for k in (self.num_classes, 0)]
-        self._add(inside.sum(), loss, rates, counts, torch.stack(doubtful), **layers)
+        self._add(inside.sum(), loss, counts, torch.stack(doubtful), **layers)
 
     @property
     def confusion(self) -> Tensor:
@@ -176,12 +177,7 @@ class SignalTally(LayerTally):
     """
 
     def update(
-        self,
-        outputs: Tensor,
-        targets: Tensor,
-        loss: Tensor,
-        rates: Sequence[Tensor],
-        **layers: Sequence[Tensor],
+        self, outputs: Tensor, targets: Tensor, loss: Tensor, **layers: Sequence[Tensor]
     ) -> None:
         """Add a batch.
 
@@ -189,8 +185,7 @@ class SignalTally(LayerTally):
             outputs: Signals, (T, batch, output).
             targets: The same shape, NaN where none counts.
             loss: Loss of the batch.
-            rates: As for `Tally.update`.
-            **layers: The same.
+            **layers: As for `Tally.update`.
         """
         # Picking out the targets that count would wait for the device.
         inside = ~targets.isnan()
@@ -198,35 +193,12 @@ class SignalTally(LayerTally):
         error = (outputs.detach() - wanted).where(inside, 0.0)
         sums = [inside.sum(), wanted.sum(), wanted.square().sum(), error.square().sum()]
         number = inside.new_ones((), dtype=torch.int64)
-        self._add(number, loss, rates, torch.stack([x.double() for x in sums]), **layers)
+        self._add(number, loss, torch.stack([x.double() for x in sums]), **layers)
 
     @property
     def nmse(self) -> Tensor:
         number, first, second, error = self._sums[2].unbind()
         return (error / (second - first.square() / number)).float()
-
-
-def layer_findings(
-    layers: Sequence[str], activity: Sequence[float], bad: Sequence[float]
-) -> list[str]:
-    """Which layers are silent, saturated, or in a state that is none, in words.
-
-    Args:
-        layers: What to call them.
-        activity: For each the share of its neurons' steps with a spike.
-        bad: For each the number of batches that ended in a state of NaN or infinity.
-    """
-    found = []
-    for name, active in zip(layers, activity, strict=False):
-        if active == 0:
-            found.append(f"{name} did not spike at all")
-        elif active >= _SATURATED:
-            found.append(f"{name} is saturated, it spikes in {active:.1%} of all steps")
-    return found + [
-        f"the state of {name} is NaN or infinite"
-        for name, batches in zip(layers, bad, strict=False)
-        if batches
-    ]
 
 
 def _ties(outputs: Tensor) -> Tensor:

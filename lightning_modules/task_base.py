@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from lightning_modules.any_network import AnyNetwork
 from lightning_modules.class_paths import check_hyper_parameters
 from lightning_modules.findings import StateWatch, layer_titles
 from lightning_modules.losses import FiringRate, mean_rates, spike_counts
 from lightning_modules.monitor import Mode
-from lightning_modules.networks import NetworkOutput, is_graded
+from lightning_modules.networks import FeedForward, NetworkOutput, is_graded
 from lightning_modules.optimisation import Interval, Scheduler, optimisation
 from lightning_modules.resume import Resume
 from snn_neuromod.errors import ConfigError, RunError
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 __all__ = ["STAGES", "Task"]
 
@@ -32,12 +30,12 @@ class Task(pl.LightningModule):
     """Train a network; what a batch costs and what is logged of it is for the classes below this one.
 
     They define `_step(batch, stage)`, which counts a batch in `_tallies[stage]` and returns its loss, and
-    `_results(tally, stage)`, what is logged of an epoch: values for the progress bar, and others. Gradients come from
-    `loss.backward()` alone, so clipping, accumulation, mixed precision and distribution are the trainer's. A checkpoint
-    makes only what belongs into the task when it is rebuilt from it.
+    `_metrics(tally)`, or all that is logged of an epoch, `_results(tally, stage)`: values for the progress bar, and
+    others. Gradients come from `loss.backward()` alone, so clipping, accumulation, mixed precision and distribution are
+    the trainer's. A checkpoint makes only what belongs into the task when it is rebuilt from it.
 
     Args:
-        network: Returns `NetworkOutput`.
+        network: One of the class's `networks`, or any module, as `any_network.AnyNetwork` calls it.
         optimizer: Makes the optimiser from the parameters.
         scheduler: Learning-rate schedule, "cosine", "one_cycle" or one made from the optimiser, as in
             `optimisation.optimisation`; None keeps the rate constant.
@@ -54,6 +52,10 @@ class Task(pl.LightningModule):
     """
 
     metric_modes: ClassVar[dict[str, Mode]]
+    tally: ClassVar[type[Any]]  # counts what `_step` gives it
+    networks: ClassVar[tuple[type[nn.Module], ...]] = (
+        FeedForward,
+    )  # all others become `AnyNetwork`
     data_outputs: ClassVar[str] = "num_classes"  # what a data module calls those of the network
     counted: ClassVar[str] = "samples"
 
@@ -67,6 +69,7 @@ class Task(pl.LightningModule):
         lr_factors: dict[str, float] | None = None,
     ) -> None:
         super().__init__()
+        network = network if isinstance(network, self.networks) else AnyNetwork(network)
         objects = ["network", "optimizer", "scheduler", "loss", "firing_rate", "l2"]
         self.save_hyperparameters(ignore=objects, logger=False)
         self.network: Any = network
@@ -74,7 +77,7 @@ class Task(pl.LightningModule):
         self.scheduler_interval = scheduler_interval
         self.firing_rate, self.lr_factors = firing_rate, lr_factors or {}
         self.findings: dict[str, list[str]] = {}
-        self._tallies: dict[str, Any]
+        self._tallies = {stage: self.tally() for stage in STAGES}
         self._resume = Resume()
         self._states = StateWatch(getattr(network, "module", network))
 
@@ -114,6 +117,10 @@ class Task(pl.LightningModule):
         raise NotImplementedError
 
     def _results(self, tally: Any, stage: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        spikes = {f"spikes/{k}": count for k, count in enumerate(tally.rates, 1)}
+        return {"loss": tally.loss, **self._metrics(tally)}, spikes
+
+    def _metrics(self, tally: Any) -> dict[str, Tensor]:
         raise NotImplementedError
 
     def _penalised(

@@ -6,36 +6,14 @@ import collections.abc
 import inspect
 from datetime import timedelta
 from enum import Enum
+from numbers import Number
 from pathlib import PurePath
 from types import NoneType
-from typing import (
-    Any,
-    ForwardRef,
-    Literal,
-    NamedTuple,
-    TypeVar,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 __all__ = ["Wanted", "parameter_hint", "return_hint", "wanted"]
 
-_PLAIN = (
-    int,
-    float,
-    complex,
-    str,
-    bytes,
-    NoneType,
-    PurePath,
-    Enum,
-    timedelta,
-    dict,
-    list,
-    tuple,
-    set,
-)
+_PLAIN = (Number, str, bytes, NoneType, PurePath, Enum, timedelta, dict, list, tuple, set)
 
 
 class Wanted(NamedTuple):
@@ -72,36 +50,28 @@ def wanted(hint: Any) -> Wanted:
     """
     if hint is None or get_origin(hint) is Literal:
         return Wanted()
-    if hint in (Any, object, inspect.Parameter.empty) or isinstance(hint, str | ForwardRef):
+    if hint in (Any, object):
         return Wanted(untyped=True)
     if isinstance(hint, TypeVar):
         return wanted(hint.__bound__ or Any)
     arguments = get_args(hint)
-    if get_origin(hint) is collections.abc.Callable or hint is collections.abc.Callable:
+    if collections.abc.Callable in (hint, get_origin(hint)):
         return Wanted(named=True) | wanted(arguments[-1] if arguments else Any)
+    found = Wanted()
+    for argument in arguments:
+        found |= Wanted() if argument is Ellipsis else wanted(argument)
     if arguments:
-        found = Wanted()
-        for argument in arguments:
-            found |= Wanted() if argument is Ellipsis else wanted(argument)
         return found
-    if not inspect.isclass(hint) or hint is collections.abc.Callable:
+    if not inspect.isclass(hint):
         return Wanted(untyped=True, named=True)
     return Wanted() if issubclass(hint, _PLAIN) else Wanted((hint,), named=True)
 
 
 def parameter_hint(made: Any, name: str) -> Any:
     """Annotation of an argument of a class, or of a class that it hands further arguments on to, or of a function."""
-    makers = [made]
-    if inspect.isclass(made):
-        makers = [kind.__init__ for kind in made.__mro__ if "__init__" in vars(kind)]  # type: ignore[misc]
-    for maker in makers:
-        try:
-            names = inspect.signature(maker).parameters
-        except (TypeError, ValueError):
-            continue
-        if name in names:
-            return _hints(maker).get(name, names[name].annotation)
-    return Any
+    own = [vars(k) for k in made.__mro__] if inspect.isclass(made) else [{"__init__": made}]
+    found = (_hints(names["__init__"]) for names in own if "__init__" in names)
+    return next((hints[name] for hints in found if name in hints), Any)
 
 
 def return_hint(function: Any) -> Any:

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from lightning_modules.data.loader import KeyedDataModule
 from snn_neuromod.data import nmnist
 from snn_neuromod.data.frames import BinaryFrames
+from snn_neuromod.data.images import Split
 from snn_neuromod.data.keyed import Indexed, Key, split_key
 from snn_neuromod.errors import ConfigError
 
@@ -99,18 +100,13 @@ class EventFrames(KeyedDataModule):
         for train in (True, False):
             self.recordings(train=train)
 
-    def setup(self, stage: str | None = None) -> None:
-        if stage in ("fit", "validate", None) and "train" not in self._datasets:
-            found: Any = self.recordings(train=True)
-            for name, which in zip(("train", "val"), self.split(len(found)), strict=True):
-                self._datasets[name] = self._frames(found, which.tolist())
-        if stage in ("test", "predict", None) and "test" not in self._datasets:
-            found = self.recordings(train=False)
-            self._datasets["test"] = self._frames(found, range(len(found)))
-
-    def _frames(self, found: Any, which: Sequence[int]) -> _Frames:
+    def load(self, split: Split) -> dict[str, _Frames]:
+        found: Any = self.recordings(train=split == "train")
         self.num_inputs = math.prod(found.sensor_size)
-        return _Frames(found, which, self.total_steps, self._window)
+        return {
+            name: _Frames(found, which.tolist(), self.total_steps, self._window)
+            for name, which in self.parts(split, len(found)).items()
+        }
 
 
 class NMNIST(EventFrames):

@@ -5,22 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from lightning_modules.arguments import check
 from lightning_modules.data.loader import KeyedDataModule
 from snn_neuromod import encoders
-from snn_neuromod.data.images import embedded_digits, find_idx_folder, mnist_images
+from snn_neuromod.data.images import Split, embedded_digits, find_idx_folder, mnist_images
 from snn_neuromod.data.pictures import read_pictures
 from snn_neuromod.data.shifts import shifted
-from snn_neuromod.data.spiking_images import Augment, Encoder, SpikingImages
+from snn_neuromod.data.spiking_images import Encoder, SpikingImages
 from snn_neuromod.errors import ConfigError
 
 __all__ = ["MNIST", "EmbeddedDigits", "FashionMNIST", "LatencyOptions", "SpikingImageModule"]
 
-Split = Literal["train", "test"]
 Encoding = Literal["rate", "latency", "constant"]
 
 _SIZE = (28, 28)
@@ -66,6 +66,7 @@ class SpikingImageModule(KeyedDataModule):
     Attributes:
         num_inputs: 784.
         num_classes: 10.
+        total_steps: Length T of a sample: blank_steps + num_steps.
         predict_folder: Predict for the PNG images of this folder instead of the test images, white on black, 28 x 28.
         predict_names: Their names.
 
@@ -95,40 +96,49 @@ class SpikingImageModule(KeyedDataModule):
         name = type(self).__name__
         if not 0 <= shift < _SIZE[0]:
             raise ConfigError(f"{name}: shift must lie in 0 to {_SIZE[0] - 1} pixels, got {shift}")
-        self.shift = shift
-        self.num_steps = num_steps
-        self.blank_steps = blank_steps
-        self.encode = _encoder(name, num_steps, blank_steps, encoding, p_max, latency)
+        check(name, "encoding", encoding, Encoding)
+        self.shift, self.num_steps, self.blank_steps = shift, num_steps, blank_steps
+        self.total_steps = blank_steps + num_steps
+        for option, value, owner in (("latency", latency, "latency"), ("p_max", p_max, "rate")):
+            if value is not None and encoding != owner:
+                raise ConfigError(
+                    f"{name}: {option} must be null for encoding {encoding!r}, got {value}"
+                )
+        own: dict[str, dict[str, Any]] = {
+            "rate": {"p_max": 0.25 if p_max is None else p_max, "dtype": torch.uint8},
+            "latency": {**vars(latency or LatencyOptions()), "dtype": torch.uint8},
+            "constant": {},
+        }
+        self.encode: Encoder = partial(
+            getattr(encoders, encoding),
+            num_steps=num_steps,
+            blank_steps=blank_steps,
+            **own[encoding],
+        )
         self.encode(torch.zeros(0, 1))  # wrong options fail here, not in the first batch
-
-    @property
-    def total_steps(self) -> int:
-        """Length T of a sample: blank_steps + num_steps."""
-        return self.blank_steps + self.num_steps
 
     def load_images(self, split: Split) -> tuple[Tensor, Tensor]:
         """Images (uint8, (N, 28, 28)) and labels (int64, (N,)) of a split."""
         raise NotImplementedError
 
     def setup(self, stage: str | None = None) -> None:
-        if stage in ("fit", "validate", None) and "train" not in self._datasets:
-            images, labels = self.load_images("train")
-            train, val = self.split(len(labels))
-            augment = partial(shifted, limit=self.shift, size=_SIZE) if self.shift else None
-            self._datasets["train"] = self._spiking(images[train], labels[train], augment)
-            self._datasets["val"] = self._spiking(images[val], labels[val])
         if stage == "predict" and self.predict_folder is not None:
             images, self.predict_names = read_pictures(Path(self.predict_folder))
-            labels = torch.full((len(images),), -1)
-            self._datasets["test"] = self._spiking(images, labels)
-        if stage in ("test", "predict", None) and "test" not in self._datasets:
-            self._datasets["test"] = self._spiking(*self.load_images("test"))
+            self._datasets |= self._spiking("test", images, torch.full((len(images),), -1))
+        super().setup(stage)
 
-    def _spiking(
-        self, images: Tensor, labels: Tensor, augment: Augment | None = None
-    ) -> SpikingImages:
+    def load(self, split: Split) -> dict[str, SpikingImages]:
+        return self._spiking(split, *self.load_images(split))
+
+    def _spiking(self, split: Split, images: Tensor, labels: Tensor) -> dict[str, SpikingImages]:
+        shift = {"train": partial(shifted, limit=self.shift, size=_SIZE)} if self.shift else {}
         flat = images.flatten(1)
-        return SpikingImages(flat, labels, self.encode, seed=self.seed, augment=augment)
+        return {
+            name: SpikingImages(
+                flat[which], labels[which], self.encode, seed=self.seed, augment=shift.get(name)
+            )
+            for name, which in self.parts(split, len(labels)).items()
+        }
 
 
 class EmbeddedDigits(SpikingImageModule):
@@ -179,28 +189,3 @@ class FashionMNIST(MNIST):
 
     Arguments as in `MNIST`.
     """
-
-
-def _encoder(
-    name: str,
-    num_steps: int,
-    blank_steps: int,
-    encoding: str,
-    p_max: float | None,
-    latency: LatencyOptions | None,
-) -> Encoder:
-    if encoding not in get_args(Encoding):
-        known = ", ".join(get_args(Encoding))
-        raise ConfigError(f"{name}: encoding must be one of {known}, got {encoding!r}")
-    for option, value, owner in (("latency", latency, "latency"), ("p_max", p_max, "rate")):
-        if value is not None and encoding != owner:
-            raise ConfigError(
-                f"{name}: {option} must be null for encoding {encoding!r}, got {value}"
-            )
-    common: dict[str, Any] = {"num_steps": num_steps, "blank_steps": blank_steps}
-    if encoding == "constant":
-        return partial(encoders.constant, **common)
-    common["dtype"] = torch.uint8
-    if encoding == "rate":
-        return partial(encoders.rate, **common, p_max=0.25 if p_max is None else p_max)
-    return partial(encoders.latency, **common, **vars(latency or LatencyOptions()))

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from pytorch_lightning import LightningDataModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from snn_neuromod.data.keyed import Key, KeyedSampler
+from lightning_modules.arguments import FRACTION, ONE_OR_MORE, ZERO_OR_MORE, check
+from snn_neuromod.data.images import Split
+from snn_neuromod.data.keyed import Indexed, KeyedSampler
 from snn_neuromod.data.spiking_images import collate_time_first
-from snn_neuromod.errors import ConfigError
 
 __all__ = ["KeyedDataModule", "ResumableLoader", "mixed_order"]
 
 Batch = tuple[Tensor, Tensor]
-
-
-class KeyedDataset(Protocol):
-    """A data set that takes the keys of `snn_neuromod.data.keyed`."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, key: Key, /) -> tuple[Any, ...]: ...
 
 
 class ResumableLoader(DataLoader[Batch]):
@@ -76,20 +70,14 @@ class KeyedDataModule(LightningDataModule):
     def __init__(self, batch_size: int, val_fraction: float, seed: int, num_workers: int) -> None:
         super().__init__()
         name = type(self).__name__
-        if not batch_size >= 1:
-            raise ConfigError(f"{name}: batch_size must be at least 1, got {batch_size}")
-        if not 0 <= val_fraction < 1:
-            raise ConfigError(f"{name}: val_fraction must lie in [0, 1), got {val_fraction}")
-        if not seed >= 0:
-            raise ConfigError(f"{name}: seed must be >= 0, got {seed}")
-        if not num_workers >= 0:
-            raise ConfigError(f"{name}: num_workers must be >= 0, got {num_workers}")
-        self.batch_size = batch_size
-        self.val_fraction = val_fraction
-        self.seed = seed
-        self.num_workers = num_workers
+        check(name, "batch_size", batch_size, ONE_OR_MORE)
+        check(name, "val_fraction", val_fraction, FRACTION)
+        check(name, "seed", seed, ZERO_OR_MORE)
+        check(name, "num_workers", num_workers, ZERO_OR_MORE)
+        self.batch_size, self.val_fraction = batch_size, val_fraction
+        self.seed, self.num_workers = seed, num_workers
         self._start = (0, 0)
-        self._datasets: dict[str, KeyedDataset] = {}
+        self._datasets: dict[str, Indexed[Any]] = {}
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         spikes, labels = batch
@@ -113,11 +101,24 @@ class KeyedDataModule(LightningDataModule):
     def teardown(self, stage: str) -> None:
         self._start = (0, 0)
 
-    def split(self, num_samples: int) -> tuple[Tensor, Tensor]:
-        """Indices of the samples for training and for validation, drawn by the seed."""
+    def setup(self, stage: str | None = None) -> None:
+        """Make the data sets of a stage that are not there yet."""
+        if stage in ("fit", "validate", None) and "train" not in self._datasets:
+            self._datasets |= self.load("train")
+        if stage in ("test", "predict", None) and "test" not in self._datasets:
+            self._datasets |= self.load("test")
+
+    def load(self, split: Split) -> Mapping[str, Indexed[Any]]:
+        """The data sets "train" and "val" of the training samples, or "test" of the others."""
+        raise NotImplementedError
+
+    def parts(self, split: Split, num_samples: int) -> dict[str, Tensor]:
+        """Indices of the samples in each data set of a split; what serves for validation is drawn by the seed."""
+        if split == "test":
+            return {"test": torch.arange(num_samples)}
         order = torch.randperm(num_samples, generator=torch.Generator().manual_seed(self.seed))
         num_val = round(self.val_fraction * num_samples)
-        return order[num_val:], order[:num_val]
+        return {"train": order[num_val:], "val": order[:num_val]}
 
     def train_dataloader(self) -> ResumableLoader:
         epoch, batch = self._start
@@ -140,7 +141,7 @@ class KeyedDataModule(LightningDataModule):
         strategy = getattr(self.trainer, "strategy", None)
         return strategy is not None and strategy.root_device.type == "cuda"
 
-    def _loader(self, dataset: KeyedDataset, **options: Any) -> ResumableLoader:
+    def _loader(self, dataset: Indexed[Any], **options: Any) -> ResumableLoader:
         return ResumableLoader(
             dataset,
             batch_size=self.batch_size,

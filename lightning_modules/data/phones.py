@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from lightning_modules.data.loader import KeyedDataModule, ResumableLoader
+from snn_neuromod.data.keyed import Indexed
 from snn_neuromod.data.phones.corpus import Corpus, Split
 from snn_neuromod.data.phones.extraction import Statistics, frame_table, train_statistics
 from snn_neuromod.data.phones.features import Mfcc
@@ -46,6 +47,9 @@ class PhoneFramesData(KeyedDataModule):
 
     Attributes:
         classes: Names of the classes.
+        num_classes: Their number.
+        num_inputs: Features per frame.
+        frame_step_ms: Time from frame to frame in ms.
 
     Raises:
         ValueError: If an argument is out of its range, or, from `prepare_data`, a split is empty or
@@ -75,22 +79,9 @@ class PhoneFramesData(KeyedDataModule):
         self.predict_folder = predict_folder
         self.cache = cache
         self.classes = tuple(corpus.labels)
+        self.num_inputs, self.num_classes = self.features.num_channels, len(self.classes)
+        self.frame_step_ms = self.features.hop_ms
         self._statistics: Statistics | None = None
-
-    @property
-    def num_inputs(self) -> int:
-        """Features per frame."""
-        return self.features.num_channels
-
-    @property
-    def num_classes(self) -> int:
-        """Number of phone labels."""
-        return len(self.classes)
-
-    @property
-    def frame_step_ms(self) -> float:
-        """Time from frame to frame in ms."""
-        return self.features.hop_ms
 
     @property
     def statistics(self) -> Statistics:
@@ -100,7 +91,8 @@ class PhoneFramesData(KeyedDataModule):
         return self._statistics
 
     def prepare_data(self) -> None:
-        if self._predicts_a_folder:
+        stage = self.trainer.state.fn if self.trainer is not None else None
+        if self.predict_folder is not None and stage == "predict":
             self._recordings().names()
             return
         splits: tuple[Split, ...] = ("train", "validation", "test")
@@ -117,16 +109,14 @@ class PhoneFramesData(KeyedDataModule):
         )
 
     def train_dataloader(self) -> ResumableLoader:
-        if "train" not in self._datasets:
-            pieces = FramePieces(self.frames("train"), segment=self.segment, seed=self.seed)
-            self._datasets["train"] = pieces
+        self._pieces("train", segment=self.segment, seed=self.seed)
         return super().train_dataloader()
 
     def val_dataloader(self) -> ResumableLoader:
-        return self._loader(self._whole("validation"))
+        return self._loader(self._pieces("validation", by_length=True))
 
     def test_dataloader(self) -> ResumableLoader:
-        return self._loader(self._whole("test"))
+        return self._loader(self._pieces("test", by_length=True))
 
     def predict_dataloader(self) -> ResumableLoader:
         if self.predict_folder is None:
@@ -159,17 +149,12 @@ class PhoneFramesData(KeyedDataModule):
         """What the network of a checkpoint was trained for."""
         return {"features": repr(self.features), "classes": list(self.classes)}
 
-    def _whole(self, split: Split) -> FramePieces:
+    def _pieces(self, split: Split, **options: Any) -> Indexed[Any]:
         if split not in self._datasets:
-            self._datasets[split] = FramePieces(self.frames(split), by_length=True)
-        return cast(FramePieces, self._datasets[split])
+            self._datasets[split] = FramePieces(self.frames(split), **options)
+        return self._datasets[split]
 
     def _recordings(self) -> Recordings:
         return Recordings(
             cast(str, self.predict_folder), labels=self.classes, silence=self.corpus.silence
         )
-
-    @property
-    def _predicts_a_folder(self) -> bool:
-        stage = self.trainer.state.fn if self.trainer is not None else None
-        return self.predict_folder is not None and stage == "predict"

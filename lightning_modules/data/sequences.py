@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from lightning_modules.data.loader import KeyedDataModule
 from snn_neuromod.data.cue_sequences import CueSequences
@@ -62,19 +61,13 @@ class DigitMemory(KeyedDataModule):
         if self.root is not None:
             find_idx_folder(self.root)
 
-    def setup(self, stage: str | None = None) -> None:
-        if stage in ("fit", "validate", None) and "train" not in self._datasets:
-            images, labels = self._load("train")
-            for name, which in zip(("train", "val"), self.split(len(labels)), strict=True):
-                self._datasets[name] = self._sequences(images[which], labels[which])
-        if stage in ("test", "predict", None) and "test" not in self._datasets:
-            self._datasets["test"] = self._sequences(*self._load("test"))
-
-    def _load(self, split: Split) -> tuple[Tensor, Tensor]:
-        return embedded_digits(split) if self.root is None else mnist_images(self.root, split)
-
-    def _sequences(self, images: Tensor, labels: Tensor) -> DigitSequences:
-        return DigitSequences(images, labels, seed=self.seed, **self.options)
+    def load(self, split: Split) -> dict[str, DigitSequences]:
+        found = embedded_digits(split) if self.root is None else mnist_images(self.root, split)
+        images, labels = found
+        return {
+            name: DigitSequences(images[which], labels[which], seed=self.seed, **self.options)
+            for name, which in self.parts(split, len(labels)).items()
+        }
 
 
 class EvidenceAccumulation(KeyedDataModule):

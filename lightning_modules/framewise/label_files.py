@@ -14,7 +14,7 @@ from snn_neuromod.data.phones.corpus import Segment
 from snn_neuromod.data.phones.features import Mfcc
 from snn_neuromod.errors import ConfigError
 
-__all__ = ["merge_frames", "write_label_files"]
+__all__ = ["check_folder", "merge_frames", "write_label_files"]
 
 
 def merge_frames(
@@ -50,6 +50,14 @@ def merge_frames(
     return [Segment(*row) for row in zip(starts, ends, labels, strict=True)]
 
 
+def check_folder(output: Path) -> None:
+    """Refuse an output of which the folder around it does not exist."""
+    if not output.resolve().parent.is_dir():
+        raise ConfigError(
+            f"predict: output must lie in an existing folder, got {output}; make {output.parent} first"
+        )
+
+
 def write_label_files(
     batches: Sequence[FramePrediction],
     folder: Path,
@@ -75,10 +83,7 @@ def write_label_files(
         raise ConfigError(
             f"predict: output must be a folder for label files, got the file {folder}"
         )
-    if not folder.resolve().parent.is_dir():
-        raise ConfigError(
-            f"predict: output must lie in an existing folder, got {folder}; make {folder.parent} first"
-        )
+    check_folder(folder)
     number, right, total = 0, 0.0, 0
     for batch in batches:
         known = batch.labels >= 0

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.framewise.networks import FramewiseNetwork, check_features
+from lightning_modules.arguments import check_sequences
+from lightning_modules.framewise.networks import FramewiseNetwork
 from lightning_modules.framewise.size import count_parameters, network_size
 from lightning_modules.networks import NetworkOutput
+from lightning_modules.precision import as_weights, at_least_float32
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.layers.parameters import positive_integer
 
@@ -80,9 +82,8 @@ class LstmNetwork(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> NetworkOutput:
         """Run over a batch of sequences; arguments and result as for `FramewiseNetwork`, without spikes."""
-        check_features("LstmNetwork", x, self.sizes[0])
-        if not torch.is_autocast_enabled(x.device.type):
-            x = x.to(self.readout.weight.dtype)
+        check_sequences("LstmNetwork", x, self.sizes[0])
+        x = as_weights(x, self)
         if self.output_delay:
             x = torch.cat([x, x.new_zeros(self.output_delay, *x.shape[1:])])
         if self.bidirectional and lengths is not None:
@@ -91,7 +92,7 @@ class LstmNetwork(nn.Module):
         else:
             hidden, _ = self.lstm(x)
         outputs = self.readout(hidden)[self.output_delay :]
-        return NetworkOutput(outputs.to(torch.promote_types(outputs.dtype, torch.float32)), [])
+        return NetworkOutput(at_least_float32(outputs), [])
 
 
 def _hidden(wanted: int, num_inputs: int, num_classes: int, directions: int) -> int:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from lightning_modules.arguments import POSITIVE, ZERO_OR_MORE, check, check_sequences, layer_sizes
 from lightning_modules.networks import NetworkOutput, Neuron, Readout
-from lightning_modules.precision import at_least_float32, read_exactly
+from lightning_modules.precision import as_weights, at_least_float32, read_exactly
 from snn_neuromod import Bidirectional, LeakyReadout, Ms, Recurrent, RecurrentStack, Smoothing
 from snn_neuromod.connectivity import DelayMap, Wiring
 from snn_neuromod.errors import ConfigError
@@ -21,6 +22,8 @@ from snn_neuromod.learning.eprop.network import warn_of_time_steps
 from snn_neuromod.learning.rules import LearningRule
 
 __all__ = ["FramewiseNetwork"]
+
+Rate = Literal["step", "frame"]
 
 
 class FramewiseNetwork(nn.Module):
@@ -85,7 +88,7 @@ class FramewiseNetwork(nn.Module):
         n_repeat: int = 1,
         output_delay: int = 0,
         readout: Readout = LeakyReadout,
-        readout_rate: Literal["step", "frame"] = "step",
+        readout_rate: Rate = "step",
         gain: float = 1.0,
         recurrent_gain: float | None = None,
         mask_in: Wiring | list[Wiring | None] | None = None,
@@ -94,17 +97,13 @@ class FramewiseNetwork(nn.Module):
         smoothing: Smoothing | None = None,
     ) -> None:
         super().__init__()
-        who, sizes = "FramewiseNetwork", list(sizes)
-        if len(sizes) < 2 or not all(size >= 1 for size in sizes):
-            raise ConfigError(
-                f"{who}: sizes must be the number of features and of neurons in each layer, all >= 1, got {sizes}"
-            )
+        who = "FramewiseNetwork"
+        sizes = layer_sizes(who, sizes)
         recurrent_gain = gain if recurrent_gain is None else recurrent_gain
-        for name, value in (("gain", gain), ("recurrent_gain", recurrent_gain)):
-            if not value > 0:
-                raise ConfigError(f"{who}: {name} must be > 0, got {value}")
-        if not output_delay >= 0:
-            raise ConfigError(f"{who}: output_delay must be >= 0, got {output_delay}")
+        check(who, "gain", gain, POSITIVE)
+        check(who, "recurrent_gain", recurrent_gain, POSITIVE)
+        check(who, "output_delay", output_delay, ZERO_OR_MORE)
+        check(who, "readout_rate", readout_rate, Rate)
         if bidirectional and output_delay:
             raise ConfigError(
                 f"{who}: output_delay must be 0 with bidirectional, which sees what follows, got {output_delay}"
@@ -112,19 +111,14 @@ class FramewiseNetwork(nn.Module):
         self.sizes, self.output_delay = sizes, output_delay
         self.num_classes = positive_integer(who, "num_classes", num_classes)
         self.n_repeat = positive_integer(who, "n_repeat", n_repeat)
-        if readout_rate not in ("step", "frame"):
-            raise ConfigError(f"{who}: readout_rate must be step or frame, got {readout_rate!r}")
         self.readout_rate = readout_rate
         self.learning_rule = learning_rule
         self.credit: Credit = credit or ("spatial" if learning_rule == "bptt" else "broadcast")
 
-        masks = list(
-            zip(
-                _each_layer(who, "mask_in", mask_in, len(sizes) - 1),
-                _each_layer(who, "mask_rec", mask_rec, len(sizes) - 1),
-                strict=True,
-            )
-        )
+        masks = [
+            _each_layer(who, name, mask, len(sizes) - 1)
+            for name, mask in (("mask_in", mask_in), ("mask_rec", mask_rec))
+        ]
 
         def stack() -> RecurrentStack:
             layers = [
@@ -132,13 +126,11 @@ class FramewiseNetwork(nn.Module):
                     neuron(n),
                     inputs,
                     learning_rule=learning_rule,
-                    mask_in=mask_in,
-                    mask_rec=mask_rec,
+                    mask_in=first,
+                    mask_rec=second,
                     delay=delay(n) if isinstance(delay, DelayMap) else delay,
                 )
-                for (inputs, n), (mask_in, mask_rec) in zip(
-                    itertools.pairwise(sizes), masks, strict=True
-                )
+                for (inputs, n), first, second in zip(pairwise(sizes), *masks, strict=True)
             ]
             with torch.no_grad():
                 for layer in layers:
@@ -184,10 +176,9 @@ class FramewiseNetwork(nn.Module):
         Raises:
             ValueError: If `x` has another shape.
         """
-        check_features("FramewiseNetwork", x, self.sizes[0])
+        check_sequences("FramewiseNetwork", x, self.sizes[0])
         num_frames = len(x)
-        if not torch.is_autocast_enabled(x.device.type):
-            x = x.to(next(self.parameters()).dtype)
+        x = as_weights(x, self)
         if self.output_delay:
             x = torch.cat([x, x.new_zeros(self.output_delay, *x.shape[1:])])
         if self.n_repeat > 1:
@@ -224,12 +215,3 @@ def _each_layer(
             f"{who}: {name} must be one for all layers or one for each of {number}, got {len(masks)}"
         )
     return masks
-
-
-def check_features(who: str, x: Tensor, num_inputs: int) -> None:
-    """Refuse an input that is no sequence of frames with `num_inputs` features."""
-    if x.ndim != 3 or x.shape[-1] != num_inputs or not len(x):
-        raise ConfigError(
-            f"{who}: x must have shape (T, batch, {num_inputs}) with at least one frame, got {tuple(x.shape)}; "
-            "let the network have as many inputs as the data have features"
-        )

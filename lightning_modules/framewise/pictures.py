@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_modules.panels import caption, column, raster
 from lightning_modules.tally import error_rate
 
 __all__ = ["draw_confusion", "draw_sentence"]
@@ -74,30 +75,19 @@ def draw_sentence(
     Returns:
         A matplotlib figure.
     """
-    from matplotlib.figure import Figure
-
     features, labels = features[:max_frames], labels[:max_frames]
     outputs, spikes = network(features)
     chance = outputs[:, 0].softmax(dim=-1).cpu()
     labels, frames = labels.cpu(), len(features)
-    figure = Figure(figsize=(9, 2.0 * (2 + len(spikes)) + 1), layout="constrained")
-    axes = figure.subplots(
-        2 + len(spikes), 1, sharex=True, height_ratios=[1.0, *([1.2] * len(spikes)), 1.6]
-    )
+    figure, axes = column(2.0 * (2 + len(spikes)) + 1, [1.0, *([1.2] * len(spikes)), 1.6])
     axes[0].imshow(
         features[:, 0].T.cpu().numpy(), aspect="auto", origin="lower", cmap="RdBu_r", vmin=-3, vmax=3,
         extent=(0, frames, 0, features.shape[-1]), interpolation="none",
     )  # fmt: skip
-    axes[0].set_ylabel("feature")
-    axes[0].set_title("Features, in standard deviations", loc="left")
+    caption(axes[0], "Features, in standard deviations", "feature")
     for axis, name, layer in zip(axes[1:], network.layer_names, spikes, strict=False):
-        steps, units = (layer[:, 0] > 0.5).nonzero().cpu().T.numpy()
-        axis.scatter(
-            steps * frames / len(layer), units, s=5, marker=".", color="black", linewidths=0
-        )
-        axis.set_ylim(-1, layer.shape[-1])
-        axis.set_ylabel("neuron")
-        axis.set_title(f"Spikes of layer {name.replace('_', ', ')}", loc="left")
+        title = f"Spikes of layer {name.replace('_', ', ')}"
+        raster(axis, layer[:, 0] > 0.5, title, step=frames / len(layer))
     inside = labels[labels >= 0]
     common = torch.bincount(inside, minlength=len(classes)).argsort(descending=True, stable=True)
     shown = [k for k in common.tolist() if bool((inside == k).any())][:num_classes]
@@ -110,9 +100,8 @@ def draw_sentence(
         for start, end in _runs((labels == k).numpy()):
             last.plot([start, end], [row + 0.42] * 2, color="#D55E00", lw=2, solid_capstyle="butt")
     last.set_yticks(range(len(shown)), [classes[k] for k in shown], fontsize=8)
-    last.set_ylabel("class")
+    caption(last, "Probabilities (grey) and the true class (line below)", "class")
     last.set_xlabel("frame")
-    last.set_title("Probabilities (grey) and the true class (line below)", loc="left")
     return figure
 
 

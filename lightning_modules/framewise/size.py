@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from lightning_modules.arguments import layer_sizes
 from snn_neuromod import Recurrent
-from snn_neuromod.errors import ConfigError
 
 __all__ = ["count_parameters", "network_size"]
 
@@ -51,11 +51,7 @@ def network_size(sizes: Sequence[int], num_classes: int, *, bidirectional: bool 
     Raises:
         ValueError: If there is no layer.
     """
-    sizes = list(sizes)
-    if len(sizes) < 2:
-        raise ConfigError(
-            f"network_size: sizes must be the number of features and of neurons in each layer, got {sizes}"
-        )
+    sizes = layer_sizes("network_size", sizes)
     directions = 2 if bidirectional else 1
     inner = sum(n * (inputs + n - 1) for inputs, n in itertools.pairwise(sizes))
     return directions * inner + num_classes * (directions * sum(sizes[1:]) + 1)

@@ -8,12 +8,14 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lightning_modules.any_network import AnyNetwork
+from lightning_modules.arguments import check
+from lightning_modules.framewise.lstm import LstmNetwork
+from lightning_modules.framewise.networks import FramewiseNetwork
 from lightning_modules.losses import L2
 from lightning_modules.monitor import Mode
 from lightning_modules.networks import NetworkOutput
 from lightning_modules.tally import Tally, error_rate, share_right
-from lightning_modules.task_base import STAGES, Task
+from lightning_modules.task_base import Task
 from snn_neuromod.data.phones.frames import FrameBatch
 from snn_neuromod.data.phones.labels import TIMIT_LABELS, fold
 from snn_neuromod.errors import ConfigError
@@ -21,6 +23,7 @@ from snn_neuromod.snntorch.functional import IGNORE_INDEX, ce_framewise_loss
 
 __all__ = ["FramePrediction", "FramewiseClassification"]
 
+Average = Literal["frame", "sequence"]
 _PAUSES = {"h#", "pau", "epi"}
 
 
@@ -74,26 +77,23 @@ class FramewiseClassification(Task):
     metric_modes: ClassVar[dict[str, Mode]] = {
         "loss": "min", "error": "min", "error_speech": "min", "error_folded": "min", "accuracy": "max",
     }  # fmt: skip
+    tally = Tally
+    networks = (FramewiseNetwork, LstmNetwork)
 
     def __init__(
         self,
         network: nn.Module,
         *,
         l2: L2 = L2(),
-        average: Literal["frame", "sequence"] = "frame",
+        average: Average = "frame",
         fold_to: Literal[48, 39] = 39,
         **options: Any,
     ) -> None:
-        own = hasattr(network, "layer_names")  # a network for frames, as those of this package
-        super().__init__(network if own else AnyNetwork(network), **options)
-        if average not in ("frame", "sequence"):
-            raise ConfigError(
-                f"FramewiseClassification: average must be frame or sequence, got {average!r}"
-            )
+        super().__init__(network, **options)
+        check("FramewiseClassification", "average", average, Average)
         self.l2, self.fold_to = l2, fold_to
         self.loss = ce_framewise_loss(IGNORE_INDEX) if average == "frame" else by_sequence
         self.confusion: dict[str, Tensor] = {}
-        self._tallies = {stage: Tally() for stage in STAGES}
         self._groups: dict[str, list[int]] = {}
 
     def setup(self, stage: str) -> None:

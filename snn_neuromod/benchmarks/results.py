@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
+from snn_neuromod._provenance import commit, version
 from snn_neuromod._storage import write_text_atomically
 from snn_neuromod.benchmarks.reading import Record, read_results
 
@@ -83,7 +82,7 @@ def environment(device: str, threads: int) -> Record:
     """
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "commit": _commit(),
+        "commit": commit(),
         "processor": _processor(),
         "machine": platform.machine(),
         "cores": os.cpu_count(),
@@ -94,31 +93,8 @@ def environment(device: str, threads: int) -> Record:
         "threads": threads,
         "clock": "processor time" if device == "cpu" and threads == 1 else "wall time",
         "capability": torch.backends.cpu.get_cpu_capability(),
-        "versions": {name: version for name in PACKAGES if (version := _version(name))},
+        "versions": {name: found for name in PACKAGES if (found := version(name))},
     }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """Commit of the source tree, with a plus sign if it was changed; None outside of one."""
-    command = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        head = subprocess.run(
-            [*command, "rev-parse", "--short=12", "HEAD"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        changed = subprocess.run([*command, "diff", "--quiet", "HEAD"], check=False)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head.stdout.strip() + ("+" if changed.returncode else "")
 
 
 def _processor() -> str:

@@ -91,3 +91,18 @@ def test_every_part_is_told_apart(capsys):
 def test_misuse(wrong):
     with pytest.raises(ValueError, match=f"StepTimes: {next(iter(wrong))} must"):
         StepTimes(**wrong)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers",
+    "ignore:.*number of training batches",
+    "ignore:.*treespec, LeafSpec",
+)
+def test_epochs_shorter_than_the_warm_up_are_said(capsys):
+    trainer = pl.Trainer(
+        max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False, limit_train_batches=2,
+        enable_progress_bar=False, enable_model_summary=False, profiler=StepTimes(warm_up=2),
+    )  # fmt: skip
+    trainer.fit(Sleeper(), DataLoader(Numbers(), batch_size=None))
+    shown = capsys.readouterr().out
+    assert "no step counted, as warm_up=2 leaves none of the 2 steps of an epoch" in shown

@@ -287,7 +287,7 @@ def test_states_and_losses_that_are_not_finite_are_named():
     assert "the state of layer 1 (12 ALIF) is NaN or infinite" in found
     tally = Tally(2)
     scores = torch.tensor([[0.0, float("nan")], [1.0, 0.0]])
-    tally.update(scores, torch.tensor([0, 0]), torch.tensor(float("inf")), [])
+    tally.update(scores, torch.tensor([0, 0]), torch.tensor(float("inf")))
     assert tally.findings([]) == [
         "class scores are NaN in 1 frames",
         "the loss is inf",
@@ -315,7 +315,7 @@ def test_counting_never_waits_for_the_device():
         for _ in range(2):
             module._states._keep(0, module.network.layers[0], (), (spikes[0], (spikes[0][-1],)))
             finite = module._states.finite
-            tally.update(outputs[-1], labels, rates[0], rates, activity=rates, finite=finite)
+            tally.update(outputs[-1], labels, rates[0], rates=rates, activity=rates, finite=finite)
     with pytest.raises(AssertionError, match="_local_scalar_dense"), Waiting():
         bool(spikes[0].isfinite().all())  # as it is not done
 

@@ -223,8 +223,8 @@ def test_error_rates_by_hand():
     tally = Tally(3)
     labels = torch.tensor([[0, 1], [0, 2], [1, -100], [2, -100]])
     found = torch.tensor([[0, 1], [1, 0], [1, 0], [2, 2]])
-    tally.update(torch.eye(3)[found], labels, torch.tensor(2.0), [torch.tensor(0.25)])
-    tally.update(torch.eye(3)[found[:1]], labels[:1], torch.tensor(5.0), [torch.tensor(1.0)])
+    tally.update(torch.eye(3)[found], labels, torch.tensor(2.0), rates=[torch.tensor(0.25)])
+    tally.update(torch.eye(3)[found[:1]], labels[:1], torch.tensor(5.0), rates=[torch.tensor(1.0)])
     # right: 0 1 | 1 2 | 0 1; wrong: 0 as 1, 2 as 0
     assert tally.confusion.tolist() == [[2, 1, 0], [0, 3, 0], [1, 0, 1]]
     assert error_rate(tally.confusion).item() == pytest.approx(2 / 8)
