@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -129,10 +129,8 @@ class Call(NamedTuple):
                 f"{who}: params must be {', '.join(fields)} with one flag each of what is needed, "
                 f"got {len(self.params)} and {len(self.needed)} flags"
             )
-        device, dtype = current.device, current.dtype
         for name, p in zip(fields, self.params, strict=True):
-            if p.device != device or p.dtype != dtype:
-                self._refuse_type(name, p)
+            self._check_type(name, p)
             if p.ndim and not _broadcasts(p.shape, current.shape if p.ndim == ndim else shape):
                 raise ConfigError(
                     f"{who}: parameter {name} must be a number or broadcast to {tuple(shape)} of the input's steps, "
@@ -144,8 +142,7 @@ class Call(NamedTuple):
                 f"{who}: state must hold {', '.join(names)}, got {len(self.state)} tensors"
             )
         for name, s in zip(names, self.state, strict=True):
-            if s.device != device or s.dtype != dtype:
-                self._refuse_type(f"state {name}", s)
+            self._check_type(f"state {name}", s)
             if s.shape != shape:
                 raise ConfigError(
                     f"{who}: state {name} must have shape {tuple(shape)} to fit the input, got {tuple(s.shape)}"
@@ -164,16 +161,17 @@ class Call(NamedTuple):
             self._check_synapses(shape)
             self.check_senders()
 
-    def _refuse_type(self, what: str, tensor: Tensor) -> None:
+    def _check_type(self, what: str, tensor: Tensor) -> None:
         current = self.current
         if tensor.device != current.device:
             raise KindError(
                 f"{self.neuron.name}: {what} must be on the device of the input, {current.device}, got "
                 f"{tensor.device}; move the layer or the state with .to({str(current.device)!r})"
             )
-        raise KindError(
-            f"{self.neuron.name}: {what} must have the dtype of the input, {current.dtype}, got {tensor.dtype}"
-        )
+        if tensor.dtype != current.dtype:
+            raise KindError(
+                f"{self.neuron.name}: {what} must have the dtype of the input, {current.dtype}, got {tensor.dtype}"
+            )
 
     def _check_synapses(self, shape: torch.Size) -> None:
         """Spikes before the first step, weights, delays and senders."""
@@ -184,9 +182,8 @@ class Call(NamedTuple):
                 f"{list(self.delays)}, got {len(self.recurrent)} tensors"
             )
         past, *weights = self.recurrent
-        device, dtype = self.current.device, self.current.dtype
-        if past.device != device or past.dtype != dtype:
-            self._refuse_type("spikes before the first step", past)
+        device = self.current.device
+        self._check_type("spikes before the first step", past)
         if past.ndim != len(shape) + 1 or past.shape[1:] != shape:
             raise ConfigError(
                 f"{who}: spikes before the first step must have shape (longest delay, {', '.join(map(str, shape))}), "
@@ -203,8 +200,7 @@ class Call(NamedTuple):
                 f"got {len(self.sources)}"
             )
         for k, w in enumerate(weights):
-            if w.device != device or w.dtype != dtype:
-                self._refuse_type("recurrent weights", w)
+            self._check_type("recurrent weights", w)
             count = num
             if self.sources:
                 source = self.sources[k]
@@ -284,24 +280,14 @@ def _broadcasts(shape: Sequence[int], target: Sequence[int]) -> bool:
     return all(size in (1, wanted) for size, wanted in pairs)
 
 
-def call_of(
-    neuron: str,
-    current: Tensor,
-    params: Sequence[Tensor],
-    state: Sequence[Tensor],
-    recurrent: Sequence[Tensor],
-    delays: Sequence[int],
-    sources: Sequence[Tensor],
-    rule: str,
-    keep: bool,
-    needed: Sequence[bool],
-) -> Call:
-    """The call from what operators take, checked.
+def call_of(neuron: str, *given: Any) -> Call:
+    """The call from what operators take, `registered.sequence` says what and in which order, checked.
 
     Raises:
         ValueError: If something does not fit.
         TypeError: If a type or a device does not fit.
     """
+    current, params, state, recurrent, delays, sources, rule, keep, needed = given
     call = Call(
         decode(neuron),
         current,

@@ -11,7 +11,7 @@ from torch import Tensor
 from snn_neuromod.kernels import backends
 from snn_neuromod.kernels.call import Call
 from snn_neuromod.kernels.jobs import WeightGradient
-from snn_neuromod.kernels.synapses import Synapses, past_gradient, spikes_gradient
+from snn_neuromod.kernels.synapses import Synapses, sent_gradient
 
 __all__ = ["Product", "gradients", "product_of", "weights_gradient"]
 
@@ -61,7 +61,7 @@ def gradients(
     signal, arriving = grad_spikes, None  # what arrives at the spikes through the weights
     for _ in range(hops or 0 if groups else 0):
         arriving = sweep(call, signal, grad_state, spikes, tracks)[0]
-        signal = grad_spikes + spikes_gradient(groups, arriving)
+        signal = grad_spikes + sent_gradient(groups, arriving, call.recurrent[0])[1]
     delta, grad_params, grad_first = sweep(call, signal, grad_state, spikes, tracks)
     found = [delta, *grad_params, *grad_first]
     if not groups:
@@ -69,7 +69,9 @@ def gradients(
     past = call.recurrent[0]
     through, early = delta if hops is None else arriving, None
     if wanted[0]:
-        early = torch.zeros_like(past) if through is None else past_gradient(groups, through, past)
+        early = torch.zeros_like(past)
+        if through is not None:
+            early = sent_gradient(groups, through[: len(past)], past)[0]
     weights = [
         weights_gradient(group, delta, past, spikes, product) if need else None
         for group, need in zip(groups, wanted[1:], strict=True)

@@ -15,9 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
-from snn_neuromod.kernels import backends
+from snn_neuromod.kernels import backends, transforms
 from snn_neuromod.kernels.backends.c import library
 from snn_neuromod.kernels.backends.c.prepared import caller
 from snn_neuromod.kernels.fusion.graph import inputs
@@ -35,16 +34,9 @@ _SERVED = ("auto", "c")
 
 
 def watched() -> bool:
-    """Whether something else than autograd looks on, so that the step has to be PyTorch's own operations.
-
-    That is a compiler, a tracer, `torch.func`, forward-mode differentiation or a dispatch mode; or another backend was
-    asked for.
-    """
+    """Whether the step has to be PyTorch's own operations: something looks on, or another backend was asked for."""
     return (
-        torch.compiler.is_compiling()
-        or torch._C._are_functorch_transforms_active()  # there is no public word for these
-        or forward_ad._current_level >= 0
-        or torch._C._len_torch_dispatch_stack() > 0
+        transforms.watched()
         or torch._C._get_tracing_state() is not None
         or backends.REQUESTED.get() not in _SERVED
     )

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.autograd.function import once_differentiable
 
 from snn_neuromod.kernels import backends
@@ -23,7 +22,7 @@ from snn_neuromod.kernels.gradients import Product, gradients, product_of
 from snn_neuromod.kernels.neurons import decode
 from snn_neuromod.kernels.registered import sequence
 from snn_neuromod.kernels.synapses import Delays
-from snn_neuromod.kernels.transforms import transformed
+from snn_neuromod.kernels.transforms import transformed, watched
 
 __all__ = ["Plan", "planned", "run"]
 
@@ -110,7 +109,7 @@ def run(
         past = spikes if spikes.ndim == current.ndim else spikes.unsqueeze(0)
         recurrent = [past, *delays.split(w_rec)]
     tensors = [current, *params, *state, *recurrent, *delays.sources]
-    if _watched(tensors):
+    if _by_operators(tensors):
         current = current.to(widened(current, state))
         return _run_watched(neuron, current, params, state, recurrent, delays, paths, backend)
     needs = [x.requires_grad for x in tensors]
@@ -140,19 +139,13 @@ def run(
     return first, last
 
 
-def _watched(tensors: Sequence[Tensor]) -> bool:
-    """Whether something else than autograd looks on, or there is no real memory.
-
-    That is a compiler, `torch.func`, forward-mode differentiation, autocast or a dispatch mode.
-    """
+def _by_operators(tensors: Sequence[Tensor]) -> bool:
+    """Whether something else than autograd looks on, autocast among it, or there is no real memory."""
     return (
-        torch.compiler.is_compiling()
-        or torch._C._are_functorch_transforms_active()  # there is no public word for it
-        or forward_ad._current_level >= 0
+        watched()
         or not _REAL.issuperset(map(type, tensors))
         or tensors[0].is_meta
         or torch.is_autocast_enabled(tensors[0].device.type)
-        or torch._C._len_torch_dispatch_stack() > 0
     )
 
 

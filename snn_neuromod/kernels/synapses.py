@@ -110,20 +110,11 @@ def recurrent_input(groups: Sequence[Synapses], past: Tensor, spikes: Tensor) ->
     return total
 
 
-def past_gradient(groups: Sequence[Synapses], delta: Tensor, past: Tensor) -> Tensor:
-    """Gradient of the spikes before the first step through the weights, from that of the input of all steps."""
-    grad, longest = torch.zeros_like(past), len(past)
+def sent_gradient(groups: Sequence[Synapses], delta: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of the spikes before the first step and of those of all steps, from that of the input, through it."""
+    longest, num_steps = len(past), len(delta)
+    grad = delta.new_zeros(longest + num_steps, *delta.shape[1:])
     for group in groups:
-        early = min(group.delay, len(delta))
         start = longest - group.delay
-        grad[start : start + early] += group.back(delta[:early])
-    return grad
-
-
-def spikes_gradient(groups: Sequence[Synapses], delta: Tensor) -> Tensor:
-    """Gradient of the spikes of all steps through the weights, (T, batch, ..., neuron)."""
-    grad = torch.zeros_like(delta)
-    for group in groups:
-        if group.delay < len(delta):
-            grad[: -group.delay] += group.back(delta[group.delay :])
-    return grad
+        grad[start : start + num_steps] += group.back(delta)
+    return grad[:longest], grad[longest:]

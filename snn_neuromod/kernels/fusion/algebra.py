@@ -11,7 +11,8 @@ Only what needs no exact forward pass is rewritten, see `plan`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from snn_neuromod.kernels.fusion.graph import Graph, Node, live
@@ -48,31 +49,26 @@ def rewrite(
     Returns:
         Nodes of `graph` in the place of `roots`.
     """
-    return _Rewriter(graph, roots, given, invariant).run()
+    order = live(roots, stop=given)
+    made = {node: given[node] for node in order if node in given}
+    uses = Counter(a for node in order if node not in given for a in node.args)
+    uses.update(roots)
+    rewriter = _Rewriter(graph, invariant, made, frozenset(made), uses)
+    for node in order:
+        if node not in made:
+            made[node] = rewriter.rewritten(node)
+    return [made[root] for root in roots]
 
 
+@dataclass
 class _Rewriter:
-    def __init__(
-        self,
-        graph: Graph,
-        roots: Sequence[Node],
-        given: Mapping[Node, Node],
-        invariant: Callable[[Node], bool],
-    ) -> None:
-        self.graph, self.roots, self.invariant = graph, roots, invariant
-        self.order = live(roots, stop=given)
-        self.made: dict[Node, Node] = {node: given[node] for node in self.order if node in given}
-        self.given = set(self.made)
-        self.uses = Counter(a for node in self.order if node not in given for a in node.args)
-        self.uses.update(roots)
+    graph: Graph
+    invariant: Callable[[Node], bool]
+    made: dict[Node, Node]
+    given: Collection[Node]
+    uses: Mapping[Node, int]
 
-    def run(self) -> list[Node]:
-        for node in self.order:
-            if node not in self.made:
-                self.made[node] = self._made(node)
-        return [self.made[root] for root in self.roots]
-
-    def _made(self, node: Node) -> Node:
+    def rewritten(self, node: Node) -> Node:
         graph = self.graph
         if node.op == "input":
             return graph.input(str(node.value))

@@ -18,6 +18,16 @@ ALIASES = frozenset(["alias", "detach", "view", "expand", "_unsafe_view", "resha
 COPIES = frozenset(["clone", "contiguous", "lift_fresh_copy", "_to_copy"])
 """Operations whose result is their argument over again, but for its type."""
 
+_KINDS = ("zeros", "ones", "full")
+FILLED = frozenset(
+    [
+        "zero",
+        "scalar_tensor",
+        *(form.format(k) for k in _KINDS for form in ("{}", "{}_like", "new_{}")),
+    ]
+)
+"""Operations whose result is the same number everywhere, whatever their arguments are."""
+
 _NAMES = {operation.torch: name for name, operation in OPERATIONS.items()} | {
     f"{form.format(op)}": op
     for op in ("and", "or", "xor", "not")
@@ -158,10 +168,6 @@ def _gelu(graph: Graph, x: Node, *, approximate: str = "none") -> Node | None:
     return graph.make("mul", graph.make("mul", x, 0.5), graph.make("add", share, 1.0))
 
 
-def _filled(graph: Graph, value: float, dtype: Any) -> Node:
-    return graph.const(bool(value) if str(dtype) == "torch.bool" else float(value))
-
-
 _SPECIAL: dict[str, Callable[..., Node | None]] = {
     "add": _add,
     "sub": _sub,
@@ -187,15 +193,4 @@ _SPECIAL: dict[str, Callable[..., Node | None]] = {
     "isnan": lambda graph, x: graph.make("ne", x, x),
     "masked_fill": lambda graph, x, mask, value: _where(graph, mask, value, x),
     "fill": lambda graph, x, value: graph.make("add", as_real(graph, value), 0.0),
-    "zero": lambda graph, x: graph.const(0.0),
-    "zeros_like": lambda graph, x, dtype=None, **_: _filled(graph, 0, dtype),
-    "ones_like": lambda graph, x, dtype=None, **_: _filled(graph, 1, dtype),
-    "full_like": lambda graph, x, value, dtype=None, **_: _filled(graph, value, dtype),
-    "zeros": lambda graph, size, dtype=None, **_: _filled(graph, 0, dtype),
-    "ones": lambda graph, size, dtype=None, **_: _filled(graph, 1, dtype),
-    "full": lambda graph, size, value, dtype=None, **_: _filled(graph, value, dtype),
-    "new_zeros": lambda graph, x, size, dtype=None, **_: _filled(graph, 0, dtype),
-    "new_ones": lambda graph, x, size, dtype=None, **_: _filled(graph, 1, dtype),
-    "new_full": lambda graph, x, size, value, dtype=None, **_: _filled(graph, value, dtype),
-    "scalar_tensor": lambda graph, value, dtype=None, **_: _filled(graph, value, dtype),
 }

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import torch
 
 from snn_neuromod.kernels.fusion.graph import Node, live
-from snn_neuromod.kernels.fusion.loops import Sink, Work, body
+from snn_neuromod.kernels.fusion.loops import Body, Sink, Work
 from snn_neuromod.kernels.fusion.operations import COSTLY
-from snn_neuromod.kernels.fusion.plan import Plan, Reverse, invariant, plan
+from snn_neuromod.kernels.fusion.plan import Plan, Reverse, invariant
 from snn_neuromod.kernels.fusion.trace import Step
 
 TILE = 128
@@ -92,8 +92,7 @@ def source(step: Step, dtype: torch.dtype, *, exact: bool = False) -> Source:
 
 def bodies(step: Step, *, exact: bool = False) -> Source:
     """What is printed of a step, without what is the same for all: it stands between `call.h` and `driver.h`."""
-    made = plan(step, exact=exact)
-    zero = tuple(sorted(plan(step, seeded=False, exact=exact).zero))
+    made, zero = Plan(step, exact=exact), tuple(sorted(step.silent()))
     return Source(_Printer(step, made, zero).text(), made.kept, zero, made.reads)
 
 
@@ -190,14 +189,14 @@ class _Printer:
         sinks += [Sink(f"s{k}[n]", node) for k, node in self.plan.after.items()]
         rows = {f"s{k}": f"w->levels->s[{k}]" for k in states}
         rows |= {"*x": "call->x + t * call->x_step + first", "z": "call->z + t * call->E + first"}
-        return self._function("step", rows, body(sinks, self._names(names), self.work))
+        return self._function("step", rows, Body(sinks, self._names(names), self.work))
 
     def _again(self) -> list[str]:
         names, rows = self._stretch()
         sinks = [Sink(f"n{k}[n]", self.plan.after[k], early=True) for k in self.plan.kept]
         costly = {node: f"c{j}[n]" for j, node in enumerate(self.plan.costly)}
-        lines = body(sinks, self._names(names), self.work, costly)
-        return self._function("again", rows, lines)
+        made = Body(sinks, self._names(names), self.work, costly)
+        return self._function("again", rows, made)
 
     def _reverse(self, name: str, reverse: Reverse) -> list[str]:
         names, rows = self._stretch()
@@ -226,10 +225,11 @@ class _Printer:
             for k, sink in state.items()
             if k in self.zero
         ]
-        lines = body([*sinks, *learned, *seeded], self._names(names), self.work)
-        return self._function(name, rows, lines)
+        made = Body([*sinks, *learned, *seeded], self._names(names), self.work)
+        return self._function(name, rows, made)
 
-    def _function(self, name: str, rows: Mapping[str, str], lines: Sequence[str]) -> list[str]:
+    def _function(self, name: str, rows: Mapping[str, str], made: Body) -> list[str]:
+        lines = made.lines
         used = set(re.findall(r"\b[a-z]+\d*\b", "\n".join(lines)))
         rows = {k: place for k, place in rows.items() if k.lstrip("*") in used}
         lines = ["const int64_t full = WHOLE(wide);", *_pointers(rows), *lines, *_leaving(rows)]

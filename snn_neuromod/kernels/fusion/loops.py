@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 from snn_neuromod.kernels.fusion.graph import Node, live
@@ -162,27 +163,6 @@ def expression(node: Node, args: Sequence[str]) -> str:
     return f"({x} {text} {y}{nan} ? {y} : {x})"
 
 
-def body(
-    sinks: Sequence[Sink],
-    names: Mapping[Node, str],
-    work: Work,
-    costly_names: Mapping[Node, str] | None = None,
-) -> list[str]:
-    """Loops that compute values for a tile.
-
-    Args:
-        sinks: What is computed, and where it goes.
-        names: Elements of arrays that hold values already.
-        work: Rows for what is kept.
-        costly_names: Elements of arrays for results of costly functions that are wanted afterwards; others are kept
-            in rows of `work` as long as the loops run.
-
-    Returns:
-        Lines of C.
-    """
-    return _Body(sinks, names, work, costly_names or {}).lines
-
-
 class _Stage(NamedTuple):
     """A loop: what it needs, and where its results go.
 
@@ -202,13 +182,26 @@ class _Stage(NamedTuple):
         return self.choice is None and not any(sink.guard for sink in self.sinks)
 
 
-class _Body:
+class Body:
+    """Loops that compute values for a tile.
+
+    Args:
+        sinks: What is computed, and where it goes.
+        names: Elements of arrays that hold values already.
+        work: Rows for what is kept.
+        costly_names: Elements of arrays for results of costly functions that are wanted afterwards; others are kept
+            in rows of `work` as long as the loops run.
+
+    Attributes:
+        lines: C.
+    """
+
     def __init__(
         self,
         sinks: Sequence[Sink],
         names: Mapping[Node, str],
         work: Work,
-        costly_names: Mapping[Node, str],
+        costly_names: Mapping[Node, str] = MappingProxyType({}),
     ) -> None:
         self.work, loops = work, list[str]()
         self.names, self._rows = dict(names), 0

@@ -8,7 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from snn_neuromod.kernels.fusion.aten import ALIASES, COPIES, as_bool, as_real, operation
+from snn_neuromod.kernels.fusion.aten import (
+    ALIASES,
+    COPIES,
+    FILLED,
+    as_bool,
+    as_real,
+    operation,
+)
 from snn_neuromod.kernels.fusion.graph import Graph, Node
 
 
@@ -16,39 +23,37 @@ class NotElementwise(ValueError):  # noqa: N818 - what is wrong with the step
     """A step that no kernel can be printed from; the text says why."""
 
 
-def read(
-    recorded: fx.GraphModule, graph: Graph, inputs: Sequence[Node], examples: Sequence[Tensor]
-) -> list[Node]:
-    """Results of a recorded function as nodes.
+class Reader:
+    """Goes through a record with nodes and, beside them, tensors, whose shape and type tell what was done.
 
     Args:
-        recorded: The function, of operations of PyTorch.
+        recorded: A function, of operations of PyTorch.
         graph: Where its nodes are made.
         inputs: Its arguments.
         examples: Tensors that could be its arguments, all of one shape and type.
 
-    Returns:
-        Its results; None, the gradient of what is not read, is 0.
+    Attributes:
+        results: Its results as nodes; None, the gradient of what is not read, is 0.
 
     Raises:
         NotElementwise: At the first operation that is not elementwise, or not in the table.
     """
-    return _Reader(recorded, graph, examples[0]).run(inputs, examples)
 
-
-class _Reader:
-    """Goes through the record with nodes and, beside them, tensors, whose shape and type tell what was done."""
-
-    def __init__(self, recorded: fx.GraphModule, graph: Graph, example: Tensor) -> None:
+    def __init__(
+        self,
+        recorded: fx.GraphModule,
+        graph: Graph,
+        inputs: Sequence[Node],
+        examples: Sequence[Tensor],
+    ) -> None:
         self.recorded, self.graph = recorded, graph
-        self.shape, self.dtype = example.shape, example.dtype
+        self.shape, self.dtype = examples[0].shape, examples[0].dtype
         self.nodes: dict[fx.Node, Node] = {}
         self.tensors: dict[fx.Node, Any] = {}
         self.shared: set[fx.Node] = set()
-
-    def run(self, inputs: Sequence[Node], examples: Sequence[Tensor]) -> list[Node]:
+        self.results: list[Node] = []
         arguments = iter(zip(inputs, examples, strict=True))
-        for step in self.recorded.graph.nodes:
+        for step in recorded.graph.nodes:
             if step.op == "placeholder":
                 self.nodes[step], self.tensors[step] = next(arguments)
             elif step.op == "get_attr":
@@ -56,8 +61,7 @@ class _Reader:
             elif step.op == "call_function":
                 self._call(step)
             elif step.op == "output":
-                return [self._result(x) for x in step.args[0]]
-        raise NotElementwise("the step returns nothing")
+                self.results = [self._result(x) for x in step.args[0]]
 
     def _result(self, value: fx.Node | None) -> Node:
         if value is None:
@@ -92,6 +96,8 @@ class _Reader:
         self.nodes[step] = self._node(name, step, tensor)
 
     def _node(self, name: str, step: fx.Node, tensor: Tensor) -> Node:
+        if name in FILLED:
+            return self.graph.const(tensor.flatten()[0].item())
         args, kwargs = _arguments(step, self.nodes)
         node = args[0] if name in ALIASES | COPIES else operation(self.graph, name, args, kwargs)
         if node is None:

@@ -24,7 +24,7 @@ from torch import Tensor
 from snn_neuromod import surrogate
 from snn_neuromod.kernels.fusion.graph import Graph, Node
 from snn_neuromod.kernels.fusion.operations import COMMUTATIVE
-from snn_neuromod.kernels.fusion.plan import plan
+from snn_neuromod.kernels.fusion.plan import Plan
 from snn_neuromod.kernels.fusion.trace import Step, trace
 
 _NUMBERS = (int, float)
@@ -40,11 +40,6 @@ class Option(NamedTuple):
 
     name: str
     values: tuple[Any, ...]
-
-    @property
-    def inner(self) -> str:
-        """Name without that of the argument that it is part of."""
-        return self.name.rpartition(".")[2]
 
     @property
     def chosen(self) -> bool:
@@ -193,7 +188,7 @@ def _decides(steps: Mapping[tuple[int, ...], Step], k: int) -> bool:
     """Whether the k-th option decides about the form of the kernels."""
     forms: dict[tuple[int, ...], set[Any]] = {}
     for places, step in steps.items():
-        made = plan(step)
+        made = Plan(step)
         form = (tuple(made.moving), frozenset(made.other.state))
         forms.setdefault(places[:k] + places[k + 1 :], set()).add(form)
     return any(len(different) > 1 for different in forms.values())

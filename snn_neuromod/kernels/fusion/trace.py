@@ -38,7 +38,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from snn_neuromod.kernels.fusion.graph import Graph, Node, Value, every, live
 from snn_neuromod.kernels.fusion.operations import JUMPS
-from snn_neuromod.kernels.fusion.read import NotElementwise, read
+from snn_neuromod.kernels.fusion.read import NotElementwise, Reader
 
 __all__ = ["Gradients", "NotElementwise", "Once", "Step", "trace"]
 
@@ -67,49 +67,46 @@ class Step:
         graph: What it was read into.
         params: Names of the parameters, inputs "p0", "p1", ...
         states: Names of the states, inputs "s0", "s1", ... before the step.
-        spikes: Spikes of the step, which reads the input "x".
-        after: Each state after the step.
-        grad_params: Gradient of each parameter, given those of the spikes, "gz", and of the states after the step,
-            "a0", "a1", ...
-        grad_before: Gradient of each state before the step.
-        grad_current: Gradient of the input.
+        roots: All results: spikes of the step, which reads the input "x", each state after it, and the gradients of
+            parameters, of states before the step and of the input, given those of the spikes, "gz", and of the states
+            after the step, "a0", "a1", ...
         num_numbers: How many of the last parameters are numbers, the same for all neurons and steps.
     """
 
     graph: Graph
     params: tuple[str, ...]
     states: tuple[str, ...]
-    spikes: Node
-    after: tuple[Node, ...]
-    grad_params: tuple[Node, ...]
-    grad_before: tuple[Node, ...]
-    grad_current: Node
+    roots: tuple[Node, ...]
     num_numbers: int = 0
 
     @property
-    def roots(self) -> list[Node]:
-        """All results."""
-        return [
-            self.spikes,
-            *self.after,
-            *self.grad_params,
-            *self.grad_before,
-            self.grad_current,
-        ]
+    def spikes(self) -> Node:
+        """Spikes of the step."""
+        return self.roots[0]
+
+    @cached_property
+    def after(self) -> tuple[Node, ...]:
+        """Each state after the step."""
+        return self.roots[1:][: len(self.states)]
+
+    @cached_property
+    def grad_params(self) -> tuple[Node, ...]:
+        """Gradient of each parameter."""
+        return self.roots[1 + len(self.states) :][: len(self.params)]
+
+    @cached_property
+    def grad_before(self) -> tuple[Node, ...]:
+        """Gradient of each state before the step."""
+        return self.roots[1 + len(self.states) + len(self.params) : -1]
+
+    @property
+    def grad_current(self) -> Node:
+        """Gradient of the input."""
+        return self.roots[-1]
 
     def of(self, graph: Graph, roots: Sequence[Node]) -> Step:
-        """The same with other results, in the order of `roots`."""
-        states, params = len(self.states), len(self.params)
-        spikes, *rest = roots
-        return replace(
-            self,
-            graph=graph,
-            spikes=spikes,
-            after=tuple(rest[:states]),
-            grad_params=tuple(rest[states : states + params]),
-            grad_before=tuple(rest[states + params : -1]),
-            grad_current=rest[-1],
-        )
+        """The same with other results."""
+        return replace(self, graph=graph, roots=tuple(roots))
 
     @cached_property
     def moving(self) -> list[int]:
@@ -127,8 +124,9 @@ class Step:
         """The step with the past of all other states as constants; None: as it is."""
         if states is None:
             return self
-        zero, before = self.graph.const(0.0), enumerate(self.grad_before)
-        return replace(self, grad_before=tuple(g if k in states else zero for k, g in before))
+        zero, first = self.graph.const(0.0), 1 + len(self.states) + len(self.params)
+        others = {first + k for k in range(len(self.states)) if k not in states}
+        return self.of(self.graph, [zero if k in others else g for k, g in enumerate(self.roots)])
 
     def gradients(self, needed: Collection[str]) -> list[Node]:
         """Those of the input, of the states before the step, and of these parameters, in their order."""
@@ -291,19 +289,8 @@ def _trace(
     graph = Graph(dtype)
     names = [f"p{k}" for k in range(num_params)] + [f"s{k}" for k in range(num_states)]
     names += ["x", "gz", *(f"a{k}" for k in range(num_states))]
-    nodes = read(recorded, graph, [graph.input(name) for name in names], examples)
-    spikes, *rest = nodes
-    after, rest = rest[:num_states], rest[num_states:]
-    return Step(
-        graph,
-        tuple(params_type._fields),
-        tuple(state_type._fields),
-        spikes,
-        tuple(after),
-        tuple(rest[:num_params]),
-        tuple(rest[num_params:-1]),
-        rest[-1],
-    )
+    found = Reader(recorded, graph, [graph.input(name) for name in names], examples).results
+    return Step(graph, params_type._fields, state_type._fields, tuple(found))
 
 
 @cache

@@ -16,7 +16,7 @@ from snn_neuromod.kernels.fusion.algebra import rewrite
 from snn_neuromod.kernels.fusion.graph import Graph, Node, live
 from snn_neuromod.kernels.fusion.pytorch.program import Part
 
-__all__ = ["Stage", "stages"]
+__all__ = ["Stage", "Stages"]
 
 
 class Stage(NamedTuple):
@@ -34,10 +34,8 @@ class Stage(NamedTuple):
     states: tuple[int, ...] | None
 
 
-def stages(
-    known: Known, saved: Sequence[Node], results: Sequence[Node], *, recurrent: bool, exact: bool
-) -> tuple[list[Stage], tuple[str, ...]]:
-    """The parts of a pass of a step, in order.
+class Stages:
+    """The parts of a pass of a step.
 
     Args:
         known: The step.
@@ -46,14 +44,11 @@ def stages(
         recurrent: Whether the input of a step depends on the spikes before it.
         exact: Whether the step is computed operation by operation.
 
-    Returns:
-        The parts, and the names of `results` among what they return.
+    Attributes:
+        found: The parts, in order.
+        results: Names of the results among what they return.
     """
-    made = _Planner(known, saved, results, recurrent, exact)
-    return made.found, made.found[-1].results
 
-
-class _Planner:
     def __init__(
         self,
         known: Known,
@@ -81,6 +76,7 @@ class _Planner:
         rest = {name: node for name, node in rest.items() if node not in self._done}
         if rest or results:
             self._add(rest, made[last:], None)
+        self.results = self.found[-1].results
 
     def _make_blocks(self) -> list[list[int]]:
         """Numbers of the moving states, those that feed others first."""

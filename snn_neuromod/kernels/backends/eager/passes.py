@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from snn_neuromod.kernels.backends.eager.blocks import stages
+from snn_neuromod.kernels.backends.eager.blocks import Stages
 from snn_neuromod.kernels.backends.eager.known import Known
 from snn_neuromod.kernels.fusion.graph import Node, live
 from snn_neuromod.kernels.fusion.pytorch.program import Program
@@ -50,9 +50,8 @@ class Printed:
     ) -> None:
         self.known, self.back, self.saved = known, back, [f"c{j}" for j in range(len(saved))]
         self.exact = known.exact and not back
-        self.stages, self.results = stages(
-            known, saved, results, recurrent=recurrent, exact=self.exact
-        )
+        stages = Stages(known, saved, results, recurrent, self.exact)
+        self.stages, self.results = stages.found, stages.results
         parts = [stage.part for stage in self.stages]
         self.program = Program(parts, known.fixed, known.number, exact=self.exact, bits=bits)
         self.whole = {

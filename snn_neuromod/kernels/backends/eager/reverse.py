@@ -13,7 +13,8 @@ from typing import NamedTuple
 from snn_neuromod.kernels.backends.eager.known import Known, Reads
 from snn_neuromod.kernels.backends.eager.passes import Printed
 from snn_neuromod.kernels.fusion.algebra import rewrite
-from snn_neuromod.kernels.fusion.graph import Graph, Node, every, live
+from snn_neuromod.kernels.fusion.graph import Graph, Node, live
+from snn_neuromod.kernels.fusion.plan import invariant
 from snn_neuromod.kernels.fusion.trace import Step
 
 __all__ = ["Reverse", "reverse"]
@@ -58,26 +59,20 @@ def reverse(
     adjoints, silent = step.inputs("a"), step.silent(seeded)
     zero = {adjoints[k]: step.graph.const(0.0) for k in silent}
     roots = step.graph.substitute(step.gradients(needed), zero)
-    values = [node for node in live(roots, stop=leaves) if node in leaves or node.op == "input"]
-    names = {node: leaves.get(node, str(node.value)) for node in values}
-    names = {node: name for node, name in names.items() if name[0] in "xzsnc"}
+    names = {node: leaves.get(node, str(node.value)) for node in live(roots, stop=leaves)}
+    names = {n: name for n, name in names.items() if n in leaves or name[0] in "xs"}
     given = {node: graph.input(f"p{len(step.params) + j}") for j, node in enumerate(names)}
     own = [graph.input(f"s{k}") for k in range(len(adjoints))]
     given |= {step.graph.input("gz"): graph.input("x"), **dict(zip(adjoints, own, strict=True))}
 
-    def there_already(node: Node) -> bool:
-        return every(node, lambda name: name[0] == "p", memo)
-
-    current, *made = rewrite(graph, roots, given, there_already)
+    current, *made = rewrite(graph, roots, given, lambda node: invariant(node, memo))
     after = [own[k] if k in silent else made[k] for k in range(len(own))]
     learned = made[len(own) :]
-    swept = {node for node in live([current, *after]) if node.args and not there_already(node)}
+    swept = {node for node in live([current, *after]) if node.args and not invariant(node, memo)}
     saved = [n for n in live(learned, stop=swept) if n in swept - {current, *after}]
-    mirrored = Step(
-        graph, (*step.params, *names.values()), step.states, current, tuple(after), (), (), current
-    )
-    moves = {f"s{k}" for k in range(len(own)) if k not in known.moving}
-    kinds = [*known.kinds, *("tensor" if name in moves else "steps" for name in names.values())]
+    mirrored = Step(graph, (*step.params, *names.values()), step.states, (current, *after))
+    stays = {f"s{k}" for k in range(len(own)) if k not in known.moving}
+    kinds = [*known.kinds, *("tensor" if name in stays else "steps" for name in names.values())]
     printed = Printed(
         Known(mirrored, kinds), saved, learned, recurrent=recurrent, bits=bits, back=True
     )
