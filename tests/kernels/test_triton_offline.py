@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from snn_neuromod.dynamics import NEURONS as KNOWN
+from snn_neuromod.kernels.backends.triton import wide as many
 from snn_neuromod.kernels.backends.triton.launch import module
 from snn_neuromod.kernels.fusion.trace import trace
 from snn_neuromod.kernels.fusion.triton import recurrent, sequence, wide
@@ -100,7 +101,7 @@ def test_recurrent(neuron: str, direction: str, delayed: bool, tmp_path: Path) -
 @pytest.mark.parametrize("neuron", ["alif", "msrc"])
 def test_a_step_of_many_neurons(neuron: str, tmp_path: Path) -> None:
     kernel = module(wide.source(plan(neuron, 1)))["forward"]
-    flags = {"KEEP": True, "DELAYED": True, "BLOCK": 128, "GROUP": 32}
-    registers, stack, spilled = resources(kernel, flags, 4, tmp_path)
+    flags = {"KEEP": True, "DELAYED": True, "BLOCK": many._BLOCK, "GROUP": many._GROUP}
+    registers, stack, spilled = resources(kernel, flags, many._WARPS, tmp_path)
     assert (stack, spilled) == (0, 0)
     assert registers <= 128

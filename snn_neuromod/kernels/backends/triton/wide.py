@@ -15,7 +15,7 @@ from snn_neuromod.kernels.fusion.triton.writer import Plan
 
 __all__ = ["Wide"]
 
-_BLOCK, _GROUP, _WARPS = 128, 32, 4
+_BLOCK, _GROUP, _WARPS = 128, 16, 4
 
 
 class Wide(Passes):
