@@ -19,6 +19,7 @@ NETWORKS: dict[tuple[str, str], str] = {
     ("mnist/msrc_readout", ""): "42 mSRC, linear readout, rate code",
     ("mnist/msrc_shifted", ""): "32 + 10 mSRC, rate code",
     ("mnist/msrc_latency_shifted", ""): "32 + 10 mSRC, latency code",
+    ("mnist/msrc_shifted", "--trainer.max_epochs 30"): "32 + 10 mSRC, rate code, 30 epochs",
     ("mnist/ann", ""): "32 rectified linear + 10 linear units, the image itself",
     ("mnist/ann", "--data.shift 0"): "the same, without shifts",
     ("mnist/snntorch_leaky", ""): "32 + 10 of snnTorch's `Leaky`, rate code",
