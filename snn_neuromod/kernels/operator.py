@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.autograd.function import once_differentiable
 
 from snn_neuromod.kernels import backends
@@ -22,7 +23,7 @@ from snn_neuromod.kernels.gradients import Product, gradients, product_of
 from snn_neuromod.kernels.neurons import decode
 from snn_neuromod.kernels.registered import sequence
 from snn_neuromod.kernels.synapses import Delays
-from snn_neuromod.kernels.transforms import transformed, watched
+from snn_neuromod.kernels.transforms import transformed
 
 __all__ = ["Plan", "planned", "run"]
 
@@ -141,8 +142,11 @@ def run(
 
 def _by_operators(tensors: Sequence[Tensor]) -> bool:
     """Whether something else than autograd looks on, autocast among it, or there is no real memory."""
-    return (
-        watched()
+    return (  # as `transforms.watched`, whose call counts here
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
+        or torch._C._len_torch_dispatch_stack() > 0
         or not _REAL.issuperset(map(type, tensors))
         or tensors[0].is_meta
         or torch.is_autocast_enabled(tensors[0].device.type)
