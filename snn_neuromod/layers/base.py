@@ -251,7 +251,7 @@ class Layer(Fixed, nn.Module, Generic[S, P]):
         **recurrence: Any,
     ) -> tuple[Tensor, Any]:
         current, state = self._inputs(current, state, 2)
-        params: Any = self.params(working_dtype(current))
+        params: Any = self.params(torch.float32 if current.dtype in HALF else current.dtype)
         known = self._known or self._know()
         spikes, new = operator.run(
             known if isinstance(known, str) else known.key,
