@@ -349,7 +349,8 @@ class Layer(Fixed, nn.Module, Generic[S, P]):
             raise ConfigError(
                 f"{who}: current must have shape {axes}{last}) with at least one step, got {tuple(shape)}"
             )
-        one_step = (current[0] if ndim == 2 else current).to(working_dtype(current))
+        one_step = current[0] if ndim == 2 else current
+        one_step = one_step.float() if current.dtype in HALF else one_step
         given = current if ndim == 2 else one_step
         if state is None:
             return given, self.initial_state(one_step)
