@@ -92,7 +92,7 @@ def test_recurrent(neuron: str, direction: str, delayed: bool, tmp_path: Path) -
     flags: dict[str, Any] = {"KEEP": True, "DELAYED": delayed, "BLOCK": 256, "SENDERS": 256}
     flags |= {"GROUP": 16} if direction == "forward" else {"GROUP": 64, "LAST": False}
     registers, stack, spilled = resources(
-        kernel, flags, 4 if direction == "forward" else 16, tmp_path
+        kernel, flags, 8 if direction == "forward" else 16, tmp_path
     )
     assert (stack, spilled) == (0, 0)
     assert registers <= 128

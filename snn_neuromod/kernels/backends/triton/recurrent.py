@@ -108,7 +108,7 @@ class Recurrents(Passes):
         tensors.append(weights.past.contiguous())
         rest = [*(s.contiguous() for s in state), *last]
         shape = current.shape
-        flags = {"KEEP": every > 0, "GROUP": 16, "num_warps": 4}
+        flags = {"KEEP": every > 0, "GROUP": 16, "num_warps": 8}
         self._run(self._forward, tensors, rest, params, shape, weights, max(every, 1), **flags)
         return spikes, last
 
