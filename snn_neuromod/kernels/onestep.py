@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snn_neuromod.kernels import backends, transforms
+from snn_neuromod.kernels import backends, operator
 from snn_neuromod.kernels.backends.c import library
 from snn_neuromod.kernels.backends.c.prepared import caller
 from snn_neuromod.kernels.fusion.graph import inputs
@@ -36,7 +36,7 @@ _SERVED = ("auto", "c")
 def watched() -> bool:
     """Whether the step has to be PyTorch's own operations: something looks on, or another backend was asked for."""
     return (
-        transforms.watched()
+        operator.watched()
         or torch._C._get_tracing_state() is not None
         or backends.REQUESTED.get() not in _SERVED
     )

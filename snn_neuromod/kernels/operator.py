@@ -25,7 +25,7 @@ from snn_neuromod.kernels.registered import sequence
 from snn_neuromod.kernels.synapses import Delays
 from snn_neuromod.kernels.transforms import transformed
 
-__all__ = ["Plan", "planned", "run"]
+__all__ = ["Plan", "planned", "run", "watched"]
 
 _ONE_STEP, _ALL = Delays(), Paths()
 _REAL = {Tensor, torch.nn.Parameter}
@@ -110,7 +110,12 @@ def run(
         past = spikes if spikes.ndim == current.ndim else spikes.unsqueeze(0)
         recurrent = [past, *delays.split(w_rec)]
     tensors = [current, *params, *state, *recurrent, *delays.sources]
-    if _by_operators(tensors):
+    if (
+        watched()
+        or not _REAL.issuperset(map(type, tensors))
+        or current.is_meta
+        or torch.is_autocast_enabled(current.device.type)
+    ):
         current = current.to(widened(current, state))
         return _run_watched(neuron, current, params, state, recurrent, delays, paths, backend)
     needs = [x.requires_grad for x in tensors]
@@ -140,16 +145,13 @@ def run(
     return first, last
 
 
-def _by_operators(tensors: Sequence[Tensor]) -> bool:
-    """Whether something else than autograd looks on, autocast among it, or there is no real memory."""
-    return (  # as `transforms.watched`, whose call counts here
+def watched() -> bool:
+    """Whether something else than autograd looks on: a compiler, `torch.func`, forward mode or a dispatch mode."""
+    return (
         torch.compiler.is_compiling()
         or torch._C._are_functorch_transforms_active()
         or forward_ad._current_level >= 0
         or torch._C._len_torch_dispatch_stack() > 0
-        or not _REAL.issuperset(map(type, tensors))
-        or tensors[0].is_meta
-        or torch.is_autocast_enabled(tensors[0].device.type)
     )
 
 

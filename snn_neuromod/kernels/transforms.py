@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-__all__ = ["transformed", "watched"]
+__all__ = ["transformed"]
 
 
 def transformed(*tensors: Tensor | None) -> bool:
@@ -20,13 +20,3 @@ def transformed(*tensors: Tensor | None) -> bool:
     if forward_ad._current_level < 0:
         return False
     return any(t is not None and forward_ad.unpack_dual(t).tangent is not None for t in tensors)
-
-
-def watched() -> bool:
-    """Whether something else than autograd looks on: a compiler, `torch.func`, forward mode or a dispatch mode."""
-    return (
-        torch.compiler.is_compiling()
-        or torch._C._are_functorch_transforms_active()
-        or forward_ad._current_level >= 0
-        or torch._C._len_torch_dispatch_stack() > 0
-    )

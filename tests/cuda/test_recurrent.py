@@ -132,6 +132,16 @@ def test_modulation_per_step_among_many(
 @pytest.mark.parametrize("rule", ["bptt", "eprop"])
 @pytest.mark.parametrize("num", [1, 63])
 def test_any_size(num: int, rule: str, device: torch.device) -> None:
+    equals_the_reference(num, rule, device)
+
+
+@pytest.mark.parametrize("rule", ["bptt", "eprop"])
+def test_more_than_a_block(rule: str, gpu: torch.device) -> None:
+    """300 neurons, for which the interpreter takes long."""
+    equals_the_reference(300, rule, gpu)
+
+
+def equals_the_reference(num: int, rule: str, device: torch.device) -> None:
     net = nm.Recurrent(nm.ALIF(num), 4, learning_rule=rule).double()  # type: ignore[arg-type]
     x = 2 * torch.rand(9, 3, 4, dtype=torch.float64)
     expected = run(net, x, "reference")

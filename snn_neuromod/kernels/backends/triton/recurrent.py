@@ -15,7 +15,7 @@ from snn_neuromod.kernels.fusion.triton import recurrent
 from snn_neuromod.kernels.fusion.triton.writer import Plan
 from snn_neuromod.kernels.synapses import Synapses
 
-__all__ = ["Recurrents", "Weights", "joined"]
+__all__ = ["Recurrents", "Weights", "given"]
 
 
 class Weights(NamedTuple):
@@ -101,11 +101,8 @@ class Recurrents(Passes):
             tracks: Room for "marks" and "total", or nothing.
             every: Steps between two marks, 0 without.
         """
-        spikes, last = like(current), [like(s) for s in state]
-        w = joined([part.T for part in weights.parts], 0)
-        total, marks = tracks.get("total", spikes), tracks.get("marks", spikes)
-        tensors = [current.contiguous(), spikes, total, marks, w, *weights.senders()]
-        tensors.append(weights.past.contiguous())
+        spikes, tensors = given(current, weights, tracks)
+        last = [like(s) for s in state]
         rest = [*(s.contiguous() for s in state), *last]
         shape = current.shape
         flags = {"KEEP": every > 0, "GROUP": 16, "num_warps": 8}
@@ -124,13 +121,13 @@ class Recurrents(Passes):
     ) -> Gradients:
         """Gradients through time and the weights, from marks of every step."""
         found = self._gradients(total, state)
-        w = joined(weights.parts, 1)
+        w = _joined(weights.parts, 1)
         steps = len(weights.past) + len(total)
         waiting = total.new_zeros(steps, *total.shape[1:]) if weights.delayed else total
         tensors = [total, grad_spikes.contiguous(), found[0], marks, w, *weights.senders(), waiting]
         rest = [*self._steady(state), *above(grad_state, state), *found[1], *found[2].values()]
-        given = any(g is not None for g in grad_state)
-        flags = {"KEEP": True, "LAST": given, "GROUP": 64, "num_warps": 16}
+        last = any(g is not None for g in grad_state)
+        flags = {"KEEP": True, "LAST": last, "GROUP": 64, "num_warps": 16}
         self._run(self._backward, tensors, rest, params, total.shape, weights, 1, **flags)
         return found
 
@@ -159,7 +156,18 @@ class Recurrents(Passes):
         self._start(kernel, programs, tensors, params, shape, numbers, **flags)
 
 
-def joined(parts: Sequence[Tensor], dim: int) -> Tensor:
+def given(
+    current: Tensor, weights: Weights, tracks: Mapping[str, Tensor]
+) -> tuple[Tensor, list[Tensor]]:
+    """Room for the spikes, and what a forward kernel is given before its states."""
+    spikes = like(current)
+    total, marks = tracks.get("total", spikes), tracks.get("marks", spikes)
+    w = _joined([part.T for part in weights.parts], 0)
+    tensors = [current.contiguous(), spikes, total, marks, w, *weights.senders()]
+    return spikes, [*tensors, weights.past.contiguous()]
+
+
+def _joined(parts: Sequence[Tensor], dim: int) -> Tensor:
     """Matrices below or beside one another, contiguous."""
     return parts[0].contiguous() if len(parts) == 1 else torch.cat(list(parts), dim)
 

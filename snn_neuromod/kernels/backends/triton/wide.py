@@ -9,7 +9,7 @@ from torch import Tensor
 
 from snn_neuromod.kernels.backends.triton import launch
 from snn_neuromod.kernels.backends.triton.launch import Gradients, Passes, Sequences, like
-from snn_neuromod.kernels.backends.triton.recurrent import Weights, joined
+from snn_neuromod.kernels.backends.triton.recurrent import Weights, given
 from snn_neuromod.kernels.fusion.triton import wide
 from snn_neuromod.kernels.fusion.triton.writer import Plan
 
@@ -39,17 +39,14 @@ class Wide(Passes):
         every: int,
     ) -> tuple[Tensor, list[Tensor]]:
         """Spikes and last states; arguments as of `Recurrents.forward`."""
-        shape, past = current.shape, weights.past
-        spikes, last = like(current), [like(s).copy_(s) for s in state]
-        total, marks = tracks.get("total", spikes), tracks.get("marks", spikes)
-        w = joined([part.T for part in weights.parts], 0)
-        tensors = [current.contiguous(), spikes, total, marks, w, *weights.senders()]
-        numbers = [weights.num_senders, len(past), max(every, 1)]
-        given, flags = self._arguments([*tensors, past.contiguous(), *last], params, shape, numbers)
+        shape, (spikes, tensors) = current.shape, given(current, weights, tracks)
+        last = [like(s).copy_(s) for s in state]
+        numbers = [weights.num_senders, len(weights.past), max(every, 1)]
+        arguments, flags = self._arguments([*tensors, *last], params, shape, numbers)
         flags |= {"KEEP": every > 0, "DELAYED": weights.delayed, "BLOCK": _BLOCK, "GROUP": _GROUP}
         grid = (shape[1:-1].numel(), -(-shape[-1] // _BLOCK))
         for now in range(len(current)):
-            launch.start(self._forward, grid, *given, now, num_warps=_WARPS, **flags)
+            launch.start(self._forward, grid, *arguments, now, num_warps=_WARPS, **flags)
         return spikes, last
 
     def backward(
@@ -64,8 +61,8 @@ class Wide(Passes):
     ) -> Gradients:
         """Gradients through time and the weights, from marks of every step."""
         delta, longest = like(total), len(weights.past)
-        given = [k for k in self.plan.wanted if self.plan.per_step[k]]
-        sums = {k: like(total) for k in given}
+        by_step = [k for k in self.plan.wanted if self.plan.per_step[k]]
+        sums = {k: like(total) for k in by_step}
         arriving = torch.cat([torch.zeros_like(weights.past), grad_spikes])
         adjoints = [*grad_state]
         for now in range(len(total) - 1, -1, -1):
@@ -78,7 +75,7 @@ class Wide(Passes):
             )
             delta[here] = found
             for k, part in parts.items():
-                if k in given:
+                if k in by_step:
                     sums[k][here] = part
                 else:
                     sums[k] = part if k not in sums else sums[k].add_(part)
