@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from snn_neuromod.kernels.backends.c import eligibility, library
-from snn_neuromod.kernels.backends.eager import eligibility as eager
+from snn_neuromod.kernels.backends.c import jobs, library
+from snn_neuromod.kernels.backends.eager import jobs as eager
 from snn_neuromod.kernels.jobs import Advance, Gather
 
 AVAILABLE, STATUS = library.load()
@@ -34,7 +34,7 @@ def advance(
     deltas: dict[int, Tensor],
     sources: Tensor,
 ) -> None:
-    eligibility.advance(Advance(traces, factors, deltas, [(sources, None)]))
+    jobs.advance(Advance(traces, factors, deltas, [(sources, None)]))
 
 
 def expected(
@@ -65,7 +65,7 @@ def test_equal_to_the_sums(count: int, steps: int, batch: int, inputs: int, num:
         torch.testing.assert_close(same, value, rtol=1e-12, atol=1e-11)
     grads = [torch.randn(batch, num, dtype=torch.float64) for _ in traces]
     total = sum(torch.einsum("bj,bij->ij", g, e) for g, e in zip(grads, traces, strict=True))
-    for found in (backend.gather(Gather(traces, grads)) for backend in (eligibility, eager)):
+    for found in (backend.gather(Gather(traces, grads)) for backend in (jobs, eager)):
         torch.testing.assert_close(found, total, rtol=1e-12, atol=1e-11)
         assert found.any()
 
@@ -94,7 +94,7 @@ def test_threads_and_strides_change_nothing() -> None:
             sources = sources.transpose(0, 1).contiguous().transpose(0, 1)
             advance(traces, factors, deltas, sources)
             grads = [torch.randn(40, 5, dtype=torch.float64).T for _ in traces]
-            found.append([*traces, eligibility.gather(Gather(traces, grads))])
+            found.append([*traces, jobs.gather(Gather(traces, grads))])
     finally:
         torch.set_num_threads(before)
     for values in found[1:]:
@@ -107,8 +107,8 @@ def test_what_is_served() -> None:
             *problem(count, steps, 1, 2, 3, dtype)[:3], [(torch.zeros(steps, 1, 2), None)]
         )
 
-    assert eligibility.unable(job(4, 240)) is None
-    assert eligibility.unable(job(1, 1, torch.float64)) is None
+    assert jobs.traces_unable(job(4, 240)) is None
+    assert jobs.traces_unable(job(1, 1, torch.float64)) is None
     masked = job(1, 3)._replace(sources=[(torch.zeros(3, 1, 2), torch.ones(3, 2))])
     for other, why in (
         (job(5, 10), "1 to 4 variables"),
@@ -117,7 +117,7 @@ def test_what_is_served() -> None:
         (job(3, 10, torch.bfloat16), "float32 and float64"),
         (masked, "one delay"),
     ):
-        assert why in str(eligibility.unable(other))
+        assert why in str(jobs.traces_unable(other))
 
 
 def test_nothing_is_left_unwritten_and_no_sample_is_no_error() -> None:
@@ -128,7 +128,7 @@ def test_nothing_is_left_unwritten_and_no_sample_is_no_error() -> None:
             traces, factors, deltas, sources = problem(2, 5, batch, 9, 7)
             advance(traces, factors, deltas, sources)
             grads = [torch.ones(batch, 7, dtype=torch.float64)] * 2
-            found = eligibility.gather(Gather(traces, grads))
+            found = jobs.gather(Gather(traces, grads))
             assert all(value.isfinite().all() for value in [*traces, found])
             assert found.any() == bool(batch)
     finally:

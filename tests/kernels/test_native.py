@@ -13,7 +13,7 @@ import snn_neuromod as nm
 from snn_neuromod import dynamics, surrogate
 from snn_neuromod.kernels import neurons, operator
 from snn_neuromod.kernels.backends.c import library
-from snn_neuromod.kernels.backends.c.products import weight_gradient
+from snn_neuromod.kernels.backends.c.jobs import weight_gradient
 from snn_neuromod.kernels.call import Paths
 from snn_neuromod.kernels.gradients import weights_gradient
 from snn_neuromod.kernels.synapses import Synapses

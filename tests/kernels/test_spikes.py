@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 import snn_neuromod as nm
-from snn_neuromod.kernels.backends.c import library, products
-from snn_neuromod.kernels.backends.c.products import RARE
+from snn_neuromod.kernels.backends.c import jobs, library
+from snn_neuromod.kernels.backends.c.jobs import RARE
 
 AVAILABLE, STATUS = library.load()
 needs_c = pytest.mark.skipif(AVAILABLE is None, reason=f"C kernels: {STATUS}")
@@ -52,7 +52,7 @@ def dense(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def test_equal_to_the_dense_product(
     monkeypatch: pytest.MonkeyPatch, backend: nm.kernels.Backend, inputs: int, outputs: int
 ) -> None:
-    monkeypatch.setattr(products, "rare", lambda *_: True)  # also of few columns
+    monkeypatch.setattr(jobs, "rare", lambda *_: True)  # also of few columns
     for bias in (True, False):
         x, weight, b = operands(inputs, outputs)
         with nm.kernels.use(backend):
@@ -148,14 +148,14 @@ def test_every_number_is_written() -> None:
 def looked_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Look for zeros in any floating-point input; the names of the kernels called."""
     calls: list[str] = []
-    original, by_sample = library.call, products.rare
+    original, by_sample = library.call, jobs.rare
 
     def recorded(name: str, *arguments: Any) -> None:
         calls.append(name)
         original(name, *arguments)
 
     monkeypatch.setattr("snn_neuromod.kernels.products.WORTHWHILE", 0)
-    monkeypatch.setattr(products, "rare", lambda x, *_: by_sample(x))
+    monkeypatch.setattr(jobs, "rare", lambda x, *_: by_sample(x))
     monkeypatch.setattr(library, "call", recorded)
     return calls
 
@@ -182,7 +182,7 @@ def test_floating_point_with_many_zeros(
         for value, usual in zip(found, expected, strict=True):
             assert usual.abs().max() > 0
             assert (value - usual).abs().max() < tolerance * usual.abs().max()
-    assert products.rare(x.detach().flatten(0, 1)) == (
+    assert jobs.rare(x.detach().flatten(0, 1)) == (
         calls == ["sparse_forward_of_reals", "sparse_weight_gradient_of_reals"] * 2
     )
 

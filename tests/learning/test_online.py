@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 import snn_neuromod as nm
 from snn_neuromod.dynamics import scan
-from snn_neuromod.kernels.backends.c import eligibility, library
+from snn_neuromod.kernels.backends.c import jobs, library
 from snn_neuromod.learning.eprop import OnlineEprop, rule, traces
 from tests.learning.cases import (
     INPUTS,
@@ -220,8 +220,8 @@ def test_errors() -> None:
 def test_backends_agree(neuron: Any, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Traces by the compiled library and in plain PyTorch, both against the traces of the whole sequence."""
     called = []
-    original = eligibility._run
-    monkeypatch.setattr(eligibility, "_run", lambda *a: (called.append(a[0]), original(*a))[1])
+    original = jobs._traces
+    monkeypatch.setattr(jobs, "_traces", lambda *a: (called.append(a[0]), original(*a))[1])
     options, drive = ({"dt": 0.5}, 40.0) if neuron is nm.Izhikevich else ({"tau_mem": 8.0}, 0.6)
     problem, x = Problem(neuron, "", options, drive=drive), sequence()
     (layer, readout), found = problem.make(), {}

@@ -3,7 +3,7 @@
     sequence.py    what is kept, both passes     known.py     a step with what is known of its parameters
     reverse.py     a reverse pass as a step      blocks.py    a step in parts
     unprinted.py   a step that is not printed    passes.py    these in turn, a stretch of steps at once
-    products.py, rate_code.py, eligibility.py    the smaller calls
+    jobs.py        the smaller calls
 
 A step that cannot be printed runs in the loop of "reference".
 """
@@ -11,13 +11,7 @@ A step that cannot be printed runs in the loop of "reference".
 from typing import Any
 
 from snn_neuromod.kernels.backends import reference
-from snn_neuromod.kernels.backends.eager import (
-    eligibility,
-    products,
-    rate_code,
-    sequence,
-    unprinted,
-)
+from snn_neuromod.kernels.backends.eager import jobs, sequence, unprinted
 from snn_neuromod.kernels.backends.served import Served, always
 from snn_neuromod.kernels.call import Call
 from snn_neuromod.kernels.jobs import Advance, Gather, Product, RateCode, WeightGradient
@@ -41,9 +35,9 @@ def _prepare(call: Call) -> Any:
 
 SERVES = {
     Call: Served(always, prepare=_prepare),
-    Product: Served(always, products.forward),
-    WeightGradient: Served(always, products.weight_gradient),
-    RateCode: Served(always, rate_code.forward),
-    Advance: Served(always, eligibility.advance),
-    Gather: Served(always, eligibility.gather),
+    Product: Served(always, jobs.product),
+    WeightGradient: Served(always, jobs.weight_gradient),
+    RateCode: Served(always, jobs.rate_code),
+    Advance: Served(always, jobs.advance),
+    Gather: Served(always, jobs.gather),
 }

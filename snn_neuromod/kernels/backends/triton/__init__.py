@@ -1,6 +1,6 @@
 """The "triton" backend: kernels printed from a neuron's step, for CUDA devices."""
 
-from snn_neuromod.kernels.backends.eager import eligibility, products
+from snn_neuromod.kernels.backends.eager import jobs
 from snn_neuromod.kernels.backends.served import Served
 from snn_neuromod.kernels.backends.triton import rate_code, sequence
 from snn_neuromod.kernels.backends.triton.available import missing, status
@@ -18,10 +18,10 @@ SERVES = {
         reads=sequence.reads,
         narrow=True,
     ),
-    Product: Served(lambda job: missing(job.x), products.forward),
-    WeightGradient: Served(lambda job: missing(job.x), products.weight_gradient),
+    Product: Served(lambda job: missing(job.x), jobs.product),
+    WeightGradient: Served(lambda job: missing(job.x), jobs.weight_gradient),
     RateCode: Served(lambda job: missing(job.limit), rate_code.forward),
-    Advance: Served(lambda job: missing(job.traces[0]), eligibility.advance),
-    Gather: Served(lambda job: missing(job.traces[0]), eligibility.gather),
+    Advance: Served(lambda job: missing(job.traces[0]), jobs.advance),
+    Gather: Served(lambda job: missing(job.traces[0]), jobs.gather),
 }
 """Products with spikes are products of matrices there: nothing event-driven is faster on such a device."""

@@ -1,14 +1,48 @@
-"""Eligibility traces by one batched matrix product for each variable."""
+"""The smaller calls in plain PyTorch, on any device: products with spikes, rate code and eligibility traces."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from snn_neuromod.kernels.jobs import Advance, Gather
+from snn_neuromod.kernels.jobs import Advance, Gather, Product, RateCode, WeightGradient, mix
+
+CHUNK = 1 << 18
+"""Random numbers made at a time, so that they stay in cache."""
 
 BLOCK_ELEMENTS = 1 << 19
 """Synapses times samples that are advanced at once, so that they stay in cache."""
+
+
+def product(job: Product) -> Tensor:
+    """The product, (rows, outputs)."""
+    x, weight, bias = job
+    with torch.autocast(x.device.type, enabled=False):
+        return functional.linear(x.to(weight.dtype), weight, bias)
+
+
+def weight_gradient(job: WeightGradient) -> Tensor:
+    """The sum over rows of `grad` times `x`, (outputs, inputs)."""
+    x, grad = job
+    with torch.autocast(x.device.type, enabled=False):
+        return grad.T @ x.to(grad.dtype)
+
+
+def rate_code(job: RateCode) -> Tensor:
+    """The spikes, uint8, (blank_steps + num_steps, sample, pixel)."""
+    limit, key, num_steps, blank_steps = job
+    shape = (blank_steps + num_steps, *limit.shape)
+    spikes = torch.zeros(shape, dtype=torch.uint8, device=limit.device)
+    sample, pixel = limit.nonzero().unbind(1)
+    below, words = limit[sample, pixel], mix(pixel.to(torch.int32) ^ key[sample, 0])
+    steps = torch.arange(num_steps, dtype=torch.int32, device=limit.device)
+    flat, where = spikes[blank_steps:].flatten(1), sample * limit.shape[1] + pixel
+    for some in steps.split(max(1, CHUNK // max(1, len(words)))):
+        noise = mix(words + mix(some[:, None] ^ key[:, 1])[:, sample])
+        fired = ((noise >> 8) & ((1 << 24) - 1)) < below
+        flat[some[0] : some[-1] + 1].index_copy_(1, where, fired.to(torch.uint8))
+    return spikes
 
 
 def advance(job: Advance) -> None:
