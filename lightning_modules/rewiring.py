@@ -57,10 +57,10 @@ class Rewiring(pl.Callback):
         if self.rewiring is None or trainer.global_step == self._last_step:
             return  # gradients are still being accumulated
         self._last_step = trainer.global_step
-        moved, total = self.rewiring.step()
+        moved, total = self.rewiring.step().counts.float()  # not read here
         options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": 1}
-        pl_module.log("rewiring/moved", float(moved), **options)
-        pl_module.log("rewiring/synapses", float(total), **options)
+        pl_module.log("rewiring/moved", moved, **options)
+        pl_module.log("rewiring/synapses", total, **options)
 
     def state_dict(self) -> dict[str, Any]:
         return {} if self.rewiring is None else self.rewiring.state_dict()

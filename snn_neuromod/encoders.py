@@ -31,7 +31,6 @@ References:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -39,8 +38,8 @@ import torch
 from torch import Tensor
 
 from snn_neuromod.errors import ConfigError
-from snn_neuromod.kernels.jobs import mix
-from snn_neuromod.kernels.rate_code import LIMIT, key_of, rate_code
+from snn_neuromod.kernels.noise import drawn, key_of, normal, sent
+from snn_neuromod.kernels.rate_code import LIMIT, rate_code
 
 __all__ = ["Mapping", "constant", "latency", "rate"]
 
@@ -78,8 +77,8 @@ def rate(
         Spikes in {0, 1}, shape `(blank_steps + num_steps, *x.shape)`.
 
     Raises:
-        ValueError: If an argument is out of its range or `x` holds NaN. On a CUDA device `x` is not looked at: that
-            would wait for the device. Pixels outside [0, 1] count as its nearest end there, NaN as dark.
+        ValueError: If an argument is out of its range or `x` holds NaN. Elsewhere than on a CPU `x` is not looked at:
+            that would wait for the device. Pixels outside [0, 1] count as its nearest end there, NaN as dark.
 
     Example:
         >>> spikes = rate(torch.ones(2, 3), 4, p_max=1.0, blank_steps=1)
@@ -136,8 +135,8 @@ def latency(
         Spikes in {0, 1}, shape `(blank_steps + num_steps, *x.shape)`.
 
     Raises:
-        ValueError: If an argument is out of its range or `x` holds NaN. On a CUDA device `x` is not looked at: that
-            would wait for the device. Pixels outside [0, 1] count as its nearest end there, NaN as dark.
+        ValueError: If an argument is out of its range or `x` holds NaN. Elsewhere than on a CPU `x` is not looked at:
+            that would wait for the device. Pixels outside [0, 1] count as its nearest end there, NaN as dark.
 
     Example:
         >>> x = torch.tensor([1.0, 0.5, 0.0])
@@ -224,7 +223,7 @@ def _check(
         raise ConfigError(
             f"{name}: x must be floating point in [0, 1], got {x.dtype}; divide bytes by 255"
         )
-    if x.numel() and x.device.type != "cuda":  # to look would be to wait for the device
+    if x.numel() and x.device.type == "cpu":  # to look elsewhere would be to wait for the device
         low, high = (bound.item() for bound in x.detach().aminmax())
         if not (low >= 0 and high <= 1):
             raise ConfigError(f"{name}: x must lie in [0, 1], got values from {low} to {high}")
@@ -246,7 +245,7 @@ def _check(
 def _at_least_float32(x: Tensor) -> Tensor:
     x = x.detach().to(torch.promote_types(x.dtype, torch.float32))
     return (
-        x.nan_to_num(0.0).clamp(0, 1) if x.device.type == "cuda" else x
+        x if x.device.type == "cpu" else x.nan_to_num(0.0).clamp(0, 1)
     )  # unlike `_check` elsewhere
 
 
@@ -259,34 +258,17 @@ def _seeds(x: Tensor, generator: torch.Generator | None, seeds: Sequence[int] | 
     """Seeds of the samples, or one of all of `x`, as int64."""
     if seeds is None:
         device = x.device if generator is None else generator.device
-        return _sent(_drawn(generator, device), x.device)
+        return sent(drawn(generator, device), x.device)
     wrapped = [(int(seed) + 2**63) % 2**64 - 2**63 for seed in seeds]
-    return _sent(torch.tensor(wrapped, dtype=torch.int64), x.device)
-
-
-def _drawn(generator: torch.Generator | None, device: torch.device | None) -> Tensor:
-    """A seed from a generator, int64 (1,)."""
-    bound = 2**63 - 1
-    return torch.randint(-bound, bound, (1,), generator=generator, device=device)
-
-
-def _sent(numbers: Tensor, device: torch.device) -> Tensor:
-    """Numbers on a device, without waiting for it."""
-    if device.type != "cuda" or numbers.device.type == "cuda":
-        return numbers.to(device)
-    return numbers.pin_memory().to(device, non_blocking=True)
+    return sent(torch.tensor(wrapped, dtype=torch.int64), x.device)
 
 
 def _jitter(x: Tensor, generator: torch.Generator | None, seeds: Sequence[int] | None) -> Tensor:
     """Standard normal noise of each pixel, a function of its sample's seed and its place, the same on every device."""
     if seeds is not None:
         own = torch.Generator()
-        drawn = [int(_drawn(own.manual_seed(seed % 2**64), None)) for seed in seeds]
-        keys = key_of(_sent(torch.tensor(drawn, dtype=torch.int64), x.device))
+        numbers = [drawn(own.manual_seed(seed % 2**64), own.device) for seed in seeds]
+        keys = key_of(sent(torch.cat(numbers), x.device))
     else:
         keys = key_of(_seeds(x, generator, None))
-    pixels = x.numel() // max(1, len(keys))
-    place = torch.arange(pixels, dtype=torch.int32, device=x.device)
-    noise = mix(mix(place ^ keys[:, :1]) + keys[:, 1:])
-    uniform = (((noise >> 8) & (LIMIT - 1)).double() + 0.5) / LIMIT
-    return (math.sqrt(2) * torch.erfinv(2 * uniform - 1)).flatten()
+    return normal(keys, x.numel() // max(1, len(keys))).flatten()

@@ -20,27 +20,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from snn_neuromod.errors import ConfigError
+from snn_neuromod.kernels.noise import drawn, key_of, normal, order, sent
 from snn_neuromod.layers import Recurrent
 
 __all__ = ["DeepRewiring", "Rewired", "rewire"]
 
 
-class Rewired(NamedTuple):
-    """What a step of rewiring changed.
+class Rewired:
+    """What a step of rewiring changed; unpacks as `moved, total`. To read either on a CUDA device is to wait for it.
 
-    Attributes:
-        moved: Synapses that went dormant, and as many that were grown.
-        total: Synapses that are there.
+    Args:
+        counts: Both, on the device of the weights, (2,).
     """
 
-    moved: int
-    total: int
+    def __init__(self, counts: Tensor) -> None:
+        self.counts = counts
+
+    @property
+    def moved(self) -> int:
+        """Synapses that went dormant, and as many that were grown."""
+        return int(self.counts[0])
+
+    @property
+    def total(self) -> int:
+        """Synapses that are there."""
+        return int(self.counts[1])
+
+    def __iter__(self) -> Iterator[int]:
+        return iter((self.moved, self.total))
 
 
 @torch.no_grad()
@@ -59,7 +72,7 @@ def rewire(
         mask: Which synapses are there, boolean.
         sign: Sign of every possible synapse, 1 or -1.
         impossible: Synapses that are never grown, boolean; None: all may be.
-        generator: Source of randomness, on the CPU.
+        generator: Source of randomness, on the CPU; on other devices what grows follows from its next number.
 
     Returns:
         The synapses that went or came, boolean: those whose optimiser state has lost its meaning.
@@ -71,19 +84,23 @@ def rewire(
         ([[0.5, 0.0, 0.0]], 2)
     """
     crossed = mask & (weight * sign < 0)
-    number = int(crossed.sum())
-    if not number:
+    if crossed.device.type == "cpu" and not crossed.any():  # elsewhere to look would be to wait
         return crossed
     mask &= ~crossed
     weight.masked_fill_(~mask, 0.0)
     free = ~mask if impossible is None else ~mask & ~impossible
-    places = free.flatten().nonzero()[:, 0]
-    drawn = torch.randperm(len(places), generator=generator)[:number].to(places.device)
-    grown = torch.zeros_like(mask).flatten()
-    grown[places[drawn]] = True
-    grown = grown.view_as(mask)
+    places = order(mask.numel(), generator, mask.device)
+    free = free.flatten()[places]
+    first = free & (free.cumsum(0, dtype=torch.int32) <= crossed.sum())  # as many as went
+    grown = torch.empty_like(first).scatter_(0, places, first).view_as(mask)
     mask |= grown
     return crossed | grown
+
+
+def _key(generator: torch.Generator | None, device: torch.device) -> Tensor:
+    """What random numbers of a weight matrix are a function of."""
+    on = torch.device("cpu") if generator is None else generator.device
+    return key_of(sent(drawn(generator, on), device))
 
 
 class DeepRewiring:
@@ -150,24 +167,23 @@ class DeepRewiring:
     @torch.no_grad()
     def step(self) -> Rewired:
         """Move the weights by `l1` and noise, then replace those that have crossed zero."""
-        moved = total = 0
+        counts = list[Tensor]()
         for name, weight, mask, impossible in self._masked():
             sign = self.signs[name]
             if self.l1 or self.temperature:
                 rate = self._learning_rate(weight)
                 weight.sub_(rate * self.l1 * sign * mask)
                 if self.temperature:
-                    noise = torch.randn(weight.shape, generator=self.generator).to(weight)
+                    noise = normal(_key(self.generator, weight.device), weight.numel())
+                    noise = noise.to(weight.dtype).view_as(weight)
                     weight.add_(math.sqrt(2 * rate * self.temperature) * noise * mask)
             changed = rewire(weight, mask, sign, impossible=impossible, generator=self.generator)
-            number = int(changed.sum())
-            if number and self.optimizer is not None:
+            if self.optimizer is not None:
                 for value in self.optimizer.state.get(weight, {}).values():
                     if isinstance(value, Tensor) and value.shape == weight.shape:
                         value.masked_fill_(changed, 0.0)
-            moved += int((changed & ~mask).sum())
-            total += int(mask.sum())
-        return Rewired(moved, total)
+            counts.append(torch.stack([(changed & ~mask).sum(), mask.sum()]))
+        return Rewired(torch.stack(counts).sum(0))
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs besides the network's own state."""

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from snn_neuromod.kernels import backends
-from snn_neuromod.kernels.jobs import RateCode, mix
+from snn_neuromod.kernels.jobs import RateCode
 
-__all__ = ["key_of", "rate_code"]
+__all__ = ["rate_code"]
 
 LIMIT = 1 << 24
 """Limit of a pixel that fires at every step."""
@@ -27,7 +27,7 @@ def rate_code(limit: Tensor, key: Tensor, num_steps: int, *, blank_steps: int = 
 
     Args:
         limit: Probability times `LIMIT`, an integer in [0, `LIMIT`]; int32, (sample, pixel).
-        key: From `key_of`, (sample, 2).
+        key: From `noise.key_of`, (sample, 2).
         num_steps: Steps, >= 1.
         blank_steps: Silent steps before them, >= 0.
 
@@ -40,12 +40,6 @@ def rate_code(limit: Tensor, key: Tensor, num_steps: int, *, blank_steps: int = 
     """
     spikes: Tensor = torch.ops.snn_neuromod.rate_code(limit, key, num_steps, blank_steps)
     return spikes
-
-
-def key_of(seeds: Tensor) -> Tensor:
-    """The two words of each seed, int32 (sample, 2), from int64 (sample,)."""
-    low, high = seeds.to(torch.int32), (seeds >> 32).to(torch.int32)
-    return torch.stack([mix(low + mix(high)), mix(high + mix(low + 0x3C6EF372))], dim=1)
 
 
 @torch.library.custom_op("snn_neuromod::rate_code", mutates_args=())

@@ -9,7 +9,8 @@ import torch
 
 import snn_neuromod as nm
 from snn_neuromod.kernels.backends.c import library
-from snn_neuromod.kernels.rate_code import LIMIT, key_of, rate_code
+from snn_neuromod.kernels.noise import key_of
+from snn_neuromod.kernels.rate_code import LIMIT, rate_code
 
 AVAILABLE, STATUS = library.load()
 needs_c = pytest.mark.skipif(AVAILABLE is None, reason=f"C kernels: {STATUS}")

@@ -217,5 +217,5 @@ def advance(
 
 
 def _any(tensor: Tensor) -> bool:
-    """Whether anything in it is not 0; on a CUDA device, where to look would mean to wait, it may be."""
-    return tensor.device.type == "cuda" or bool(tensor.any())
+    """Whether anything in it is not 0; elsewhere than on a CPU, where to look would mean to wait, it may be."""
+    return tensor.device.type != "cpu" or bool(tensor.any())

@@ -111,20 +111,19 @@ def sources(layer: Any, state: Any, x: Tensor, spikes: Tensor) -> list[Source]:
     """
     before = [state.spikes[None]] if state.earlier is None else [state.earlier, state.spikes[None]]
     history = torch.cat([*before, spikes])
-    longest, delay = history.shape[0] - spikes.shape[0], layer.delay
+    longest, groups = history.shape[0] - spikes.shape[0], layer.delays.groups
 
     def delayed(by: int) -> Tensor:
         return history[longest - by :][: len(x)]
 
-    if isinstance(delay, int):
-        return [Source(torch.cat([x, delayed(delay)], -1), None)]
-    if delay.ndim == 1:
-        seen = torch.empty_like(delayed(1))
-        for by in delay.unique().tolist():
-            seen[..., delay == by] = delayed(by)[..., delay == by]
+    delay, (first, *others) = groups.delay, groups.steps
+    if not others or delay.ndim == 1:
+        seen = delayed(first)
+        for by in others:
+            seen = torch.where(delay == by, delayed(by), seen)
         return [Source(torch.cat([x, seen], -1), None)]
     found: list[Source] = []
-    for by in delay.unique().tolist():
+    for by in groups.steps:
         inputs = torch.full((len(delay), x.shape[-1]), not found, device=x.device)
         values = torch.cat([x, delayed(by)], -1)
         found.append(Source(values, torch.cat([inputs, delay == by], 1)))
@@ -155,10 +154,31 @@ def by_neuron(found: list[Source]) -> Tensor:
     return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
 
 
-def decays(readout: Any, dtype: torch.dtype) -> list[Group]:
-    """Outputs of a `LeakyReadout` by their decay."""
-    kappa = decay(readout, dtype).expand(readout.w_out.shape[0])
-    return [Group(value, (kappa == value).nonzero()[:, 0]) for value in kappa.unique()]
+class Decays:
+    """Outputs of a `LeakyReadout` by their decay; which share one is looked at again only where it may have changed.
+
+    Args:
+        readout: The readout.
+    """
+
+    def __init__(self, readout: Any) -> None:
+        self.readout = readout
+        self._seen: tuple[Tensor | None, int] = None, 0
+        self._outputs: list[Tensor] = []
+
+    def groups(self, dtype: torch.dtype) -> list[Group]:
+        """The groups, by ascending time constant."""
+        tau: Tensor = self.readout.filter.tau
+        if self._seen[0] is not tau or self._seen[1] != tau._version:
+            self._seen, self._outputs = (tau, tau._version), self._alike(tau.detach())
+        kappa = decay(self.readout, dtype).expand(len(self.readout.w_out))
+        return [Group(kappa.index_select(0, some[:1])[0], some) for some in self._outputs]
+
+    def _alike(self, tau: Tensor) -> list[Tensor]:
+        """Indices of the outputs of each time constant."""
+        if tau.ndim == 0:
+            return [torch.arange(len(self.readout.w_out), device=tau.device)]
+        return [(tau == value).nonzero()[:, 0] for value in tau.unique()]
 
 
 def decay(readout: Any, dtype: torch.dtype) -> Tensor:

@@ -59,6 +59,7 @@ class OnlineEprop:
         self.layer = layer
         self.readout: Any = readout
         self._layers = layers
+        self._decays = network.Decays(readout)
         self.reset()
 
     def reset(self) -> None:
@@ -110,7 +111,7 @@ class OnlineEprop:
             return self._segment(x.to(self._layers[0].w_in.dtype))
 
     def _segment(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        groups = network.decays(self.readout, x.dtype)
+        groups = self._decays.groups(x.dtype)
         if self._output is None:
             zeros = x.new_zeros(x.shape[1], self.readout.w_out.shape[0])
             self._output = _Output(zeros, zeros[0])
@@ -204,8 +205,9 @@ def _learned(layer: Any, current: Tensor) -> dict[str, Tensor]:
 
 
 def _powers(kappa: Tensor, num_steps: int) -> Tensor:
-    """kappa^(T-1), ..., kappa, 1."""
-    return kappa ** torch.arange(num_steps - 1, -1, -1, dtype=kappa.dtype, device=kappa.device)
+    """kappa^(T-1), ..., kappa, 1, along a further axis."""
+    steps = torch.arange(num_steps - 1, -1, -1, dtype=kappa.dtype, device=kappa.device)
+    return kappa.unsqueeze(-1) ** steps
 
 
 def _filter(kappa: Tensor, before: Tensor, spikes: Tensor) -> Tensor:
@@ -241,7 +243,5 @@ def _read(
         from_past - from_past.detach()
     )  # the state's own value, also after an update
     y, state = readout(spikes, type(readout.filter.initial_state(start))(start))
-    ones = output.ones
-    for _ in range(len(spikes)):
-        ones = kappa * ones + 1
+    ones = kappa ** len(spikes) * output.ones + _powers(kappa, len(spikes)).sum(-1)
     return y, _Output(state.y.detach(), ones)

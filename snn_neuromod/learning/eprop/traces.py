@@ -217,7 +217,7 @@ def _learning_signals(readout: nn.Module, error: Tensor) -> list[tuple[Tensor, T
     b = network.feedback(readout)
     return [
         (kappa, network.gain(readout, kappa) * error[..., outputs] @ b[outputs])
-        for kappa, outputs in network.decays(readout, error.dtype)
+        for kappa, outputs in network.Decays(readout).groups(error.dtype)
     ]
 
 
