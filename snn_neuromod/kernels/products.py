@@ -54,7 +54,7 @@ def spike_linear(
     kind, asked = x.device.type, backends.requested(backend)
     if x.dtype not in SPIKE_DTYPES:
         if _may_be_sparse(x, weight, asked):
-            return _product(x, weight, bias, asked)
+            return _spike_linear(x, weight, bias, asked)
         return functional.linear(x, weight, bias)
     job = Product(x.view(torch.uint8) if x.dtype == torch.bool else x, weight, bias)
     job.check()
@@ -62,12 +62,7 @@ def spike_linear(
         mixed = kind != "meta" and torch.is_autocast_enabled(kind)
         dtype = torch.get_autocast_dtype(kind) if mixed else weight.dtype
         return functional.linear(x.to(dtype), weight, bias)
-    return _product(*job, asked)
-
-
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None, backend: str) -> Tensor:
-    out: Tensor = torch.ops.snn_neuromod.spike_linear(x, weight, bias, backend)
-    return out
+    return _spike_linear(*job, asked)
 
 
 def _may_be_sparse(x: Tensor, weight: Tensor, backend: str) -> bool:

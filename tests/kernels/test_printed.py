@@ -16,7 +16,7 @@ from torch import Tensor
 import snn_neuromod as nm
 from snn_neuromod.kernels.backends.c import library
 from snn_neuromod.kernels.fusion import jit
-from snn_neuromod.kernels.fusion.printed.writing import files
+from snn_neuromod.kernels.fusion.printed.__main__ import files
 from tests.kernels.fused import Quadratic
 
 ROOT = Path(__file__).parents[2]

@@ -1,11 +1,11 @@
 """The table of operations: PyTorch's own, as a trace records them, in those of `graph`.
 
-What `torch._decomp` takes apart (addcmul, lerp, silu, the derivatives of activations, ...) needs no line here.
+What PyTorch takes apart itself (addcmul, lerp, square, silu, elu, derivatives of activations, ..., see
+`trace.decompositions`) needs no line here.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,14 +18,7 @@ ALIASES = frozenset(["alias", "detach", "view", "expand", "_unsafe_view", "resha
 COPIES = frozenset(["clone", "contiguous", "lift_fresh_copy", "_to_copy"])
 """Operations whose result is their argument over again, but for its type."""
 
-_KINDS = ("zeros", "ones", "full")
-FILLED = frozenset(
-    [
-        "zero",
-        "scalar_tensor",
-        *(form.format(k) for k in _KINDS for form in ("{}", "{}_like", "new_{}")),
-    ]
-)
+FILLED = frozenset(["full", "full_like", "scalar_tensor"])
 """Operations whose result is the same number everywhere, whatever their arguments are."""
 
 _NAMES = {operation.torch: name for name, operation in OPERATIONS.items()} | {
@@ -90,10 +83,6 @@ def _sub(graph: Graph, a: Value, b: Value, *, alpha: float = 1) -> Node:
     return graph.make("sub", as_real(graph, a), _scaled(graph, b, alpha))
 
 
-def _rsub(graph: Graph, a: Value, b: Value, alpha: float = 1) -> Node:
-    return _sub(graph, b, a, alpha=alpha)
-
-
 def _div(graph: Graph, a: Value, b: Value, *, rounding_mode: str | None = None) -> Node | None:
     if rounding_mode is not None:
         return None
@@ -151,46 +140,18 @@ def _where(graph: Graph, condition: Value, a: Value, b: Value) -> Node:
     return graph.make("where", as_bool(graph, condition), a, b)
 
 
-def _elu(graph: Graph, x: Node, alpha: float = 1, scale: float = 1, inner: float = 1) -> Node:
-    below = graph.make("expm1", graph.make("mul", x, inner))
-    below = graph.make("mul", below, alpha * scale)
-    return graph.make("where", graph.make("gt", x, 0.0), graph.make("mul", x, scale), below)
-
-
-def _leaky_relu(graph: Graph, x: Node, slope: float = 0.01) -> Node:
-    return graph.make("where", graph.make("gt", x, 0.0), x, graph.make("mul", x, slope))
-
-
-def _gelu(graph: Graph, x: Node, *, approximate: str = "none") -> Node | None:
-    if approximate != "none":
-        return None
-    share = graph.make("erf", graph.make("mul", x, math.sqrt(0.5)))
-    return graph.make("mul", graph.make("mul", x, 0.5), graph.make("add", share, 1.0))
-
-
 _SPECIAL: dict[str, Callable[..., Node | None]] = {
     "add": _add,
     "sub": _sub,
-    "rsub": _rsub,
     "div": _div,
-    "true_divide": _div,
     "round": _round,
     "clamp": _clamp,
-    "clamp_min": _clamp,
-    "clamp_max": lambda graph, x, high: _clamp(graph, x, None, high),
     "sign": _sign,
-    "sgn": _sign,
     "pow": _pow,
     "where": _where,
-    "elu": _elu,
-    "gelu": _gelu,
-    "leaky_relu": _leaky_relu,
     "copy": lambda graph, x, source, **_: graph.make("add", as_real(graph, source), 0.0),
     "relu": lambda graph, x: graph.make("max", x, 0.0),
     "reciprocal": lambda graph, x: graph.make("div", 1.0, x),
     "rsqrt": lambda graph, x: graph.make("div", 1.0, graph.make("sqrt", x)),
-    "square": lambda graph, x: graph.make("mul", x, x),
     "isnan": lambda graph, x: graph.make("ne", x, x),
-    "masked_fill": lambda graph, x, mask, value: _where(graph, mask, value, x),
-    "fill": lambda graph, x, value: graph.make("add", as_real(graph, value), 0.0),
 }

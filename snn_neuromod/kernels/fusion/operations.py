@@ -7,17 +7,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = [
-    "BINARY",
-    "COMMUTATIVE",
-    "COMPARISONS",
-    "COSTLY",
-    "JUMPS",
-    "LOGIC",
-    "OPERATIONS",
-    "UNARY",
-]
-
 
 class Operation(NamedTuple):
     """One operation.
@@ -90,7 +79,7 @@ def _of(*kinds: str) -> frozenset[str]:
     return frozenset(name for name, operation in OPERATIONS.items() if operation.kind in kinds)
 
 
-BINARY, COMPARISONS, LOGIC = _of("binary"), _of("compare"), _of("logic")
+COMPARISONS, LOGIC = _of("compare"), _of("logic")
 UNARY = _of("unary", "rounding", "function")
 COSTLY = _of("function") | {"pow"}
 JUMPS = _of("compare", "rounding") | {"spike"}

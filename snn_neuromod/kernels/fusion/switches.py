@@ -145,19 +145,7 @@ class _SwitchedPsi(surrogate.Psi):
 _SWITCHED = {surrogate.Psi: _SwitchedPsi}
 
 
-class Form(NamedTuple):
-    """A graph that serves some choices.
-
-    Attributes:
-        choice: Places of the values of those options that have graphs of their own.
-        step: The step; behind the parameters of the neuron stand the numbers of its options.
-    """
-
-    choice: tuple[int, ...]
-    step: Step
-
-
-def forms(module: Any, dtype: torch.dtype) -> tuple[list[str], list[Form]]:
+def forms(module: Any, dtype: torch.dtype) -> tuple[list[str], dict[tuple[int, ...], Step]]:
     """Graphs of a step that together serve all its options.
 
     Args:
@@ -165,7 +153,8 @@ def forms(module: Any, dtype: torch.dtype) -> tuple[list[str], list[Form]]:
         dtype: Type it calculates in.
 
     Returns:
-        The options that have graphs of their own for each value, and the graphs.
+        The options that have graphs of their own for each value, and by the places of these values the steps; behind
+        the parameters of the neuron stand the numbers of its options.
     """
     switches = Switches(module.OPTIONS)
     own = [o for o in switches.options if "." not in o.name and o.chosen]
@@ -176,11 +165,10 @@ def forms(module: Any, dtype: torch.dtype) -> tuple[list[str], list[Form]]:
         for places in itertools.product(*(range(len(o.values)) for o in own))
     }
     apart = [k for k in range(len(own)) if _decides(steps, k)]
-    found = []
+    found = {}
     for choice in itertools.product(*(range(len(own[k].values)) for k in apart)):
         fixed = dict(zip(apart, choice, strict=True))
-        step = _merged(steps, [o.name for o in own], fixed)
-        found.append(Form(choice, step))
+        found[choice] = _merged(steps, [o.name for o in own], fixed)
     return [own[k].name for k in apart], found
 
 

@@ -33,7 +33,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
-from torch._decomp import core_aten_decompositions
+from torch._decomp import core_aten_decompositions, get_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from snn_neuromod.kernels.fusion.graph import Graph, Node, Value, every, live
@@ -182,6 +182,10 @@ class Step:
         return given | {self.graph.input("x"): current}
 
 
+_LOCK = threading.Lock()
+_SHAPE = (2, 3)
+
+
 def trace(
     step: Callable[..., tuple[Tensor, Any]],
     params_type: Any,
@@ -192,8 +196,7 @@ def trace(
 ) -> Step:
     """Read a step and its reverse pass.
 
-    It may be called anywhere, inside an operator or under `torch.no_grad` too: the step runs in a thread of its own,
-    whose modes are not those of the caller.
+    No mode may be on that is not the step's own: `Once` sees to that, wherever it is called.
 
     Args:
         step: `step(params, state, current, **options) -> (spikes, state)`, elementwise.
@@ -209,7 +212,28 @@ def trace(
         NotElementwise: If the step is not made of operations on each neuron alone, draws random numbers, branches on
             values, changes its arguments, or reads a tensor of more than one element that is no argument.
     """
-    return apart(lambda: _trace(step, params_type, state_type, options or {}, dtype))
+    num_params, num_states = len(params_type._fields), len(state_type._fields)
+    inner = num_params + num_states + 1
+
+    def joint(*values: Tensor) -> tuple[Tensor | None, ...]:
+        with torch.enable_grad():
+            given = [value.detach().requires_grad_() for value in values[:inner]]
+            params, state = params_type(*given[:num_params]), state_type(*given[num_params:-1])
+            spikes, after = step(params, state, given[-1], **(options or {}))
+            results = (spikes, *after)
+            return *results, *_gradients(results, given, values[inner:])
+
+    examples = [torch.rand(_SHAPE, dtype=dtype) + 0.5 for _ in range(inner + num_states + 1)]
+    try:
+        with _LOCK:
+            recorded = make_fx(joint, decomposition_table=decompositions())(*examples)
+    except RuntimeError as error:
+        raise NotElementwise(_reason(error)) from error
+    graph = Graph(dtype)
+    names = [f"p{k}" for k in range(num_params)] + [f"s{k}" for k in range(num_states)]
+    names += ["x", "gz", *(f"a{k}" for k in range(num_states))]
+    found = Reader(recorded, graph, [graph.input(name) for name in names], examples).results
+    return Step(graph, params_type._fields, state_type._fields, tuple(found))
 
 
 def apart(work: Callable[[], _T]) -> _T:
@@ -258,44 +282,12 @@ class Once:
         return found  # type: ignore[no-any-return]
 
 
-_LOCK = threading.Lock()
-_SHAPE = (2, 3)
-
-
-def _trace(
-    step: Callable[..., tuple[Tensor, Any]],
-    params_type: Any,
-    state_type: Any,
-    options: Mapping[str, Any],
-    dtype: torch.dtype,
-) -> Step:
-    num_params, num_states = len(params_type._fields), len(state_type._fields)
-    inner = num_params + num_states + 1
-
-    def joint(*values: Tensor) -> tuple[Tensor | None, ...]:
-        with torch.enable_grad():
-            given = [value.detach().requires_grad_() for value in values[:inner]]
-            params, state = params_type(*given[:num_params]), state_type(*given[num_params:-1])
-            spikes, after = step(params, state, given[-1], **options)
-            results = (spikes, *after)
-            return *results, *_gradients(results, given, values[inner:])
-
-    examples = [torch.rand(_SHAPE, dtype=dtype) + 0.5 for _ in range(inner + num_states + 1)]
-    try:
-        with _LOCK:
-            recorded = make_fx(joint, decomposition_table=_decompositions())(*examples)
-    except RuntimeError as error:
-        raise NotElementwise(_reason(error)) from error
-    graph = Graph(dtype)
-    names = [f"p{k}" for k in range(num_params)] + [f"s{k}" for k in range(num_states)]
-    names += ["x", "gz", *(f"a{k}" for k in range(num_states))]
-    found = Reader(recorded, graph, [graph.input(name) for name in names], examples).results
-    return Step(graph, params_type._fields, state_type._fields, tuple(found))
-
-
 @cache
-def _decompositions() -> Any:
-    return core_aten_decompositions()
+def decompositions() -> Any:
+    """What PyTorch itself takes apart into operations of the table `aten`."""
+    aten = torch.ops.aten
+    activations = [aten.elu, aten.gelu, aten.hardtanh, aten.leaky_relu]
+    return {**core_aten_decompositions(), **get_decompositions(activations)}
 
 
 def _gradients(
