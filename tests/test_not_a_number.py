@@ -75,8 +75,7 @@ def sequence(case: Case, backend: str, params: Any, state: Any, current: Tensor)
     """Spikes."""
     if backend == "step":
         return scan(case.module.step, params, state, current, **case.options)[0]
-    neuron = describe(case.module, case.options)
-    key = neuron if isinstance(neuron, str) else neuron.key
+    key = describe(case.module, case.options).key
     wide = [p.expand(current.shape[-1:]) for p in params]
     return operator.run(key, current, wide, state, backend=backend)[0]
 

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.kernels.neurons import Neuron, decode
-from snn_neuromod.kernels.synapses import Synapses, recurrent_input
+from snn_neuromod.kernels.synapses import Synapses
 
-__all__ = ["Call", "Outline", "Paths", "call_of", "paths", "widened"]
+__all__ = ["Adjoint", "Call", "Outline", "Paths", "call_of", "paths", "widened"]
 
 
 class Paths(NamedTuple):
@@ -103,11 +103,11 @@ class Call(NamedTuple):
         """Input of all steps with what comes through recurrent weights; all spikes are known."""
         if not self.recurrent:
             return self.current
-        return self.current + recurrent_input(self.synapses, self.recurrent[0], spikes)
-
-    def params_by_name(self) -> dict[str, Tensor]:
-        """The parameters by their names in the neuron's `Params`."""
-        return dict(zip(self.neuron.module.Params._fields, self.params, strict=True))
+        past, total = self.recurrent[0], torch.zeros_like(spikes)
+        sent = torch.cat([past, spikes])
+        for group in self.synapses:
+            total += group.select(sent[len(past) - group.delay :][: len(spikes)]) @ group.weights.T
+        return self.current + total
 
     def check(self) -> None:
         """Compare everything with the input.
@@ -122,31 +122,26 @@ class Call(NamedTuple):
                 f"{who}: current must be floating point, (T, batch, ..., neuron) with at least one step, "
                 f"got {current.dtype} of shape {tuple(current.shape)}"
             )
-        shape, ndim = current.shape[1:], current.ndim
-        fields = neuron.module.Params._fields
-        if len(self.params) != len(fields) or len(self.needed) != len(fields):
+        shape, ndim, count = current.shape[1:], current.ndim, len(self.params)
+        fields, names = neuron.module.Params._fields, neuron.module.State._fields
+        if not count == len(self.needed) == len(fields):
             raise ConfigError(
                 f"{who}: params must be {', '.join(fields)} with one flag each of what is needed, "
-                f"got {len(self.params)} and {len(self.needed)} flags"
+                f"got {count} and {len(self.needed)} flags"
             )
         for name, p in zip(fields, self.params, strict=True):
-            self._check_type(name, p)
+            fit(who, name, p, current, p.shape)
             if p.ndim and not _broadcasts(p.shape, current.shape if p.ndim == ndim else shape):
                 raise ConfigError(
                     f"{who}: parameter {name} must be a number or broadcast to {tuple(shape)} of the input's steps, "
                     f"got shape {tuple(p.shape)}"
                 )
-        names = neuron.module.State._fields
         if len(self.state) != len(names):
             raise ConfigError(
                 f"{who}: state must hold {', '.join(names)}, got {len(self.state)} tensors"
             )
         for name, s in zip(names, self.state, strict=True):
-            self._check_type(f"state {name}", s)
-            if s.shape != shape:
-                raise ConfigError(
-                    f"{who}: state {name} must have shape {tuple(shape)} to fit the input, got {tuple(s.shape)}"
-                )
+            fit(who, f"state {name}", s, current, shape)
         real = not torch.compiler.is_compiling()  # a compiler knows such views, and cannot be asked
         if real and any(x.is_neg() for x in self.tensors):  # its sign is not in its memory
             raise KindError(
@@ -161,60 +156,35 @@ class Call(NamedTuple):
             self._check_synapses(shape)
             self.check_senders()
 
-    def _check_type(self, what: str, tensor: Tensor) -> None:
-        current = self.current
-        if tensor.device != current.device:
-            raise KindError(
-                f"{self.neuron.name}: {what} must be on the device of the input, {current.device}, got "
-                f"{tensor.device}; move the layer or the state with .to({str(current.device)!r})"
-            )
-        if tensor.dtype != current.dtype:
-            raise KindError(
-                f"{self.neuron.name}: {what} must have the dtype of the input, {current.dtype}, got {tensor.dtype}"
-            )
-
     def _check_synapses(self, shape: torch.Size) -> None:
         """Spikes before the first step, weights, delays and senders."""
-        who, num = self.neuron.name, shape[-1]
-        if len(self.recurrent) != 1 + len(self.delays) or not self.delays:
+        who, current, delays = self.neuron.name, self.current, list(self.delays)
+        if len(self.recurrent) != 1 + len(delays) or not delays:
             raise ConfigError(
                 f"{who}: recurrent must hold the spikes before the first step and one matrix for each of the delays "
-                f"{list(self.delays)}, got {len(self.recurrent)} tensors"
+                f"{delays}, got {len(self.recurrent)} tensors"
             )
         past, *weights = self.recurrent
-        device = self.current.device
-        self._check_type("spikes before the first step", past)
-        if past.ndim != len(shape) + 1 or past.shape[1:] != shape:
+        longest = past.shape[0] if past.ndim else 1
+        fit(who, "spikes before the first step", past, current, (longest, *shape))
+        if not 1 <= min(delays) <= max(delays) <= longest:
             raise ConfigError(
-                f"{who}: spikes before the first step must have shape (longest delay, {', '.join(map(str, shape))}), "
-                f"got {tuple(past.shape)}"
-            )
-        if not 1 <= min(self.delays) <= max(self.delays) <= past.shape[0]:
-            raise ConfigError(
-                f"{who}: delays must lie in 1 ... {past.shape[0]}, the steps of spikes before the first, "
-                f"got {list(self.delays)}"
+                f"{who}: delays must lie in 1 ... {longest}, the steps of spikes before the first, got {delays}"
             )
         if self.sources and len(self.sources) != len(weights):
             raise ConfigError(
                 f"{who}: sources must be given for each of {len(weights)} delays or not at all, "
                 f"got {len(self.sources)}"
             )
-        for k, w in enumerate(weights):
-            self._check_type("recurrent weights", w)
-            count = num
-            if self.sources:
-                source = self.sources[k]
-                if source.dtype != torch.int64 or source.ndim != 1 or source.device != device:
-                    raise KindError(
-                        f"{who}: sources must be one row of int64 on {device}, "
-                        f"got {source.dtype} of shape {tuple(source.shape)} on {source.device}"
-                    )
-                count = len(source)
-            if tuple(w.shape) != (num, count):
-                raise ConfigError(
-                    f"{who}: recurrent weights must have shape ({num}, {count}), neuron to, neuron from, "
-                    f"got {tuple(w.shape)}"
+        for source in self.sources:
+            if source.dtype != torch.int64 or source.ndim != 1 or source.device != current.device:
+                raise KindError(
+                    f"{who}: sources must be one row of int64 on {current.device}, "
+                    f"got {source.dtype} of shape {tuple(source.shape)} on {source.device}"
                 )
+        senders = [len(source) for source in self.sources] or [shape[-1]] * len(weights)
+        for w, count in zip(weights, senders, strict=True):
+            fit(who, "recurrent weights (neuron to, neuron from)", w, current, (shape[-1], count))
 
     def check_senders(self) -> None:
         """Look at the numbers of the senders, which no shape tells; elsewhere than on a CPU the device looks itself.
@@ -230,6 +200,22 @@ class Call(NamedTuple):
                     raise ConfigError(
                         f"{self.neuron.name}: sources must lie in 0 ... {num - 1}, got {low} to {high}"
                     )
+
+
+class Adjoint(NamedTuple):
+    """What the backward pass of a call is given.
+
+    Attributes:
+        grad_spikes: Gradient of the spikes, (T, batch, ..., neuron).
+        grad_state: Gradient of the last state, None where it is zero.
+        spikes: What the forward pass returned.
+        tracks: What it kept.
+    """
+
+    grad_spikes: Tensor
+    grad_state: Sequence[Tensor | None]
+    spikes: Tensor
+    tracks: Sequence[Tensor]
 
 
 class Outline(NamedTuple):
@@ -273,6 +259,28 @@ def is_fake(tensor: Tensor) -> bool:
     return type(tensor) not in (Tensor, torch.nn.Parameter)
 
 
+def fit(who: str, what: str, tensor: Tensor, like: Tensor, shape: Sequence[int]) -> None:
+    """Hold a tensor to the type and device of another, and to a shape.
+
+    Raises:
+        ValueError: If it has another shape.
+        TypeError: If it is of another type or on another device.
+    """
+    if tensor.device != like.device:
+        raise KindError(
+            f"{who}: {what} must be on the device of the input, {like.device}, got {tensor.device}; move the layer or "
+            f"the state with .to({str(like.device)!r})"
+        )
+    if tensor.dtype != like.dtype:
+        raise KindError(
+            f"{who}: {what} must have the dtype of the input, {like.dtype}, got {tensor.dtype}"
+        )
+    if tuple(tensor.shape) != tuple(shape):
+        raise ConfigError(
+            f"{who}: {what} must have shape {tuple(shape)} to fit the input, got {tuple(tensor.shape)}"
+        )
+
+
 def _broadcasts(shape: Sequence[int], target: Sequence[int]) -> bool:
     if len(shape) > len(target):
         return False
@@ -287,18 +295,7 @@ def call_of(neuron: str, *given: Any) -> Call:
         ValueError: If something does not fit.
         TypeError: If a type or a device does not fit.
     """
-    current, params, state, recurrent, delays, sources, rule, keep, needed = given
-    call = Call(
-        decode(neuron),
-        current,
-        params,
-        state,
-        recurrent,
-        delays,
-        sources,
-        paths(rule),
-        needed,
-        keep,
-    )
+    *parts, rule, keep, needed = given
+    call = Call(decode(neuron), *parts)._replace(paths=paths(rule), keep=keep, needed=needed)
     call.check()
     return call

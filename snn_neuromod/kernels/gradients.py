@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from snn_neuromod.kernels import backends
-from snn_neuromod.kernels.call import Call
+from snn_neuromod.kernels.call import Adjoint, Call
 from snn_neuromod.kernels.jobs import WeightGradient
 from snn_neuromod.kernels.synapses import Synapses, sent_gradient
 
@@ -27,14 +27,7 @@ def product_of(call: Call, name: str) -> Product:
 
 
 def gradients(
-    call: Call,
-    serves: Any,
-    grad_spikes: Tensor,
-    grad_state: Sequence[Tensor | None],
-    spikes: Tensor,
-    tracks: Sequence[Tensor],
-    wanted: Sequence[bool],
-    product: Product,
+    call: Call, serves: Any, given: Adjoint, wanted: Sequence[bool], product: Product
 ) -> list[Tensor | None]:
     r"""Gradients of a sequence under its rule.
 
@@ -45,10 +38,7 @@ def gradients(
     Args:
         call: The sequence.
         serves: What ran its forward pass.
-        grad_spikes: (T, batch, ..., neuron).
-        grad_state: Gradient of the last state, None where it is zero.
-        spikes: Those of the forward pass.
-        tracks: What it kept.
+        given: What comes from after it, and from its forward pass.
         wanted: Which of `call.recurrent` need a gradient.
         product: From `product_of`.
 
@@ -58,11 +48,11 @@ def gradients(
     sweep = serves.backward
     groups = call.synapses if call.recurrent else []
     hops = call.paths.hops
-    signal, arriving = grad_spikes, None  # what arrives at the spikes through the weights
+    signal, arriving = given.grad_spikes, None  # what arrives at the spikes through the weights
     for _ in range(hops or 0 if groups else 0):
-        arriving = sweep(call, signal, grad_state, spikes, tracks)[0]
-        signal = grad_spikes + sent_gradient(groups, arriving, call.recurrent[0])[1]
-    delta, grad_params, grad_first = sweep(call, signal, grad_state, spikes, tracks)
+        arriving = sweep(call, given._replace(grad_spikes=signal))[0]
+        signal = given.grad_spikes + sent_gradient(groups, arriving, call.recurrent[0])[1]
+    delta, grad_params, grad_first = sweep(call, given._replace(grad_spikes=signal))
     found = [delta, *grad_params, *grad_first]
     if not groups:
         return found
@@ -73,7 +63,7 @@ def gradients(
         if through is not None:
             early = sent_gradient(groups, through[: len(past)], past)[0]
     weights = [
-        weights_gradient(group, delta, past, spikes, product) if need else None
+        weights_gradient(group, delta, past, given.spikes, product) if need else None
         for group, need in zip(groups, wanted[1:], strict=True)
     ]
     return [*found, early, *weights]

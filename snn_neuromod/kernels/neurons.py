@@ -6,9 +6,8 @@ import importlib
 import inspect
 import itertools
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import ModuleType, SimpleNamespace
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType, ModuleType
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -17,34 +16,111 @@ from torch import Tensor
 
 from snn_neuromod import dynamics, surrogate
 from snn_neuromod.errors import ConfigError, KindError
-from snn_neuromod.kernels.fusion.kernel import Kernels
+from snn_neuromod.kernels.fusion.kernel import Kernel, compiled
+from snn_neuromod.kernels.fusion.trace import Once, Step, trace
 
-__all__ = ["Described", "Neuron", "decode", "describe", "encode"]
+__all__ = ["Neuron", "decode", "describe", "encode"]
 
 
-@dataclass(frozen=True, eq=False)
 class Neuron:
-    """A neuron with its options, as the backends see it.
+    """A neuron with its options, and all that is traced, printed and compiled of its step, when it is first needed.
+
+    Args:
+        module: Module or object with `Params` and `State`, both NamedTuples, and `step(params, state, current,
+            **options) -> (spikes, state)`, elementwise.
+        options: Options of `step`.
+        name: What the user knows it by; "": as the module is called.
+        exact: Whether both passes of its kernels compute what PyTorch would, operation by operation.
+        encoded: What `encode` wrote, for a neuron of the package with a spike function of the package.
 
     Attributes:
-        name: Of its module in `snn_neuromod.dynamics`; of another neuron that it is known by its step.
-        module: Holds `Params`, `State` and `step`.
-        options: Options of `step`.
-        kernels: What is printed from its step.
-        known: Whether it is one of the package, with a spike function of the package.
+        key: The argument `neuron` of `operator.run`, valid as long as this object is.
+        known: Whether `encode` wrote it.
+        once: Makes, and keeps, what backends print of it.
         plans: What was decided for sequences that look alike, see `operator`.
+
+    Raises:
+        ValueError: If an option, or `module` itself, is a module with parameters that learn.
     """
 
-    name: str
-    module: Any
-    options: Mapping[str, Any]
-    kernels: Kernels
-    known: bool = True
-    plans: dict[Any, Any] = field(default_factory=dict)
+    def __init__(
+        self,
+        module: Any,
+        options: Mapping[str, Any] = MappingProxyType({}),
+        name: str = "",
+        exact: bool = False,
+        encoded: str = "",
+    ) -> None:
+        for what, value in {"dynamics": module, **options}.items():
+            if isinstance(value, torch.nn.Module) and any(
+                p.requires_grad for p in value.parameters()
+            ):
+                raise ConfigError(
+                    f"{what} must not hold parameters that learn, got {type(value).__name__}; what learns belongs in "
+                    "the neuron's Params"
+                )
+        self.module, self.options, self.exact = module, dict(options), exact
+        self.name = name or getattr(module, "__name__", type(module).__name__)
+        self.key, self.known = encoded or f"step {next(_COUNT)}", bool(encoded)
+        self.once, self.plans = Once(), dict[Any, Any]()
+        if not encoded:
+            _OTHERS[self.key] = self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Neuron:
+        return self  # what is in it does not change
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.known:
+            return decode, (self.key,)
+        if isinstance(self.module, ModuleType):
+            return _from_module, (self.module.__name__, self.options, self.name, self.exact)
+        return Neuron, (self.module, self.options, self.name, self.exact)
+
+    def plain(
+        self, params: Sequence[Tensor], state: Sequence[Tensor], current: Tensor
+    ) -> tuple[Tensor, Any]:
+        """The step itself, in plain PyTorch: spikes and state after it."""
+        module = self.module
+        spikes, after = module.step(
+            module.Params(*params), module.State(*state), current, **self.options
+        )
+        return spikes, module.State(*after)
+
+    def traced(self, dtype: torch.dtype, states: tuple[int, ...] | None = None) -> Step:
+        """The traced step, with the past of these states followed alone; None: of all.
+
+        Raises:
+            NotElementwise: If no kernel can be printed from it.
+        """
+        parts = self.module.step, self.module.Params, self.module.State, self.options
+        whole = self.once(("step", dtype), lambda: trace(*parts, dtype=dtype))
+        return whole.following(states)
+
+    def kernel(self, dtype: torch.dtype, states: tuple[int, ...] | None = None) -> Kernel:
+        """Compiled kernels; arguments as of `traced`.
+
+        Raises:
+            NotElementwise: If no kernel can be printed from the step.
+            CompileError: If it cannot be compiled.
+        """
+        return self.once(
+            ("c", dtype, states),
+            lambda: compiled(self.traced(dtype, states), dtype, self.name, exact=self.exact),
+        )
 
 
-def describe(module: Any, step_options: Mapping[str, Any]) -> str | Described:
-    """A neuron as operators can take it: by name where its spike function is one of the package's, else by its step.
+def _from_module(module: str, *rest: Any) -> Neuron:
+    return Neuron(importlib.import_module(module), *rest)
+
+
+_OTHERS: WeakValueDictionary[str, Neuron] = WeakValueDictionary()
+_COUNT = itertools.count()
+_KNOWN: dict[str, Neuron] = {}
+"""The neurons of this process by what `encode` wrote: `torch.compile` can look one up, but not read JSON."""
+
+
+def describe(module: Any, step_options: Mapping[str, Any]) -> Neuron:
+    """A neuron of the package: known by name where its spike function is one of the package's, else by its step.
 
     Args:
         module: Module in `snn_neuromod.dynamics`.
@@ -55,19 +131,17 @@ def describe(module: Any, step_options: Mapping[str, Any]) -> str | Described:
     """
     options = dict(step_options)
     spike_fn = options.pop("spike_fn", None)
-    if spike_fn is None:
-        pass
-    elif isinstance(spike_fn, surrogate.Psi):
+    if isinstance(spike_fn, surrogate.Psi):
         options["psi"] = spike_fn
     elif spike_fn in (torch.relu, surrogate.straight_through_relu):
         options["straight_through"] = spike_fn is surrogate.straight_through_relu
     elif callable(spike_fn):
-        return Described(module, step_options)
-    else:
+        return Neuron(module, step_options)
+    elif spike_fn is not None:
         raise KindError(
             f"psi must be a Psi such as Psi('triangular') or a spike function, got {spike_fn!r}"
         )
-    return encode(module.__name__.rpartition(".")[2], **options)
+    return decode(encode(module.__name__.rpartition(".")[2], **options))
 
 
 def encode(neuron: str, **options: Any) -> str:
@@ -79,29 +153,22 @@ def encode(neuron: str, **options: Any) -> str:
     """
     if isinstance(options.get("psi"), surrogate.Psi):
         options["psi"] = vars(options["psi"])
-    encoded = json.dumps({"neuron": neuron, **options}, sort_keys=True)
-    if encoded not in _DECODED:
-        _DECODED[encoded] = _decode(encoded)
-    return encoded
+    return decode(json.dumps({"neuron": neuron, **options}, sort_keys=True)).key
 
 
 def decode(neuron: str) -> Neuron:
-    """Neuron that `encode` wrote, or the one of this `Described.key`.
+    """Neuron of this `Neuron.key`.
 
     Raises:
-        ValueError: If it is neither.
+        ValueError: If there is none.
     """
-    if neuron in _DECODED:
-        return _DECODED[neuron]
-    described = _DESCRIBED.get(neuron)
-    if described is not None:
-        return described
-    _DECODED[neuron] = _decode(neuron)
-    return _DECODED[neuron]
-
-
-_DECODED: dict[str, Neuron] = {}
-"""The neurons of this process by what `encode` wrote: `torch.compile` can look one up, but not read JSON."""
+    if neuron in _KNOWN:
+        return _KNOWN[neuron]
+    other = _OTHERS.get(neuron)
+    if other is not None:
+        return other
+    _KNOWN[neuron] = _decode(neuron)
+    return _KNOWN[neuron]
 
 
 def _decode(neuron: str) -> Neuron:
@@ -124,61 +191,4 @@ def _decode(neuron: str) -> Neuron:
         raise ConfigError(
             f"sequence: options of {name} must be those of its step, got {', '.join(sorted(unknown))}"
         )
-    kernels = Kernels(module.step, module.Params, module.State, options, name)
-    return Neuron(name, module, options, kernels)
-
-
-class Described:
-    """A neuron known by its step alone.
-
-    Args:
-        dynamics: Module or object with `Params` and `State`, both NamedTuples, and `step`.
-        options: Options of its `step`.
-
-    Attributes:
-        neuron: What the operators run.
-        key: The argument `neuron` of `run`, valid as long as this object is.
-
-    Raises:
-        ValueError: If an option, or `dynamics` itself, is a module with parameters that learn.
-    """
-
-    def __init__(self, dynamics: Any, options: Mapping[str, Any]) -> None:
-        self.dynamics, self.options = dynamics, dict(options)
-        for name, value in {"dynamics": dynamics, **options}.items():
-            learned = isinstance(value, torch.nn.Module) and any(
-                p.requires_grad for p in value.parameters()
-            )
-            if learned:
-                raise ConfigError(
-                    f"{name} must not hold parameters that learn, got {type(value).__name__}; what learns belongs in "
-                    "the neuron's Params"
-                )
-        params_type, state_type, own = dynamics.Params, dynamics.State, self.options
-
-        def step(params: Any, state: Any, current: Tensor) -> tuple[Tensor, Any]:
-            spikes, after = dynamics.step(params, state, current, **own)
-            return spikes, state_type(*after)
-
-        module = SimpleNamespace(Params=params_type, State=state_type, step=step)
-        name = getattr(dynamics, "__name__", type(dynamics).__name__)
-        kernels = Kernels(step, params_type, state_type, name=name)
-        self.neuron = Neuron("neuron described by its step", module, {}, kernels, known=False)
-        self.key = f"step {next(_COUNT)}"
-        _DESCRIBED[self.key] = self.neuron
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Described:
-        return self  # nothing in it ever changes
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        if isinstance(self.dynamics, ModuleType):
-            return _from_module, (self.dynamics.__name__, self.options)
-        return Described, (self.dynamics, self.options)
-
-
-def _from_module(name: str, options: Mapping[str, Any]) -> Described:
-    return Described(importlib.import_module(name), options)
-
-
-_DESCRIBED: WeakValueDictionary[str, Neuron] = WeakValueDictionary()
-_COUNT = itertools.count()
+    return Neuron(module, options, name, encoded=neuron)

@@ -21,9 +21,9 @@ from snn_neuromod.kernels.backends.c import library
 from snn_neuromod.kernels.backends.c.prepared import caller
 from snn_neuromod.kernels.fusion.graph import inputs
 from snn_neuromod.kernels.fusion.jit import CompileError
-from snn_neuromod.kernels.fusion.kernel import DTYPES, Kernels
+from snn_neuromod.kernels.fusion.kernel import DTYPES
 from snn_neuromod.kernels.fusion.trace import NotElementwise, Step
-from snn_neuromod.kernels.neurons import Described
+from snn_neuromod.kernels.neurons import Neuron
 
 __all__ = ["OneStep", "watched"]
 
@@ -46,17 +46,17 @@ class OneStep:
     """A neuron's step as one call of compiled code.
 
     Args:
-        kernels: The kernels of the step.
+        neuron: Whose step it is.
     """
 
-    def __init__(self, kernels: Kernels) -> None:
-        self.kernels = kernels
+    def __init__(self, neuron: Neuron) -> None:
+        self.neuron = neuron
         self._plans: dict[Any, _Plan | None] = {}
 
     @cached_property
-    def described(self) -> Described:
-        """The same step for whole sequences."""
-        return Described(self.kernels.module, {})
+    def over_time(self) -> Neuron:
+        """The same step for whole sequences, whose kernels need not be exact."""
+        return Neuron(self.neuron.module, self.neuron.options, self.neuron.name)
 
     def __call__(
         self, current: Tensor, params: Sequence[Tensor], state: Sequence[Tensor]
@@ -99,7 +99,7 @@ class OneStep:
         plan = None
         if dtype in DTYPES and shape.numel() and library.load()[0] and _fit(params, shape):
             with suppress(NotElementwise, CompileError):
-                plan = _Plan(self.kernels, shape, dtype, needed, params)
+                plan = _Plan(self.neuron, shape, dtype, needed, params)
         if len(self._plans) > _MOST:  # inputs of ever new shapes
             self._plans.clear()
         self._plans[key] = plan
@@ -138,14 +138,14 @@ class _Plan:
 
     def __init__(
         self,
-        kernels: Kernels,
+        neuron: Neuron,
         shape: torch.Size,
         dtype: torch.dtype,
         needed: tuple[int, ...],
         params: Sequence[torch.Size],
     ) -> None:
-        self.kernels, self.shapes, self.needed = kernels, params, needed
-        kernel, step = kernels.kernel(dtype), kernels.step(dtype)
+        self.neuron, self.shapes, self.needed = neuron, params, needed
+        kernel, step = neuron.kernel(dtype), neuron.traced(dtype)
         self.function, self.kept = kernel.function, kernel.kept
         self.call = caller()
         self.without = [grad.number == 0 for grad in step.grad_before]
@@ -252,9 +252,11 @@ class _Plan:
         """The same as a graph, by the step in plain PyTorch."""
         # Views: a tensor that was given twice has two gradients.
         current, params, state = _view(current), [*map(_view, params)], [*map(_view, state)]
-        results = self.kernels.plain(params, state, current)
+        spikes, after = self.neuron.plain(params, state, current)
         pairs = [
-            (y, g) for y, g in zip(results, grads, strict=True) if g is not None and y.requires_grad
+            (y, g)
+            for y, g in zip([spikes, *after], grads, strict=True)
+            if g is not None and y.requires_grad
         ]
         wanted = [current, *state, *(params[k] for k in self.needed)]
         inputs = [x for x in wanted if x.requires_grad]

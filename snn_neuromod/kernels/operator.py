@@ -18,7 +18,7 @@ from torch.autograd import forward_ad
 from torch.autograd.function import once_differentiable
 
 from snn_neuromod.kernels import backends
-from snn_neuromod.kernels.call import Call, Outline, Paths, widened
+from snn_neuromod.kernels.call import Adjoint, Call, Outline, Paths, widened
 from snn_neuromod.kernels.gradients import Product, gradients, product_of
 from snn_neuromod.kernels.neurons import decode
 from snn_neuromod.kernels.registered import sequence
@@ -202,7 +202,6 @@ class _Sequence(torch.autograd.Function):
         grad_spikes = torch.zeros_like(spikes) if grads[0] is None else grads[0]
         first = 2 + len(call.tensors) - len(call.recurrent) - len(call.sources)
         wanted = ctx.needs_input_grad[first : first + len(call.recurrent)]
-        found = gradients(
-            call, plan.serves, grad_spikes, grads[1:], spikes, tracks, wanted, plan.product
-        )
+        given = Adjoint(grad_spikes, grads[1:], spikes, tracks)
+        found = gradients(call, plan.serves, given, wanted, plan.product)
         return None, None, *found, *[None] * len(call.sources)

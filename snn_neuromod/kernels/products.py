@@ -53,16 +53,17 @@ def spike_linear(
     """
     kind, asked = x.device.type, backends.requested(backend)
     if x.dtype not in SPIKE_DTYPES:
-        if _may_be_sparse(x, weight, asked):
-            return _spike_linear(x, weight, bias, asked)
-        return functional.linear(x, weight, bias)
-    job = Product(x.view(torch.uint8) if x.dtype == torch.bool else x, weight, bias)
-    job.check()
-    if kind != "cpu" or transformed(weight):
-        mixed = kind != "meta" and torch.is_autocast_enabled(kind)
-        dtype = torch.get_autocast_dtype(kind) if mixed else weight.dtype
-        return functional.linear(x.to(dtype), weight, bias)
-    return _spike_linear(*job, asked)
+        if not _may_be_sparse(x, weight, asked):
+            return functional.linear(x, weight, bias)
+    else:
+        x = x.view(torch.uint8) if x.dtype == torch.bool else x
+        Product(x, weight, bias).check()
+        if kind != "cpu" or transformed(weight):
+            mixed = kind != "meta" and torch.is_autocast_enabled(kind)
+            dtype = torch.get_autocast_dtype(kind) if mixed else weight.dtype
+            return functional.linear(x.to(dtype), weight, bias)
+    out: Tensor = _spike_linear(x, weight, bias, asked)
+    return out
 
 
 def _may_be_sparse(x: Tensor, weight: Tensor, backend: str) -> bool:

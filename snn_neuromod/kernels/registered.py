@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels import backends
-from snn_neuromod.kernels.call import Call, Outline, call_of
+from snn_neuromod.kernels.call import Adjoint, Call, Outline, call_of, fit
 from snn_neuromod.kernels.gradients import gradients, product_of
 
 __all__ = ["sequence", "sequence_backward"]
@@ -49,7 +48,7 @@ def _(*given: Any) -> list[Tensor]:
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     *given, backend = inputs
     call = call_of(*given)
-    ctx.neuron, ctx.outline = inputs[0], Outline.of(call)
+    ctx.outline = Outline.of(call)
     ctx.name = backends.choose(call, _swept(backend))
     ctx.set_materialize_grads(False)
     spikes, tracks = output[0], output[1 + len(call.state) :]
@@ -62,7 +61,7 @@ def _backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
     parts = [[*part] for part in (call.params, call.state, call.recurrent)]
     grad_spikes = torch.zeros_like(spikes) if grads[0] is None else grads[0]
     grad_current, *rest = sequence_backward(
-        grad_spikes, list(grads[1 : 1 + len(call.state)]), spikes, tracks, ctx.neuron, call.current, *parts,
+        grad_spikes, list(grads[1 : 1 + len(call.state)]), spikes, tracks, call.neuron.key, call.current, *parts,
         [*call.delays], [*call.sources], call.paths.encode(), True, [*call.needed], ctx.name,
     )  # fmt: skip
     found = iter(rest)
@@ -79,20 +78,13 @@ def _backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
     mutates_args=(),
     schema=f"({_GRADS}, {_CALL}, str backend) -> Tensor[]",
 )
-def sequence_backward(
-    grad_spikes: Tensor,
-    grad_state: Sequence[Tensor | None],
-    spikes: Tensor,
-    tracks: Sequence[Tensor],
-    *given: Any,
-) -> list[Tensor]:
+def sequence_backward(*given: Any) -> list[Tensor]:
     """Gradients of input, parameters, initial state, past spikes and recurrent weights."""
-    *rest, backend = given
-    call = call_of(*rest)
-    _check_backward(call, backend, grad_spikes, grad_state, spikes, tracks)
+    adjoint, call, backend = Adjoint(*given[:4]), call_of(*given[4:-1]), given[-1]
+    _check_backward(call, backend, adjoint)
     wanted = [True] * len(call.recurrent)
     serves, product = backends.prepared(call, backend), product_of(call, backend)
-    found = gradients(call, serves, grad_spikes, grad_state, spikes, tracks, wanted, product)
+    found = gradients(call, serves, adjoint, wanted, product)
     like = [call.current, *call.params, *call.state, *call.recurrent]
     return [torch.zeros_like(x) if g is None else g for g, x in zip(found, like, strict=True)]
 
@@ -103,14 +95,7 @@ def _(*given: Any) -> list[Tensor]:
     return [torch.empty_like(tensor) for tensor in (spikes, *params, *state, *recurrent)]
 
 
-def _check_backward(
-    call: Call,
-    backend: str,
-    grad_spikes: Tensor,
-    grad_state: Sequence[Tensor | None],
-    spikes: Tensor,
-    tracks: Sequence[Tensor],
-) -> None:
+def _check_backward(call: Call, backend: str, given: Adjoint) -> None:
     """Compare what comes from the forward pass, and the gradients, with what would come.
 
     Raises:
@@ -120,6 +105,7 @@ def _check_backward(
         raise ConfigError(
             f"sequence_backward: backend must be that of the forward pass, got {backend!r}"
         )
+    grad_spikes, grad_state, spikes, tracks = given
     like, expected = call.current, backends.prepared(call, backend).kept(call)
     if len(expected) != len(tracks):
         raise ConfigError(
@@ -131,11 +117,7 @@ def _check_backward(
     ]
     pairs += [(name, x, e) for (name, e), x in zip(expected.items(), tracks, strict=True)]
     for name, x, e in pairs:
-        if x.shape != e.shape or x.dtype != e.dtype or x.device != e.device:
-            raise ConfigError(
-                f"sequence_backward: {name} must be {e.dtype} of shape {tuple(e.shape)} on {e.device}, "
-                f"got {x.dtype} of shape {tuple(x.shape)} on {x.device}"
-            )
+        fit("sequence_backward", name, x, e, e.shape)
 
 
 sequence.register_autograd(_backward, setup_context=_setup_context)

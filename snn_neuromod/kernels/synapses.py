@@ -96,20 +96,6 @@ class Synapses(NamedTuple):
         return out.index_copy_(-1, self.sources, grad)
 
 
-def recurrent_input(groups: Sequence[Synapses], past: Tensor, spikes: Tensor) -> Tensor:
-    """Input through the recurrent weights, (T, batch, ..., neuron to).
-
-    Args:
-        groups: The synapses.
-        past: Spikes before the first step, (longest delay, batch, ..., neuron), oldest first.
-        spikes: Spikes of all steps, (T, batch, ..., neuron).
-    """
-    sent, total = torch.cat([past, spikes]), torch.zeros_like(spikes)
-    for group in groups:
-        total += group.select(sent[len(past) - group.delay :][: len(spikes)]) @ group.weights.T
-    return total
-
-
 def sent_gradient(groups: Sequence[Synapses], delta: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of the spikes before the first step and of those of all steps, from that of the input, through it."""
     longest, num_steps = len(past), len(delta)

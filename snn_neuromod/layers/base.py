@@ -18,7 +18,7 @@ from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.kernels import operator
 from snn_neuromod.kernels.backends import Backend, checked
 from snn_neuromod.kernels.call import Paths
-from snn_neuromod.kernels.neurons import Described, describe
+from snn_neuromod.kernels.neurons import Neuron, describe
 from snn_neuromod.kernels.synapses import Delays
 from snn_neuromod.layers.delays import Delay, checked_delay
 from snn_neuromod.layers.fixed import Fixed
@@ -96,7 +96,7 @@ class Layer(Fixed, nn.Module, Generic[S, P]):
                 learn=name in learn,
             )
         self.learned = tuple(name for name in values if name in learn)
-        self._known: str | Described | None = None
+        self._known: Neuron | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -124,20 +124,20 @@ class Layer(Fixed, nn.Module, Generic[S, P]):
         """
         initialise(self)
 
-    def _know(self) -> str | Described:
+    def _know(self) -> str:
         """The neuron as operators can take it, from the options of its step; kept until an attribute is set."""
         if torch.compiler.is_compiling():
             key: str = self._traced_key()
             return key
         self._known = self._described()
-        return self._known
+        return self._known.key
 
     @constant_in_graphs
     def _traced_key(self) -> str:
         known = self.__dict__["_traced"] = self._described()  # a graph holds no more than the key
-        return known if isinstance(known, str) else known.key
+        return known.key
 
-    def _described(self) -> str | Described:
+    def _described(self) -> Neuron:
         return describe(self.dynamics, self.step_options())
 
     def params(self, dtype: torch.dtype | None = None) -> P:
@@ -252,9 +252,8 @@ class Layer(Fixed, nn.Module, Generic[S, P]):
     ) -> tuple[Tensor, Any]:
         current, state = self._inputs(current, state, 2)
         params: Any = self.params(torch.float32 if current.dtype in HALF else current.dtype)
-        known = self._known or self._know()
         spikes, new = operator.run(
-            known if isinstance(known, str) else known.key,
+            self._known.key if self._known is not None else self._know(),
             current,
             params._replace(**overrides) if overrides else params,
             state,

@@ -13,7 +13,7 @@ from snn_neuromod.dynamics.parameter import Range
 from snn_neuromod.dynamics.traits import Dynamics, P, S
 from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.kernels.backends import Backend
-from snn_neuromod.kernels.neurons import Described
+from snn_neuromod.kernels.neurons import Neuron
 from snn_neuromod.layers.base import Layer, working_dtype
 from snn_neuromod.layers.delays import Delay
 from snn_neuromod.layers.parameters import Value
@@ -115,7 +115,7 @@ class Custom(Layer[S, P]):
                 f"Custom: params must give each of {', '.join(fields)} that has no default, and no "
                 f"others, got unknown or missing {wrong}"
             )
-        self.__dict__["_equations"] = Described(equations, options or {})
+        self.__dict__["_equations"] = Neuron(equations, options or {})
         super().__init__(num_neurons, values, learn, ranges=ranges, delay=delay, backend=backend)
         self._known = self._described()
         self._check_step()
@@ -123,7 +123,7 @@ class Custom(Layer[S, P]):
     @property
     def dynamics(self) -> Any:
         """The neuron's equations."""
-        return self._equations.dynamics
+        return self._equations.module
 
     @property
     def options(self) -> dict[str, Any]:
@@ -132,12 +132,12 @@ class Custom(Layer[S, P]):
 
     @options.setter
     def options(self, options: Mapping[str, Any]) -> None:
-        self._equations = Described(self.dynamics, options)
+        self._equations = Neuron(self.dynamics, options)
 
-    def _described(self) -> Described:
+    def _described(self) -> Neuron:
         options = self.step_options()
         same = options == self._equations.options
-        return self._equations if same else Described(self.dynamics, options)
+        return self._equations if same else Neuron(self.dynamics, options)
 
     def params(self, dtype: torch.dtype | None = None) -> P:
         kind = self.dynamics.Params

@@ -15,7 +15,7 @@ from snn_neuromod.dynamics.izhikevich import Params, State
 from snn_neuromod.dynamics.parameter import Range
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels.backends import Backend
-from snn_neuromod.kernels.neurons import Described
+from snn_neuromod.kernels.neurons import Neuron
 from snn_neuromod.layers.base import Layer, spike_function, working_dtype
 from snn_neuromod.layers.delays import Delay
 from snn_neuromod.layers.izhikevich_presets import PRESETS
@@ -121,10 +121,10 @@ class Izhikevich(Layer[State, Params]):
             raise ConfigError(f"Izhikevich: name must be one of {', '.join(PRESETS)}, got {name!r}")
         return cls(num_neurons, **{**PRESETS[name].values, **changes})
 
-    def _described(self) -> str | Described:
+    def _described(self) -> Neuron:
         """By name with the usual constants, else by its step."""
         options = self.step_options()
-        return Described(self.dynamics, options) if "linear" in options else super()._described()
+        return Neuron(self.dynamics, options) if "linear" in options else super()._described()
 
     def _checked(self, name: str, value: Any) -> Any:
         who = type(self).__name__

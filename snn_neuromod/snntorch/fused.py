@@ -10,6 +10,7 @@ from collections import namedtuple
 from collections.abc import Mapping, Sequence
 from functools import cache
 from operator import is_
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from snn_neuromod.kernels import operator
 from snn_neuromod.kernels.fusion import jit
-from snn_neuromod.kernels.fusion.kernel import Kernels
+from snn_neuromod.kernels.neurons import Neuron
 from snn_neuromod.kernels.onestep import OneStep, watched
 
 _NO_OPTIONS = frozenset(vars(nn.Module())) | {
@@ -61,7 +62,7 @@ def fused_sequence(neuron: Any, current: Tensor, states: Sequence[Tensor]) -> li
     if bound.step is None or bound.num_neurons not in (None, current.shape[-1]):
         return None
     ones = {"graded_spikes_factor": torch.ones_like(neuron.graded_spikes_factor)}
-    key = bound.step.described.key
+    key = bound.step.over_time.key
     spikes, after = operator.run(key, current, bound.params(ones), [*states])
     return [spikes, *after]
 
@@ -165,8 +166,8 @@ def _made(neuron: Any) -> tuple[OneStep | None, list[str]]:
         spikes, *after = _filled(bare, names, values)._plain(current, list(states))
         return spikes, state(*after)
 
-    kernels = Kernels(step, params, state, name=type(neuron).__name__, exact=neuron.exact)
-    return OneStep(kernels), names
+    module = SimpleNamespace(Params=params, State=state, step=step)
+    return OneStep(Neuron(module, {}, type(neuron).__name__, exact=neuron.exact)), names
 
 
 @cache

@@ -51,7 +51,7 @@ class Case(NamedTuple):
 
     def operator(self, *, generic: bool = False) -> tuple[Tensor, list[Tensor]]:
         """The operator with printed derivatives, or with those of a step that cannot be printed."""
-        described = neurons.Described(SimpleNamespace(**self._unprinted()), self.step_options)
+        described = neurons.Neuron(SimpleNamespace(**self._unprinted()), self.step_options)
         return operator.run(
             described.key if generic else neurons.encode(self.neuron, **self.options),
             self.current,

@@ -29,19 +29,19 @@ from tests.kernels.fused import (
 F32, F64 = torch.float32, torch.float64
 
 
-def described(neuron: Neuron) -> neurons.Described:
+def described(neuron: Neuron) -> neurons.Neuron:
     dynamics = SimpleNamespace(
         Params=type(neuron.params), State=neuron.state_type, step=neuron.step
     )
-    return neurons.Described(dynamics, neuron.options)
+    return neurons.Neuron(dynamics, neuron.options)
 
 
-def call_of(neuron: Neuron, problem: Problem, known: neurons.Described) -> Call:
+def call_of(neuron: Neuron, problem: Problem, known: neurons.Neuron) -> Call:
     needed = [True] * len(problem.params)
-    return Call(known.neuron, problem.current, problem.params, problem.state, needed=needed)
+    return Call(known, problem.current, problem.params, problem.state, needed=needed)
 
 
-def by_eager(neuron: Neuron, problem: Problem, known: neurons.Described | None = None) -> Solution:
+def by_eager(neuron: Neuron, problem: Problem, known: neurons.Neuron | None = None) -> Solution:
     known = known or described(neuron)
     current = problem.current.clone().requires_grad_()
     params = [p.clone().requires_grad_() for p in problem.params]
@@ -127,6 +127,21 @@ def test_a_reverse_pass_that_is_not_linear() -> None:
     assert_close(by_eager(neuron, problem, known), by_autograd(neuron, problem), 1e-10)
 
 
+@pytest.mark.parametrize("values", [(), (0.0,), (0.7,)])
+def test_a_choice_between_numbers(values: tuple[float, ...]) -> None:
+    """Whose difference is one number, where a step has many."""
+
+    def step(params: Any, state: Any, current: Tensor) -> tuple[Tensor, Any]:
+        leak = torch.where(state[0] > 0.4, params.alpha, *(values or [params.v_th]))
+        v = leak * state[0] + current
+        return torch.tanh(v), _State(v)
+
+    neuron = Neuron("choice", step, Quadratic.Params(), lambda c: _State(torch.zeros_like(c)))
+    problem = neuron.problem(9, (2, 3), F64)
+    problem = problem._replace(params=[torch.tensor(0.3, dtype=F64), torch.tensor(0.7, dtype=F64)])
+    assert_close(by_eager(neuron, problem), by_autograd(neuron, problem), 1e-10)
+
+
 @pytest.mark.parametrize("form", ["plain", "autocast", "compiled"])
 @pytest.mark.parametrize("hops", [None, 1])
 def test_gradients_are_those_of_the_random_numbers_that_were_drawn(
@@ -139,7 +154,7 @@ def test_gradients_are_those_of_the_random_numbers_that_were_drawn(
         return z, _State(z)
 
     described_step = SimpleNamespace(Params=Quadratic.Params, State=_State, step=step)
-    known = neurons.Described(described_step, {})
+    known = neurons.Neuron(described_step, {})
     x = torch.rand(9, 2, 3, requires_grad=True)
     params = [torch.as_tensor(p) for p in Quadratic.Params()]
 

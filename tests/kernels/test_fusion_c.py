@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import namedtuple
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +15,8 @@ from torch import Tensor
 from snn_neuromod.kernels import neurons
 from snn_neuromod.kernels.backends.c import library
 from snn_neuromod.kernels.backends.c.prepared import Prepared, by_ctypes, caller
-from snn_neuromod.kernels.call import Call
+from snn_neuromod.kernels.call import Adjoint, Call
 from snn_neuromod.kernels.fusion import jit
-from snn_neuromod.kernels.fusion.kernel import Kernels
 from tests.kernels.fused import (
     Neuron,
     Problem,
@@ -56,15 +56,16 @@ def _cache(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv(jit.CACHE, str(request.config.cache.mkdir("kernels")))  # type: ignore[union-attr]
 
 
-def kernels(neuron: Neuron) -> Kernels:
-    return Kernels(neuron.step, type(neuron.params), neuron.state_type, neuron.options, str(neuron))
+def kernels(neuron: Neuron) -> neurons.Neuron:
+    parts = {"Params": type(neuron.params), "State": neuron.state_type, "step": neuron.step}
+    return neurons.Neuron(SimpleNamespace(**parts), neuron.options, str(neuron))
 
 
 def by_kernel(
     neuron: Neuron,
     problem: Problem,
     seeded: bool = True,
-    made: Kernels | None = None,
+    made: neurons.Neuron | None = None,
 ) -> Solution:
     """The printed kernels, with NaN in all memory that they get."""
     made = made or kernels(neuron)
@@ -74,18 +75,22 @@ def by_kernel(
     try:
         kernel = Prepared(call, made.kernel(problem.current.dtype))
         spikes, last, kept = kernel.forward(call)
-        grads = kernel.backward(call, problem.grads[0], seeds, spikes, kept)
+        grads = kernel.backward(call, Adjoint(problem.grads[0], seeds, spikes, kept))
     finally:
         torch.use_deterministic_algorithms(False)
     return Solution(spikes, last, *grads)
 
 
 def call_of(
-    made: Kernels, current: Tensor, params: list[Tensor], state: list[Tensor], *, keep: bool = True
+    made: neurons.Neuron,
+    current: Tensor,
+    params: list[Tensor],
+    state: list[Tensor],
+    *,
+    keep: bool = True,
 ) -> Call:
     """A sequence; with a backward pass all gradients are wanted."""
-    known = neurons.Neuron(made.name, made.module, {}, {}, {})
-    return Call(known, current, params, state, needed=[keep] * len(params), keep=keep)
+    return Call(made, current, params, state, needed=[keep] * len(params), keep=keep)
 
 
 def problem_of(
@@ -248,7 +253,7 @@ def test_functions_over_their_whole_range(dtype: torch.dtype) -> None:
         values = (torch.exp(current), torch.tanh(current), torch.sigmoid(current))
         return params.alpha * current, type(state)(*values)
 
-    made = Kernels(step, Quadratic.Params, Three)
+    made = neurons.Neuron(SimpleNamespace(Params=Quadratic.Params, State=Three, step=step))
     info = torch.finfo(dtype)
     top = float(torch.tensor(info.max, dtype=F64).log()) * 1.02
     x = torch.cat(

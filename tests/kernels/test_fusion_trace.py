@@ -11,8 +11,8 @@ from torch import Tensor
 
 import snn_neuromod as nm
 from snn_neuromod.kernels.fusion.graph import Graph, inputs, live
-from snn_neuromod.kernels.fusion.kernel import Kernels
 from snn_neuromod.kernels.fusion.trace import NotElementwise, Step, trace
+from snn_neuromod.kernels.neurons import Neuron as Known
 from tests.kernels.fused import (
     ONE,
     TWO,
@@ -71,14 +71,13 @@ def test_every_operation_of_the_table(name: str) -> None:
 
 
 def test_trace_works_where_autograd_is_off() -> None:
-    arguments = (Quadratic.step, Quadratic.Params, Quadratic.State)
     with torch.inference_mode():
-        step = Kernels(*arguments).step(torch.float32)
+        step = Known(Quadratic).traced(torch.float32)
     assert inputs([step.grad_current]) == {"p0", "p1", "s0", "x", "gz", "a0"}
     seen = []
 
     def inside(x: Tensor) -> Tensor:
-        seen.append(Kernels(*arguments).step(torch.float32))
+        seen.append(Known(Quadratic).traced(torch.float32))
         return x.sum()
 
     torch.func.grad(inside)(torch.ones(2))

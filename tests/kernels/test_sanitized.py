@@ -13,11 +13,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 
 from snn_neuromod.dynamics import NEURONS
+from snn_neuromod.kernels import neurons
 from snn_neuromod.kernels.backends.c import printed
 from snn_neuromod.kernels.backends.c.library import FOLDER
 from snn_neuromod.kernels.fusion import jit
 from snn_neuromod.kernels.fusion.c import source
-from snn_neuromod.kernels.fusion.kernel import Kernels
 from snn_neuromod.kernels.fusion.trace import trace
 from tests.kernels.fused import Neuron, Quadratic, random_neurons
 
@@ -181,8 +181,7 @@ int main(void) {
 
 def recurrent_program(dtype: torch.dtype, change: tuple[str, str] = ("", "")) -> str:
     """A program that runs the printed kernels of a neuron with one state and two parameters, both learned."""
-    kernels = Kernels(Quadratic.step, Quadratic.Params, Quadratic.State)
-    text = source(kernels.step(dtype), dtype).text
+    text = source(neurons.Neuron(Quadratic).traced(dtype), dtype).text
     assert change[0] in text
     return text.replace(*change, 1) + RECURRENT if change[0] else text + RECURRENT
 

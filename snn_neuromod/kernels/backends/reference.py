@@ -15,18 +15,16 @@ from snn_neuromod.kernels.synapses import Synapses
 
 def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Run a sequence; results as of the other backends, nothing kept: autograd has seen it."""
-    module, options, ndim = call.neuron.module, call.neuron.options, call.current.ndim
-    fields, states = module.State._fields, call.paths.states
+    neuron, ndim, states = call.neuron, call.current.ndim, call.paths.states
+    fields = neuron.module.State._fields
 
     def step(t: int, state: Any, current: Tensor) -> tuple[Tensor, Any]:
-        params = module.Params(*_at(call.params, ndim, t))
-        out: tuple[Tensor, Any] = module.step(params, state, current, **options)
-        return out
+        return neuron.plain(_at(call.params, ndim, t), state, current)
 
     groups = call.synapses if call.recurrent else []
     spikes, last = loop(
         step,
-        module.State(*call.state),
+        neuron.module.State(*call.state),
         call.current,
         {group.delay: _among_all(group) for group in groups},
         call.recurrent[0].unbind(0) if groups else [],

@@ -113,8 +113,7 @@ class Plan:
     def _reverse(self, constant: Mapping[int, Node]) -> Reverse:
         step, adjoints = self.step, self.step.inputs("a")
         given = {adjoints[k]: node for k, node in constant.items()}
-        learned = [step.params[k] for k in self._learned]
-        made = iter(step.graph.substitute(step.gradients(learned), given))
+        made = iter(step.graph.substitute(step.gradients(self._learned), given))
         current, state = next(made), {k: next(made) for k in range(len(adjoints))}
         return Reverse(current, state, dict(zip(self._learned, made, strict=True)))
 

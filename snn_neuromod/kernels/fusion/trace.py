@@ -26,7 +26,8 @@ Names are the printer's business: those of the user may be keywords elsewhere, h
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any, NamedTuple, TypeVar
@@ -128,11 +129,9 @@ class Step:
         others = {first + k for k in range(len(self.states)) if k not in states}
         return self.of(self.graph, [zero if k in others else g for k, g in enumerate(self.roots)])
 
-    def gradients(self, needed: Collection[str]) -> list[Node]:
-        """Those of the input, of the states before the step, and of these parameters, in their order."""
-        params = zip(self.params, self.grad_params, strict=True)
-        learned = [grad for name, grad in params if name in needed]
-        return [self.grad_current, *self.grad_before, *learned]
+    def gradients(self, needed: Iterable[int]) -> list[Node]:
+        """Those of the input, of the states before the step, and of the parameters of these numbers."""
+        return [self.grad_current, *self.grad_before, *(self.grad_params[k] for k in needed)]
 
     def silent(self, seeded: Collection[int] = ()) -> frozenset[int]:
         """Numbers of the states whose adjoint stays 0 where it is 0 after the last step, but for these states."""
@@ -238,21 +237,8 @@ def trace(
 
 def apart(work: Callable[[], _T]) -> _T:
     """Result of a function that runs in a thread of its own: no mode, no tracer of the caller is on there."""
-    results: list[_T] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(work())
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run, name="snn_neuromod: a step is read")
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
+    with ThreadPoolExecutor(1, "snn_neuromod: a step is read") as pool:
+        return pool.submit(work).result()
 
 
 class Once:

@@ -12,7 +12,7 @@ from torch import Tensor
 from snn_neuromod.errors import KindError
 from snn_neuromod.kernels.backends.c import library
 from snn_neuromod.kernels.backends.c.recurrence import Wiring, wiring
-from snn_neuromod.kernels.call import Call
+from snn_neuromod.kernels.call import Adjoint, Call, is_fake
 from snn_neuromod.kernels.fusion.kernel import Kernel
 from snn_neuromod.kernels.fusion.plan import EVERY
 
@@ -21,7 +21,7 @@ class Prepared:
     """A kernel with all that does not change between sequences that look alike: sizes, strides, what is kept.
 
     Args:
-        call: One of the sequences, checked.
+        call: One of the sequences, checked; without values, as while a graph is traced, it tells what would be kept.
         kernel: Its kernel.
 
     Raises:
@@ -35,8 +35,12 @@ class Prepared:
                 f"kernel: every tensor must be {kernel.dtype} on the CPU, got {current.dtype} on {current.device}"
             )
         self._kernel, self._call, self._row = kernel, caller(), current.shape[1:]
-        tracks = kept(call, kernel)
-        self._keeps, self._reads = bool(tracks), reads(call, kernel)
+        # A recurrent layer keeps a whole input.
+        self._reads = not call.recurrent and (any(call.needed) or kernel.reads)
+        if is_fake(current):
+            return
+        tracks = self.kept(call)
+        self._keeps = bool(tracks)
         self._marks = [track.shape for track in tracks.values()][bool(call.recurrent) :]
         self._looks = _looks(call, tracks.values())
         wide = [_spread(p, current) for p in params]
@@ -51,8 +55,19 @@ class Prepared:
         self._grads = [current.shape if len(w) > 1 else self._row for w in wide]
 
     def kept(self, call: Call) -> dict[str, Tensor]:
-        """Empty tensors for what `forward` keeps."""
-        return kept(call, self._kernel)
+        """Empty tensors for what `forward` keeps.
+
+        States before every stretch, and of a recurrent layer the whole input of every step. Some neurons need them for
+        gradients of parameters alone.
+        """
+        if not call.keep or not (call.recurrent or self._reads):
+            return {}
+        current, names = call.current, call.neuron.module.State._fields
+        stretches = -(-len(current) // EVERY)
+        states = {
+            names[k]: current.new_empty(stretches, *current.shape[1:]) for k in self._kernel.kept
+        }
+        return {"input": torch.empty_like(current), **states} if call.recurrent else states
 
     def reads(self, call: Call) -> bool:
         """Whether `backward` reads the input."""
@@ -79,21 +94,13 @@ class Prepared:
         return spikes, last, [whole, *marks] if self._keeps else []
 
     def backward(
-        self,
-        call: Call,
-        grad_spikes: Tensor,
-        grad_state: Sequence[Tensor | None],
-        spikes: Tensor,
-        tracks: Sequence[Tensor],
+        self, call: Call, given: Adjoint
     ) -> tuple[Tensor, list[Tensor | None], list[Tensor]]:
         """Gradients of a sequence, those of its synapses left out.
 
         Args:
             call: The sequence; without recurrent weights its input is read where `reads` says so.
-            grad_spikes: (T, batch, ..., neuron).
-            grad_state: Gradient of the last state, None where it is zero.
-            spikes: What `forward` returned.
-            tracks: What it kept.
+            given: What comes from after it, and from `forward`.
 
         Returns:
             The gradients of the input, of each parameter that needs one, and of the first state.
@@ -101,16 +108,17 @@ class Prepared:
         Raises:
             RuntimeError: If a tensor is not what it was in the forward pass.
         """
+        grad_spikes, grad_state, _, tracks = given
         if _looks(call, tracks) != self._looks:
             raise RuntimeError(
                 f"{call.neuron.name}: tensors must have the shape, type and device in the backward pass that they had "
                 "in the forward pass, got others; change parameters in place, not by .data"
             )
         current, marks = (tracks[0], tracks[1:]) if call.recurrent else (call.current, tracks)
-        current, signal, given = current.contiguous(), grad_spikes.contiguous(), None
+        current, signal, wires = current.contiguous(), grad_spikes.contiguous(), None
         grad_current = torch.empty_like(current)
         if call.recurrent and call.paths.hops is None:
-            given = wiring(call, back=True)._replace(given=signal)
+            wires = wiring(call, back=True)._replace(given=signal)
             signal = torch.empty_like(current[0])
         first, zero = [s.contiguous() for s in call.state], self._kernel.zero
         seeds = [None if g is None else g.expand(self._row).contiguous() for g in grad_state]
@@ -123,7 +131,7 @@ class Prepared:
         absent = len(self._kernel.kept) - len(marks)
         rows = [*first, *marks, *[None] * absent, *carried, *grads]
         copies = [*zip(adjoints, seeds, strict=True), *sums]
-        self._run(call, copies, [current, None, signal, grad_current], rows, given)
+        self._run(call, copies, [current, None, signal, grad_current], rows, wires)
         found = [
             None if g is None else (g if g.ndim >= p.ndim else g[None]).sum_to_size(p.shape)
             for g, p in zip(grads, call.params, strict=True)
@@ -153,25 +161,6 @@ class Prepared:
             function, ctypes.addressof(sizes), groups, self._bytes, len(copies),
             *[0 if t is None else t.data_ptr() for t in tensors],
         )  # fmt: skip
-
-
-def kept(call: Call, kernel: Kernel) -> dict[str, Tensor]:
-    """Empty tensors for what the forward pass keeps.
-
-    States before every stretch, and of a recurrent layer the whole input of every step. Some neurons need them for
-    gradients of parameters alone.
-    """
-    if not call.keep or not (call.recurrent or reads(call, kernel)):
-        return {}
-    current, names = call.current, call.neuron.module.State._fields
-    stretches = -(-len(current) // EVERY)
-    states = {names[k]: current.new_empty(stretches, *current.shape[1:]) for k in kernel.kept}
-    return {"input": torch.empty_like(current), **states} if call.recurrent else states
-
-
-def reads(call: Call, kernel: Kernel) -> bool:
-    """Whether the backward pass reads the input: a recurrent layer keeps a whole one."""
-    return not call.recurrent and (any(call.needed) or kernel.reads)
 
 
 def caller() -> Callable[..., None]:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import inspect
 import json
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import torch
 
 from snn_neuromod.kernels.backends.c import library
-from snn_neuromod.kernels.backends.c.prepared import Prepared, kept, reads
-from snn_neuromod.kernels.backends.served import Served
-from snn_neuromod.kernels.call import Call, is_fake
+from snn_neuromod.kernels.backends.c.prepared import Prepared
+from snn_neuromod.kernels.call import Call
 from snn_neuromod.kernels.fusion import jit
 from snn_neuromod.kernels.fusion.kernel import DTYPES, Kernel, address
 from snn_neuromod.kernels.fusion.switches import Switches
@@ -42,19 +41,13 @@ def unable(call: Call) -> str | None:
     return None
 
 
-def prepare(call: Call) -> Any:
-    """What runs a sequence and all that look like it; while a graph is traced, what says what would be kept."""
-    kernel = _kernel(call)
-    if is_fake(call.current):
-        return Served(
-            unable, kept=partial(kept, kernel=kernel), reads=partial(reads, kernel=kernel)
-        )
-    return Prepared(call, kernel)
+def prepare(call: Call) -> Prepared:
+    """What runs a sequence and all that look like it."""
+    return Prepared(call, _kernel(call))
 
 
 def _kernel(call: Call) -> Kernel:
-    own = call.neuron.kernels
-    return _installed(call) or own.kernel(call.current.dtype, call.paths.states)
+    return _installed(call) or call.neuron.kernel(call.current.dtype, call.paths.states)
 
 
 def _installed(call: Call) -> Kernel | None:
@@ -62,7 +55,7 @@ def _installed(call: Call) -> Kernel | None:
     neuron, dtype = call.neuron, call.current.dtype
     if not neuron.known or call.paths.states is not None:
         return None
-    return neuron.kernels.once(("installed", dtype), lambda: _linked(neuron, dtype))
+    return neuron.once(("installed", dtype), lambda: _linked(neuron, dtype))
 
 
 def _linked(neuron: Neuron, dtype: torch.dtype) -> Kernel | None:

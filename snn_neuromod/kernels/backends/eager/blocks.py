@@ -7,7 +7,6 @@ block reads, the spikes of graded neurons for one.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -63,19 +62,16 @@ class Stages:
         self._levels: dict[Node, int] = {}
         self._done = set[Node]()
         self._blocks = self._make_blocks()
-        leaves = known.leaves() | {node: f"c{j}" for j, node in enumerate(saved)}
-        roots = [known.step.spikes, *known.step.after, *saved, *results]
-        made = roots if exact else self._ordered(roots)
-        states, last = 1 + len(known.step.after), len(roots) - len(results)
-        self.spikes, self.after, self.saved = made[0], made[1:states], made[states:last]
-        pairs = zip(roots, made, strict=True)
-        self._names = {new: leaves[old] for old, new in pairs if old in leaves}
+        self._inputs = {f"s{k}": j for j, block in enumerate(self._blocks) for k in block}
+        self._inputs |= {"x": 0} if recurrent else {}
+        self.spikes, self.after, self.saved = known.step.spikes, known.step.after, saved
+        self._names = known.leaves() | {node: f"c{j}" for j, node in enumerate(saved)}
         for number, block in enumerate(self._blocks):
             self._advance(number, block)
         rest = {"z": self.spikes, **{self._names[node]: node for node in self.saved}}
         rest = {name: node for name, node in rest.items() if node not in self._done}
         if rest or results:
-            self._add(rest, made[last:], None)
+            self._add(rest, results, None)
         self.results = self.found[-1].results
 
     def _make_blocks(self) -> list[list[int]]:
@@ -98,35 +94,10 @@ class Stages:
         """Number of the last block that a node needs; -1 for none."""
         if node not in self._levels:
             if node.op == "input":
-                self._levels[node] = self._level_of_input(str(node.value))
+                self._levels[node] = self._inputs.get(str(node.value), -1)
             else:
                 self._levels[node] = max((self._level(a) for a in node.args), default=-1)
         return self._levels[node]
-
-    def _level_of_input(self, name: str) -> int:
-        if name == "x":
-            return 0 if self.recurrent else -1
-        states = [int(name[1:])] if name[0] == "s" else []
-        return next((j for j, block in enumerate(self._blocks) for k in states if k in block), -1)
-
-    def _ordered(self, roots: Sequence[Node]) -> list[Node]:
-        """The same values where in sums what is known first comes first: it is added for all steps at once."""
-        graph, made = self.known.step.graph, dict[Node, Node]()
-        order = live(roots)
-        uses = Counter(a for node in order for a in node.args)
-        uses.update(roots)
-        for node in order:
-            made[node] = node
-            if node.op in ("add", "sub"):
-                terms = _terms(node, uses)
-                ranks = [(-2 if self.known.fixed(n) else self._level(n)) for _, n in terms]
-                if len(ranks) > 2 and len(set(ranks)) > 1:
-                    pairs = sorted(zip(ranks, terms, strict=True), key=lambda pair: pair[0])
-                    made[node] = _total(graph, [(sign, made[n]) for _, (sign, n) in pairs])
-                    continue
-            if any(made[a] is not a for a in node.args):
-                made[node] = graph.make(node.op, *(made[a] for a in node.args))
-        return [made[root] for root in roots]
 
     def _advance(self, number: int, block: Sequence[int]) -> None:
         """A block: first what it reads of earlier ones, then its loop."""
@@ -168,24 +139,6 @@ class Stages:
         self.found.append(Stage(part, names, states))
         self._names |= dict(zip(results, names, strict=True))
         self._done |= {node for node in roots if node in self._names}
-
-
-def _terms(node: Node, uses: Mapping[Node, int]) -> list[tuple[int, Node]]:
-    """Signs and terms of a sum and of the sums in it that nothing else reads."""
-    found = []
-    for place, a in enumerate(node.args):
-        sign = -1 if node.op == "sub" and place == 1 else 1
-        inner = _terms(a, uses) if a.op in ("add", "sub") and uses[a] == 1 else [(1, a)]
-        found += [(sign * s, n) for s, n in inner]
-    return found
-
-
-def _total(graph: Graph, terms: Sequence[tuple[int, Node]]) -> Node:
-    (sign, total), *rest = terms
-    total = total if sign == 1 else graph.make("neg", total)
-    for sign, term in rest:
-        total = graph.make("add" if sign == 1 else "sub", total, term)
-    return total
 
 
 def _reached(start: int, reads: Mapping[int, set[int]]) -> set[int]:

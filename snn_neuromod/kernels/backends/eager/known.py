@@ -47,8 +47,8 @@ def general(call: Call) -> Known:
             found.append("steps")
         else:
             found.append("tensor" if p.ndim or p.device.type != "cpu" else "number")
-    kinds, key, kernels = tuple(found), (call.current.dtype, call.paths.states), call.neuron.kernels
-    return kernels.once((*key, kinds), lambda: Known(kernels.step(*key), kinds))
+    kinds, key, neuron = tuple(found), (call.current.dtype, call.paths.states), call.neuron
+    return neuron.once((*key, kinds), lambda: Known(neuron.traced(*key), kinds))
 
 
 def known(call: Call) -> Known:
@@ -155,11 +155,11 @@ class Known:
         found[step.spikes] = "z"
         return {node: name for node, name in found.items() if node.args and not self.fixed(node)}
 
-    def reads(self, needed: Sequence[str]) -> Reads:
+    def reads(self, needed: Sequence[int]) -> Reads:
         """What the reverse pass reads, whatever gradients of the last state it is given."""
         return self.once(("reads", needed), lambda: self._reads(needed))
 
-    def _reads(self, needed: Sequence[str]) -> Reads:
+    def _reads(self, needed: Sequence[int]) -> Reads:
         step, leaves = self.step, self.leaves()
         ahead = set(live([step.spikes, *step.after]))
         costly = {n for n in ahead if n.op in SAVED and not self.fixed(n) and n not in leaves}

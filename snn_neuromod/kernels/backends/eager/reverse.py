@@ -36,7 +36,7 @@ class Reverse(NamedTuple):
 def reverse(
     known: Known,
     reads: Reads,
-    needed: Sequence[str],
+    needed: Sequence[int],
     seeded: Sequence[int],
     *,
     recurrent: bool,
@@ -47,7 +47,7 @@ def reverse(
     Args:
         known: The step.
         reads: What the forward pass has kept.
-        needed: Parameters whose gradients are asked for.
+        needed: Numbers of the parameters whose gradients are asked for.
         seeded: Numbers of the states whose last ones have a gradient.
         recurrent: Whether gradients of the input reach the spikes of steps before.
         bits: Whether it is for a CPU.

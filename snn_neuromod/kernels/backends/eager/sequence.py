@@ -14,7 +14,7 @@ from torch import Tensor
 from snn_neuromod.kernels.backends.eager.known import Known, Reads, general, known
 from snn_neuromod.kernels.backends.eager.passes import Pass, Printed
 from snn_neuromod.kernels.backends.eager.reverse import reverse
-from snn_neuromod.kernels.call import Call
+from snn_neuromod.kernels.call import Adjoint, Call
 from snn_neuromod.kernels.fusion.trace import NotElementwise, apart
 
 __all__ = ["backward", "forward", "kept", "reads", "unable"]
@@ -48,9 +48,8 @@ def _read_by(call: Call, step: Known) -> Reads:
     return found._replace(saved=tuple(apart(lambda: step.image(found.saved))))
 
 
-def _needed(call: Call) -> tuple[str, ...]:
-    names = call.neuron.module.Params._fields
-    return tuple(name for name, need in zip(names, call.needed, strict=True) if need)
+def _needed(call: Call) -> tuple[int, ...]:
+    return tuple(k for k, need in enumerate(call.needed) if need)
 
 
 def reads(call: Call) -> bool:
@@ -117,14 +116,9 @@ def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
 
 
 @torch.no_grad()
-def backward(
-    call: Call,
-    grad_spikes: Tensor,
-    grad_state: Sequence[Tensor | None],
-    spikes: Tensor,
-    tracks: Sequence[Tensor],
-) -> tuple[Tensor, list[Tensor | None], list[Tensor]]:
+def backward(call: Call, given: Adjoint) -> tuple[Tensor, list[Tensor | None], list[Tensor]]:
     """Gradients of a sequence; arguments and results as of `backends.c.prepared.Prepared.backward`."""
+    grad_spikes, grad_state, spikes, tracks = given
     step, needed, bits = known(call), _needed(call), spikes.device.type == "cpu"
     read = _read_by(call, step)
     groups = call.synapses if call.recurrent and call.paths.hops is None else []
@@ -149,9 +143,7 @@ def backward(
     made = Pass(
         printed, grad_spikes, seeds, params, grad_current, {}, length, arriving if groups else None
     )
-    grads = {
-        name: torch.zeros_like(p) for name, p in call.params_by_name().items() if name in needed
-    }
+    grads = {k: torch.zeros_like(call.params[k]) for k in needed}
     for stop in range(len(spikes), 0, -length):
         start = max(0, stop - length)
         for grad, found in zip(grads.values(), made.advance(start, stop), strict=True):
@@ -159,7 +151,7 @@ def backward(
             target = grad[start:stop] if varies else grad
             whole = torch.as_tensor(found).to(grad).expand_as(spikes[start:stop])
             target += whole.sum_to_size(target.shape)
-    found = [grads.get(name) for name in call.params_by_name()]
+    found = [grads.get(k) for k in range(len(call.params))]
     return grad_current, found, [s.clone() for s in made.state]
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from snn_neuromod.kernels.backends import reference
-from snn_neuromod.kernels.call import Call
+from snn_neuromod.kernels.call import Adjoint, Call
 from snn_neuromod.kernels.fusion.trace import apart
 
 __all__ = ["backward", "forward", "kept"]
@@ -54,14 +54,9 @@ def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     return spikes, [s.clone() for s in last], states
 
 
-def backward(
-    call: Call,
-    grad_spikes: Tensor,
-    grad_state: Sequence[Tensor | None],
-    spikes: Tensor,
-    tracks: Sequence[Tensor],
-) -> tuple[Tensor, list[Tensor | None], list[Tensor]]:
+def backward(call: Call, given: Adjoint) -> tuple[Tensor, list[Tensor | None], list[Tensor]]:
     """Gradients of a sequence; arguments and results as of `backends.c.prepared.Prepared.backward`."""
+    grad_spikes, grad_state, spikes, tracks = given
     if call.recurrent and call.paths.hops is not None:
         call = call._replace(current=call.whole_input(spikes), recurrent=(), sources=())
     count = len(call.params)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -12,7 +11,7 @@ from snn_neuromod.kernels.backends.triton.available import emulated, missing
 from snn_neuromod.kernels.backends.triton.launch import Sequences
 from snn_neuromod.kernels.backends.triton.recurrent import Recurrents, Weights
 from snn_neuromod.kernels.backends.triton.wide import Wide
-from snn_neuromod.kernels.call import Call, widened
+from snn_neuromod.kernels.call import Adjoint, Call, widened
 from snn_neuromod.kernels.fusion.graph import live
 from snn_neuromod.kernels.fusion.trace import NotElementwise
 from snn_neuromod.kernels.fusion.triton.expressions import MISSING
@@ -37,7 +36,7 @@ def unable(call: Call) -> str | None:
     if current.numel() == 0 or 16 * current[0].numel() >= 1 << 31:
         return f"it cannot serve an input of shape {tuple(current.shape)}"
     try:
-        step = call.neuron.kernels.step(current.dtype, call.paths.states)
+        step = call.neuron.traced(current.dtype, call.paths.states)
     except NotElementwise as error:
         return str(error)
     if emulated():
@@ -78,21 +77,16 @@ def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     return spikes, last, [*tracks.values()]
 
 
-def backward(
-    call: Call,
-    grad_spikes: Tensor,
-    grad_state: Sequence[Tensor | None],
-    spikes: Tensor,
-    tracks: Sequence[Tensor],
-) -> tuple[Tensor, list[Tensor | None], list[Tensor]]:
+def backward(call: Call, given: Adjoint) -> tuple[Tensor, list[Tensor | None], list[Tensor]]:
     """Gradients of a sequence; arguments and results as of `backends.c.prepared.Prepared.backward`."""
+    grad_spikes, grad_state, _, tracks = given
     params, marks = _params(call), tracks[0]
     current = tracks[1] if call.recurrent else call.current
-    given = (grad_spikes, grad_state, current, params, call.state, marks)
+    taken = (grad_spikes, grad_state, current, params, call.state, marks)
     if _through_weights(call):
-        delta, first, sums = _recurrents(call).backward(*given, Weights.of(call))
+        delta, first, sums = _recurrents(call).backward(*taken, Weights.of(call))
     else:
-        delta, first, sums = _sequences(call).backward(*given)
+        delta, first, sums = _sequences(call).backward(*taken)
     grads = [
         None
         if not need
@@ -117,22 +111,22 @@ def _params(call: Call) -> list[Tensor]:
 
 def _plan(call: Call) -> Plan:
     """What is fixed in the kernels of a call."""
-    needed, kernels, ndim = tuple(call.needed), call.neuron.kernels, call.current.ndim
+    needed, neuron, ndim = tuple(call.needed), call.neuron, call.current.ndim
     per_step = tuple(p.ndim == ndim and p.shape[0] > 1 for p in call.params)
     dtype, states = widened(call.current, call.state), call.paths.states
-    step = kernels.step(dtype, states)
+    step = neuron.traced(dtype, states)
 
     def made() -> Plan:
         roots = [step.spikes, *step.after, *step.grad_before, step.grad_current]
         return Plan(step, needed, per_step, 16 if len(live(roots)) <= SMALL else 10)
 
-    return kernels.once(("triton", dtype, states, needed, per_step), made)
+    return neuron.once(("triton", dtype, states, needed, per_step), made)
 
 
 def _sequences(call: Call) -> Sequences:
     """Kernels for neurons on their own."""
     plan = _plan(call)
-    return call.neuron.kernels.once(("sequences", plan), lambda: Sequences(plan))
+    return call.neuron.once(("sequences", plan), lambda: Sequences(plan))
 
 
 def _recurrents(call: Call) -> Recurrents | Wide:
@@ -140,4 +134,4 @@ def _recurrents(call: Call) -> Recurrents | Wide:
     plan = _plan(call)
     senders = sum(w.shape[1] for w in call.recurrent[1:])
     form = Wide if max(call.current.shape[-1], senders) > MOST_NEURONS else Recurrents
-    return call.neuron.kernels.once((form, plan), lambda: form(replace(plan, chunk=1)))
+    return call.neuron.once((form, plan), lambda: form(replace(plan, chunk=1)))

@@ -208,7 +208,8 @@ class Lines:
         """`where` of reals."""
         if a.number == 0 and b.number == 1:
             return self._logic("not", [self.mask(condition)])
-        if not self._bits:
+        # Between two of what does not change there is no difference of the shape of a step.
+        if not self._bits or (self._preamble.fixed(a) and self._preamble.fixed(b)):
             return self._line("where", self.truth(condition), self.real(a), self.real(b))
         key = ("bits", condition)
         if key not in self._made:  # 0 and 1 become no bit and every bit
