@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,3 +120,19 @@ def membrane(step: Any, params: Any, state: Any, current: Tensor) -> tuple[Tenso
         _, state = step(params, state, current_t)
         trace.append(state.h)
     return torch.stack(trace), state
+
+
+def pairwise(*factors: Iterable[Any]) -> list[tuple[Any, ...]]:
+    """Few combinations of values, one of each factor, in which any two values of two factors meet."""
+    levels: list[Sequence[Any]] = [list(values) for values in factors]
+    every = list(itertools.product(*(range(len(values)) for values in levels)))
+    missing = {pair for row in every for pair in _pairs(row)}
+    rows = []
+    while missing:
+        rows.append(max(every, key=lambda row: len(missing & _pairs(row))))
+        missing -= _pairs(rows[-1])
+    return [tuple(values[k] for values, k in zip(levels, row, strict=True)) for row in sorted(rows)]
+
+
+def _pairs(row: tuple[int, ...]) -> set[Any]:
+    return set(itertools.combinations(enumerate(row), 2))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -51,9 +53,10 @@ class Case(NamedTuple):
 
     def operator(self, *, generic: bool = False) -> tuple[Tensor, list[Tensor]]:
         """The operator with printed derivatives, or with those of a step that cannot be printed."""
-        described = neurons.Neuron(SimpleNamespace(**self._unprinted()), self.step_options)
         return operator.run(
-            described.key if generic else neurons.encode(self.neuron, **self.options),
+            _unprinted(self.neuron, tuple(self.step_options.items())).key
+            if generic
+            else neurons.encode(self.neuron, **self.options),
             self.current,
             self.params,
             self.state,
@@ -62,16 +65,6 @@ class Case(NamedTuple):
             delays=grouped(self.delay),
             paths=Paths(self.hops),
         )
-
-    def _unprinted(self) -> dict[str, Any]:
-        """The neuron with a step that looks at values, which no trace can follow."""
-        module = self.module
-
-        def step(params: Any, state: Any, current: Tensor, **options: Any) -> Any:
-            current.detach().sum().item()
-            return module.step(params, state, current, **options)
-
-        return {"Params": module.Params, "State": module.State, "step": step}
 
     @property
     def step_options(self) -> dict[str, Any]:
@@ -111,6 +104,19 @@ class Case(NamedTuple):
                 for p in self.params
             )
         )
+
+
+@cache
+def _unprinted(neuron: str, options: tuple[tuple[str, Any], ...]) -> neurons.Neuron:
+    """The neuron with a step that looks at values, which no trace can follow."""
+    module = getattr(dynamics, neuron)
+
+    def step(params: Any, state: Any, current: Tensor, **options: Any) -> Any:
+        current.detach().sum().item()
+        return module.step(params, state, current, **options)
+
+    own = SimpleNamespace(Params=module.Params, State=module.State, step=step)
+    return neurons.Neuron(own, dict(options))
 
 
 def make_case(
@@ -184,19 +190,23 @@ def gradients(
     )
 
 
-def assert_equal_gradients(case: Case, *, tolerance: float = 1e-10) -> dict[str, Tensor]:
+def assert_equal_gradients(
+    case: Case, *, tolerance: float = 1e-10, segments: Sequence[int] = (0,)
+) -> dict[str, Tensor]:
     """Operator equals reference in spikes, state and gradients, on a live network.
 
     By differentiation of the step, printed, and as the kernels that serve by themselves; under "c" only as those.
+    The backward pass of "eager" is taken once for each number of steps in `segments`; 0: as many as it takes itself.
     """
     spikes, state, expected = gradients(case, fast=False)
     threshold = 0.5 if case.neuron in SRC_FAMILY else 0
     assert (spikes > threshold).any(), "silent network"
     assert (spikes <= threshold).any(), "network fires at every step"
-    forms = [(True, "eager")] if case.current[0].numel() < sequence.SEGMENT_ELEMENTS else []
-    forms += [(False, "eager"), (False, "auto")]
-    for generic, backend in [(False, "c")] if backends.requested() == "c" else forms:
-        with backends.use(backend):
+    forms = [(True, "eager", 0), *((False, "eager", n) for n in segments), (False, "auto", 0)]
+    for generic, backend, steps in [(False, "c", 0)] if backends.requested() == "c" else forms:
+        with backends.use(backend), pytest.MonkeyPatch.context() as patch:
+            if steps:
+                patch.setattr(sequence, "SEGMENT_ELEMENTS", steps * case.current[0].numel())
             fast_spikes, fast_state, found = gradients(case, fast=True, generic=generic)
         for name, a, b in [
             ("spikes", spikes, fast_spikes),
@@ -206,7 +216,7 @@ def assert_equal_gradients(case: Case, *, tolerance: float = 1e-10) -> dict[str,
             assert a.shape == b.shape, name
             error = (a - b).abs().max() / a.abs().max().clamp(min=1e-300)
             assert error < tolerance, (
-                f"{name}: relative error {error:.1e}, {backend}, generic: {generic}"
+                f"{name}: relative error {error:.1e}, {backend}, generic: {generic}, {steps} steps"
             )
     assert expected["current"].abs().max() > 0
     return found

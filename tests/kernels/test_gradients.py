@@ -2,53 +2,52 @@
 
 from __future__ import annotations
 
-import itertools
 import math
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 
 from snn_neuromod import dynamics, surrogate
-from snn_neuromod.kernels.backends.eager import sequence
-from tests.kernels.reference import SRC_FAMILY, Case, assert_equal_gradients, gradients, make_case
+from tests.helpers import pairwise
+from tests.kernels import reference
+from tests.kernels.reference import SRC_FAMILY, Case, gradients, make_case
 
 DETACHED = {"straight_through": True, "detach_recurrence": True}
 FULL = {"straight_through": False, "detach_recurrence": False}
 ALIF = {"psi": surrogate.Psi(), "reset": "subtract", "refractory": 0, "detach_reset": False}
 STDP = {"psi": dynamics.stdp_alif.PSI, "refractory": 2, "detach_reset": False}
 IZHIKEVICH = {"psi": dynamics.izhikevich.PSI, "detach_reset": False}
-PATHS = {"feedforward": (False, None), "recurrent": (True, None), "e-prop": (True, 0)}
+PATHS: dict[str, dict[str, Any]] = {
+    "feedforward": {},
+    "recurrent": {"recurrent": True},
+    "e-prop": {"recurrent": True, "hops": 0},
+}
+every_path = pytest.mark.parametrize("path", PATHS)
 
-
-@pytest.fixture(params=[1, 7], ids=["steps", "segments"], autouse=True)
-def _segments(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Segments of one step, and of seven of the 20 steps of three samples and four neurons."""
-    monkeypatch.setattr(sequence, "SEGMENT_ELEMENTS", request.param * 12)
-
-
-@pytest.fixture(params=PATHS, ids=list(PATHS))
-def path(request: pytest.FixtureRequest) -> dict[str, Any]:
-    recurrent, hops = PATHS[request.param]
-    return {"recurrent": recurrent, "hops": hops}
+assert_equal_gradients = partial(reference.assert_equal_gradients, segments=(1, 7))
+"""In segments of one step and of seven, which the 20 of a sequence are no multiple of."""
 
 
 @pytest.mark.parametrize("neuron", SRC_FAMILY)
-@pytest.mark.parametrize("straight_through", [True, False])
-@pytest.mark.parametrize("detach_recurrence", [True, False])
-@pytest.mark.parametrize("z", [0.0, 0.3])
+@pytest.mark.parametrize(
+    ("straight_through", "detach_recurrence", "z", "path"),
+    pairwise([True, False], [True, False], [0.0, 0.3], PATHS),
+)
 def test_src_family(
-    neuron: str, straight_through: bool, detach_recurrence: bool, z: float, path: dict[str, bool]
+    neuron: str, straight_through: bool, detach_recurrence: bool, z: float, path: str
 ) -> None:
     options = {"straight_through": straight_through, "detach_recurrence": detach_recurrence}
     b = {"b": -4.0} if neuron == "src" else {}
-    assert_equal_gradients(make_case(neuron, options, z=z, **b, **path))
+    assert_equal_gradients(make_case(neuron, options, z=z, **b, **PATHS[path]))
 
 
-@pytest.mark.parametrize("neuron", SRC_FAMILY)
-@pytest.mark.parametrize("options", [DETACHED, FULL], ids=["detached", "full"])
+@pytest.mark.parametrize(
+    ("neuron", "options", "path"), pairwise(SRC_FAMILY, [DETACHED, FULL], PATHS)
+)
 def test_src_family_with_parameters_per_neuron(
-    neuron: str, options: dict[str, bool], path: dict[str, bool]
+    neuron: str, options: dict[str, bool], path: str
 ) -> None:
     params = {
         "alpha": torch.linspace(0.3, 0.9, 4),
@@ -60,31 +59,33 @@ def test_src_family_with_parameters_per_neuron(
         "z_dep": torch.linspace(0, 0.2, 4),
         "b": torch.linspace(-5, -4, 4) if neuron == "src" else torch.linspace(-0.5, 0.5, 4),
     }
-    grads = assert_equal_gradients(make_case(neuron, options, **params, **path))
+    grads = assert_equal_gradients(make_case(neuron, options, **params, **PATHS[path]))
     assert (grads["rho"] == 0).tolist() == [False, True, False, True]
 
 
-@pytest.mark.parametrize("neuron", ["msrc", "bsrc"])
-@pytest.mark.parametrize("options", [DETACHED, FULL], ids=["detached", "full"])
-@pytest.mark.parametrize("shape", [(20, 3, 4), (20, 1, 4), (1, 3, 4), (4,)], ids=str)
+@pytest.mark.parametrize(
+    ("neuron", "options", "shape", "path"),
+    pairwise(["msrc", "bsrc"], [DETACHED, FULL], [(20, 3, 4), (20, 1, 4), (1, 3, 4), (4,)], PATHS),
+)
 def test_modulation(
-    neuron: str, options: dict[str, bool], shape: tuple[int, ...], path: dict[str, bool]
+    neuron: str, options: dict[str, bool], shape: tuple[int, ...], path: str
 ) -> None:
     h_s0 = torch.rand(shape, generator=torch.Generator().manual_seed(1)) + 0.5
-    grads = assert_equal_gradients(make_case(neuron, options, h_s0=h_s0, **path))
+    grads = assert_equal_gradients(make_case(neuron, options, h_s0=h_s0, **PATHS[path]))
     assert grads["h_s0"].abs().max() > 0
 
 
-def test_other_parameters_per_step(path: dict[str, bool]) -> None:
+@every_path
+def test_other_parameters_per_step(path: str) -> None:
     b = torch.linspace(-6, -4, 20)[:, None, None].expand(20, 1, 4)
-    assert_equal_gradients(make_case("src", FULL, b=b, **path))
+    assert_equal_gradients(make_case("src", FULL, b=b, **PATHS[path]))
 
 
 @pytest.mark.parametrize(
-    ("reset", "refractory", "detach_reset"),
-    list(itertools.product(["subtract", "zero", "none"], [0, 2], [True, False])),
+    ("reset", "refractory", "detach_reset", "path"),
+    pairwise(["subtract", "zero", "none"], [0, 2], [True, False], PATHS),
 )
-def test_alif(reset: str, refractory: int, detach_reset: bool, path: dict[str, bool]) -> None:
+def test_alif(reset: str, refractory: int, detach_reset: bool, path: str) -> None:
     options = {
         **ALIF,
         "reset": reset,
@@ -92,10 +93,11 @@ def test_alif(reset: str, refractory: int, detach_reset: bool, path: dict[str, b
         "detach_reset": detach_reset,
     }
     assert_equal_gradients(
-        make_case("alif", options, alpha=0.8, rho=torch.linspace(0.5, 1, 4), **path)
+        make_case("alif", options, alpha=0.8, rho=torch.linspace(0.5, 1, 4), **PATHS[path])
     )
 
 
+@every_path
 @pytest.mark.parametrize(
     "psi",
     [
@@ -105,8 +107,8 @@ def test_alif(reset: str, refractory: int, detach_reset: bool, path: dict[str, b
     ],
     ids=["triangular", "gaussian", "arctan"],
 )
-def test_pseudo_derivatives(psi: surrogate.Psi, path: dict[str, bool]) -> None:
-    assert_equal_gradients(make_case("alif", {**ALIF, "psi": psi, "refractory": 2}, **path))
+def test_pseudo_derivatives(psi: surrogate.Psi, path: str) -> None:
+    assert_equal_gradients(make_case("alif", {**ALIF, "psi": psi, "refractory": 2}, **PATHS[path]))
 
 
 PSIS = [
@@ -123,15 +125,13 @@ PSIS = [
 ]
 
 
-@pytest.mark.parametrize("psi", PSIS, ids=lambda psi: psi.shape)
 @pytest.mark.parametrize(
-    ("neuron", "options"), [("stdp_alif", STDP), ("izhikevich", IZHIKEVICH)], ids=["stdp", "izh"]
+    ("psi", "neuron", "path"), pairwise(PSIS, ["stdp_alif", "izhikevich"], PATHS)
 )
-def test_pseudo_derivatives_of_every_neuron(
-    neuron: str, options: dict[str, Any], psi: surrogate.Psi, path: dict[str, bool]
-) -> None:
+def test_pseudo_derivatives_of_every_neuron(psi: surrogate.Psi, neuron: str, path: str) -> None:
+    options = STDP if neuron == "stdp_alif" else IZHIKEVICH
     params = {"dt": 0.5} if neuron == "izhikevich" else {"alpha": 0.8}
-    assert_equal_gradients(make_case(neuron, {**options, "psi": psi}, **params, **path))
+    assert_equal_gradients(make_case(neuron, {**options, "psi": psi}, **params, **PATHS[path]))
 
 
 @pytest.mark.parametrize(
@@ -155,17 +155,21 @@ def test_each_value_of_psi_gives_a_gradient_of_its_own(
     assert len(found) == len(changes) - 1  # the scale "none" stands there twice
 
 
+@every_path
 @pytest.mark.parametrize("detach_reset", [True, False])
-def test_stdp_alif(detach_reset: bool, path: dict[str, bool]) -> None:
+def test_stdp_alif(detach_reset: bool, path: str) -> None:
     options = {**STDP, "detach_reset": detach_reset}
-    assert_equal_gradients(make_case("stdp_alif", options, alpha=0.8, **path))
+    assert_equal_gradients(make_case("stdp_alif", options, alpha=0.8, **PATHS[path]))
 
 
-@pytest.mark.parametrize("clip_jacobian", [None, 0.9])
-@pytest.mark.parametrize("detach_reset", [True, False])
-def test_izhikevich(detach_reset: bool, clip_jacobian: float | None, path: dict[str, bool]) -> None:
+@pytest.mark.parametrize(
+    ("clip_jacobian", "detach_reset", "path"), pairwise([None, 0.9], [True, False], PATHS)
+)
+def test_izhikevich(clip_jacobian: float | None, detach_reset: bool, path: str) -> None:
     options = {**IZHIKEVICH, "detach_reset": detach_reset, "clip_jacobian": clip_jacobian}
-    assert_equal_gradients(make_case("izhikevich", options, dt=torch.linspace(0.3, 0.6, 4), **path))
+    assert_equal_gradients(
+        make_case("izhikevich", options, dt=torch.linspace(0.3, 0.6, 4), **PATHS[path])
+    )
 
 
 DELAYS = {
@@ -176,23 +180,20 @@ DELAYS = {
 }
 
 
-@pytest.mark.parametrize("hops", [None, 0])
-@pytest.mark.parametrize("delay", DELAYS.values(), ids=DELAYS)
-@pytest.mark.parametrize(
-    ("neuron", "options"),
-    [
-        ("src", FULL),
-        ("bsrc", DETACHED),
-        ("alif", {**ALIF, "refractory": 1}),
-        ("stdp_alif", STDP),
-        ("izhikevich", IZHIKEVICH),
-        ("leaky_integrator", {"normalise": True}),
-    ],
-)
-def test_delays(
-    neuron: str, options: dict[str, Any], delay: int | torch.Tensor, hops: int | None
-) -> None:
+DELAYED: dict[str, dict[str, Any]] = {
+    "src": FULL,
+    "bsrc": DETACHED,
+    "alif": {**ALIF, "refractory": 1},
+    "stdp_alif": STDP,
+    "izhikevich": IZHIKEVICH,
+    "leaky_integrator": {"normalise": True},
+}
+
+
+@pytest.mark.parametrize(("neuron", "by", "hops"), pairwise(DELAYED, DELAYS, [None, 0]))
+def test_delays(neuron: str, by: str, hops: int | None) -> None:
     """Delays shorter and longer than the segments and than the sequence."""
+    options, delay = DELAYED[neuron], DELAYS[by]
     params = {"b": -4.0} if neuron == "src" else {"dt": 0.5} if neuron == "izhikevich" else {}
     case = make_case(neuron, options, recurrent=True, hops=hops, delay=delay, **params)
     grads = assert_equal_gradients(case)
@@ -227,18 +228,19 @@ def _clipped_step(params: Any, state: Any, current: torch.Tensor, **options: Any
     return z, type(state)(v_next, u + dt * a * (b * v - u), z)
 
 
-@pytest.mark.parametrize("detach_reset", [True, False])
-@pytest.mark.parametrize("clip", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize(
+    ("clip", "detach_reset", "path"), pairwise([0.5, 1.0, 3.0], [True, False], PATHS)
+)
 def test_clipped_jacobian(
-    clip: float, detach_reset: bool, path: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+    clip: float, detach_reset: bool, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against autograd of a step that clips in a function of its own; and the gradient is another one."""
     options = {**IZHIKEVICH, "detach_reset": detach_reset}
-    exact = make_case("izhikevich", options, dt=torch.linspace(0.3, 0.6, 4), **path)
+    exact = make_case("izhikevich", options, dt=torch.linspace(0.3, 0.6, 4), **PATHS[path])
     clipped = exact._replace(options={**options, "clip_jacobian": clip})
     found = assert_equal_gradients(clipped)
     *_, exactly = gradients(exact, fast=True)
-    for name in ("current", "c", "d", "initial v", *(["w_rec"] if path["recurrent"] else [])):
+    for name in ("current", "c", "d", "initial v", *(["w_rec"] if PATHS[path] else [])):
         assert (found[name] - exactly[name]).norm() > 1e-3 * exactly[name].norm(), name
     assert torch.equal(clipped.operator()[0], exact.operator()[0])
     monkeypatch.setattr(dynamics.izhikevich, "step", _clipped_step)
