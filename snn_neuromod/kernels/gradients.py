@@ -75,7 +75,7 @@ def weights_gradient(
     """Sum of delta times the spikes that arrived with it, (neuron to, sources)."""
     num_steps, num = len(spikes), spikes.shape[-1]
     early = min(group.delay, num_steps)  # steps that read the spikes before the first
-    before = group.select(past[len(past) - group.delay :][:early])
+    before = group.select(past[len(past) - group.delay :][:early]).to(delta.dtype)
     count = before.shape[-1]
     grad = delta[:early].reshape(-1, num).T @ before.reshape(-1, count)
     if early < num_steps and delta.numel():

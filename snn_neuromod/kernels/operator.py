@@ -64,8 +64,7 @@ def planned(call: Call, asked: str) -> Plan:
     call = call._replace(current=call.current.to(widened(call.current, call.state)))
     call.check()
     name = backends.choose(call, asked)
-    narrow = backends.REGISTRY[name][Call].narrow and not call.recurrent
-    dtype = given if narrow else call.current.dtype
+    dtype = given if backends.REGISTRY[name][Call].narrow else call.current.dtype
     return Plan(Outline.of(call), backends.prepared(call, name), product_of(call, name), dtype)
 
 

@@ -89,17 +89,17 @@ class Synapses(NamedTuple):
 
     def back(self, grad_current: Tensor) -> Tensor:
         """Gradient of the spikes of all neurons, (..., neuron)."""
-        grad = grad_current @ self.weights
+        grad = grad_current.to(self.weights.dtype) @ self.weights
         if self.sources is None:
             return grad
-        out = torch.zeros_like(grad_current)
+        out = torch.zeros_like(grad_current, dtype=grad.dtype)
         return out.index_copy_(-1, self.sources, grad)
 
 
 def sent_gradient(groups: Sequence[Synapses], delta: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of the spikes before the first step and of those of all steps, from that of the input, through it."""
     longest, num_steps = len(past), len(delta)
-    grad = delta.new_zeros(longest + num_steps, *delta.shape[1:])
+    grad = past.new_zeros(longest + num_steps, *delta.shape[1:])
     for group in groups:
         start = longest - group.delay
         grad[start : start + num_steps] += group.back(delta)

@@ -11,6 +11,7 @@ from torch import Tensor
 import snn_neuromod as nm
 from snn_neuromod.kernels.backends.triton import launch
 from tests.cuda.test_neurons import USERS, learning
+from tests.cuda.test_recurrent import DELAYS, RULES, network
 from tests.layers.cases import DEFAULTS, LayerCase
 
 HALF = [torch.float16, torch.bfloat16]
@@ -51,13 +52,56 @@ def test_is_float32_but_for_what_is_read_and_written(
         torch.testing.assert_close(a.float(), b, rtol=torch.finfo(a.dtype).eps, atol=1e-6)
 
 
-def test_recurrent_layers_convert(device: torch.device) -> None:
-    net = nm.Recurrent(nm.ALIF(6), 4).to(device).bfloat16()
-    x = 4 * torch.rand(9, 2, 4, device=device).bfloat16()
-    with nm.kernels.use("reference"):
-        expected = net(x)[0]
-    with nm.kernels.use("triton"):
-        found = net(x)[0]
-    assert found.dtype == torch.bfloat16
-    assert expected.any()
-    assert torch.equal(found, expected)
+PAIRS = [
+    (neuron, delay, RULES[(i + j) % len(RULES)], HALF[(i + j) % 2])
+    for i, neuron in enumerate(("ALIF", "STDPALIF", "MSRC"))
+    for j, delay in enumerate(("one", "neuron", "synapse"))
+]
+
+
+def recurrent(
+    net: Any, current: Tensor, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[Tensor], list[Any]]:
+    """Spikes, last state and gradients, from a weighted input; and the types that kernels were given first."""
+    current, seen, original = current.detach().requires_grad_(), list[Any](), launch.start
+    weights = net.w_rec.detach().requires_grad_()
+    first = net._at_rest(current[0].float() if current.dtype in HALF else current[0])
+
+    def start(kernel: Any, grid: Any, *arguments: Any, **flags: Any) -> None:
+        seen.append((arguments[0].dtype, arguments[1].dtype))
+        original(kernel, grid, *arguments, **flags)
+
+    with monkeypatch.context() as patch, nm.kernels.use(backend):  # type: ignore[arg-type]
+        patch.setattr(launch, "start", start)
+        spikes, state = net.run(current, first, weights, rule=net.rule)
+        ends = [spikes, state.neuron[0]]
+        generator = torch.Generator().manual_seed(2)
+        above = [torch.randint(-4, 5, r.shape, generator=generator).to(r) / 4 for r in ends]
+        inputs = [current, weights, *net.neuron.parameters()]
+        grads = torch.autograd.grad(ends, inputs, above)
+    return [spikes, *state.neuron, *grads], seen
+
+
+@pytest.mark.parametrize(("neuron", "delay", "rule", "dtype"), PAIRS, ids=str)
+def test_recurrent_kernels_read_and_write_it(
+    neuron: str,
+    delay: str,
+    rule: str,
+    dtype: torch.dtype,
+    device: torch.device,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Against the reference in float64, from the same input."""
+    net, x = network(neuron, DELAYS[delay], rule)
+    current = (x @ net.w_in.detach().T).to(dtype)
+    expected, _ = recurrent(net, current.double(), "reference", monkeypatch)
+    found, seen = recurrent(net.float().to(device), current.to(device), "triton", monkeypatch)
+    assert set(seen) <= {(dtype, dtype), (torch.float32, dtype), (torch.float32, torch.float32)}
+    assert seen[0] == (dtype, dtype)
+    assert expected[0].any()
+    assert found[0].dtype == found[len(net.neuron.dynamics.State._fields) + 1].dtype == dtype
+    if neuron != "MSRC":
+        assert torch.equal(found[0].cpu().double(), expected[0])
+    for a, b in zip(found, expected, strict=True):
+        bound = 2 * torch.finfo(dtype).eps * b.abs().max() + 1e-6
+        assert (a.cpu().double() - b).abs().max() <= bound

@@ -10,6 +10,8 @@ from torch import Tensor
 
 import snn_neuromod as nm
 from snn_neuromod.kernels.backends.triton import sequence, wide
+from snn_neuromod.kernels.fusion.trace import trace
+from snn_neuromod.kernels.fusion.triton.gates import gates
 from tests.cuda.test_neurons import TOLERANCE, error, quadratic
 
 NEURONS: dict[str, tuple[Any, float]] = {
@@ -155,3 +157,46 @@ def test_single_precision(device: torch.device) -> None:
     assert torch.equal(found[0], eager[0])
     for mine, theirs in zip(error(found, expected), error(eager, expected), strict=True):
         assert mine <= 3 * theirs + 1e-6
+
+
+FAR = {"none": [], "part": [0, 3, 4], "all": list(range(6))}
+"""Neurons that stay so far below their threshold that their pseudo-derivative is zero."""
+
+
+@pytest.mark.parametrize("delay", ["one", "synapse"])
+@pytest.mark.parametrize("which", FAR)
+def test_weights_of_spikes_that_no_gradient_reaches_are_not_read(
+    which: str, delay: str, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are not numbers in the kernels, zero in the reference."""
+    far, kept, original = FAR[which], list[Any](), sequence.kept
+    torch.manual_seed(3)
+    neuron = nm.ALIF(6, psi=nm.Psi(width=1.0 if far else 50.0), learn=["tau_mem"])
+    net = nm.Recurrent(neuron, 4, delay=DELAYS[delay]).double()
+    with torch.no_grad():
+        net.w_in[far], net.w_rec[far] = -5.0, -1.0
+        net.w_rec[:, far] = 0.0
+    x = torch.rand(19, 2, 4, dtype=torch.float64)
+    expected = run(net, x, "reference")
+    assert expected[0].any() == (which != "all")
+    with torch.no_grad():
+        net.w_rec[:, far] = torch.nan
+    monkeypatch.setattr(sequence, "kept", lambda call: kept.append(original(call)) or kept[-1])
+    found = run(net.to(device), x.to(device), "triton")
+    assert max(error(found, expected)) < TOLERANCE
+    alive = torch.cat([tracks["alive"] for tracks in kept]).bool().cpu()
+    near = [n for n in range(6) if n not in far]
+    assert not alive[..., far].any()
+    assert alive[..., near].all() if which == "none" else alive[..., near].any(0).all() or not near
+
+
+@pytest.mark.parametrize(("shape", "vanishes"), [
+    ("triangular", True), ("boxcar", True), ("exponential", False), ("arctan", False),
+])  # fmt: skip
+def test_only_pseudo_derivatives_that_vanish_are_looked_at(shape: Any, vanishes: bool) -> None:
+    for neuron in (nm.dynamics.alif, nm.dynamics.stdp_alif):
+        options = {"spike_fn": nm.Psi(shape)}
+        step = trace(neuron.step, neuron.Params, neuron.State, options)
+        assert bool(gates(step)) == vanishes
+    for graded in (nm.dynamics.msrc, nm.dynamics.leaky_integrator):
+        assert not gates(trace(graded.step, graded.Params, graded.State))

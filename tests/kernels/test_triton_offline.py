@@ -31,7 +31,7 @@ MOST = {"forward": 128, "backward": 255}
 """Registers of a thread."""
 
 NUMBERS = re.compile(r"T|E|N|M|longest|every|room|now|p\d+[rct]")
-KINDS = {"listed": "*i32", "delay": "*i32", "source": "*i64"}
+KINDS = {"listed": "*i32", "delay": "*i32", "source": "*i64", "alive": "*u8"}
 
 
 def resources(kernel: Any, flags: dict[str, Any], warps: int, folder: Path) -> tuple[int, int, int]:
@@ -90,7 +90,8 @@ def test_neurons_alone(neuron: str, direction: str, tmp_path: Path) -> None:
 def test_recurrent(neuron: str, direction: str, delayed: bool, tmp_path: Path) -> None:
     kernel = module(recurrent.source(plan(neuron, 1)))[direction]
     flags: dict[str, Any] = {"KEEP": True, "DELAYED": delayed, "BLOCK": 256, "SENDERS": 256}
-    flags |= {"GROUP": 16} if direction == "forward" else {"GROUP": 64, "LAST": False}
+    forward = {"GROUP": 16, "LIVE": True}
+    flags |= forward if direction == "forward" else {"GROUP": 64, "LAST": False}
     registers, stack, spilled = resources(
         kernel, flags, 8 if direction == "forward" else 16, tmp_path
     )

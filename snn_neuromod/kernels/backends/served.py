@@ -15,7 +15,7 @@ class Served(NamedTuple):
         backward: Runs its reverse, for a sequence.
         kept: What `forward` would keep for `backward`, empty, by name.
         reads: Whether `backward` reads the input of a sequence, and not its shape alone.
-        narrow: Whether it takes the input of neurons on their own in half precision, beside states of float32.
+        narrow: Whether it takes an input of half precision, beside states of float32.
         prepare: What has the others for all calls that look like one, so that more is decided once; None: this has
             them.
     """

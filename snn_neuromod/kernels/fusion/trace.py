@@ -153,7 +153,7 @@ class Step:
         self, graph: Graph, params: Sequence[Value], state: Sequence[Value], current: Value
     ) -> list[Node]:
         """Spikes and states after a step over other values, in another graph."""
-        given = self._given(params, state, current)
+        given = self.given(params, state, current)
         return graph.substitute([self.spikes, *self.after], given)
 
     def reverse(
@@ -166,16 +166,17 @@ class Step:
         adjoints: Sequence[Value],
     ) -> Gradients:
         """Gradients of a step over other values, in another graph."""
-        given = self._given(params, state, current)
+        given = self.given(params, state, current)
         given[self.graph.input("gz")] = grad_spikes
         given |= dict(zip(self.inputs("a"), adjoints, strict=True))
         roots = [*self.grad_params, *self.grad_before, self.grad_current]
         made = graph.substitute(roots, given)
         return Gradients(made[: len(self.params)], made[len(self.params) : -1], made[-1])
 
-    def _given(
+    def given(
         self, params: Sequence[Value], state: Sequence[Value], current: Value
     ) -> dict[Node, Value]:
+        """What stands in the place of the inputs of a step over other values."""
         given: dict[Node, Value] = dict(zip(self.inputs("p"), params, strict=True))
         given |= dict(zip(self.inputs("s"), state, strict=True))
         return given | {self.graph.input("x"): current}

@@ -51,14 +51,13 @@ class Passes:
         names = module(form.source(plan))
         self._forward, self._backward = names["forward"], names.get("backward")
 
-    def _gradients(self, current: Tensor, state: Sequence[Tensor]) -> Gradients:
-        """Room for the gradients."""
+    def _gradients(self, spikes: Tensor, state: Sequence[Tensor]) -> Gradients:
+        """Room for the gradients; that of the input is of the type of the spikes'."""
         shapes = {
-            k: current.shape if self.plan.per_step[k] else current.shape[1:]
-            for k in self.plan.wanted
+            k: spikes.shape if self.plan.per_step[k] else spikes.shape[1:] for k in self.plan.wanted
         }
         sums = {k: state[0].new_empty(shape) for k, shape in shapes.items()}
-        return like(current), [like(s) for s in state], sums
+        return like(spikes), [like(s) for s in state], sums
 
     def _steady(self, state: Sequence[Tensor]) -> list[Tensor]:
         return [s.contiguous() for k, s in enumerate(state) if k not in self.plan.moving]
@@ -162,7 +161,7 @@ class Sequences(Passes):
         marks: Tensor,
     ) -> Gradients:
         """Gradients from those of spikes and last states."""
-        found = self._gradients(current, state)
+        found = self._gradients(grad_spikes, state)
         tensors = [current.contiguous(), grad_spikes.contiguous(), found[0], marks]
         tensors += [*self._steady(state), *above(grad_state, state), *found[1]]
         given = any(g is not None for g in grad_state)

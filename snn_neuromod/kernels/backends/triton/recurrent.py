@@ -51,6 +51,10 @@ class Weights(NamedTuple):
         """Senders of all delays."""
         return sum(w.shape[1] for w in self.parts)
 
+    def rows(self) -> Tensor:
+        """Weights of all delays below one another, (senders, neuron to)."""
+        return _joined([part.T for part in self.parts], 0)
+
     def senders(self) -> list[Tensor]:
         """Neuron and delay of each sender; not read unless they are delayed."""
         if not self.delayed:
@@ -98,14 +102,15 @@ class Recurrents(Passes):
             params: Parameters.
             state: States before the first step.
             weights: The weights.
-            tracks: Room for "marks" and "total", or nothing.
+            tracks: Room for "marks", "total" and "alive", or nothing.
             every: Steps between two marks, 0 without.
         """
         spikes, tensors = given(current, weights, tracks)
         last = [like(s) for s in state]
-        rest = [*(s.contiguous() for s in state), *last]
+        alive = tracks.get("alive", spikes)
+        rest = [alive, *(s.contiguous() for s in state), *last]
         shape = current.shape
-        flags = {"KEEP": every > 0, "GROUP": 16, "num_warps": 8}
+        flags = {"KEEP": every > 0, "LIVE": alive is not spikes, "GROUP": 16, "num_warps": 8}
         self._run(self._forward, tensors, rest, params, shape, weights, max(every, 1), **flags)
         return spikes, last
 
@@ -113,19 +118,20 @@ class Recurrents(Passes):
         self,
         grad_spikes: Tensor,
         grad_state: Sequence[Tensor | None],
-        total: Tensor,
+        tracks: Sequence[Tensor],
         params: Sequence[Tensor],
         state: Sequence[Tensor],
-        marks: Tensor,
         weights: Weights,
     ) -> Gradients:
-        """Gradients through time and the weights, from marks of every step."""
-        found = self._gradients(total, state)
-        w = _joined(weights.parts, 1)
+        """Gradients through time and the weights, from what was kept, with marks of every step."""
+        marks, total, *alive = tracks
+        found = self._gradients(grad_spikes, state)
+        w = weights.rows() if alive else _joined(weights.parts, 1)
         steps = len(weights.past) + len(total)
         waiting = total.new_zeros(steps, *total.shape[1:]) if weights.delayed else total
         tensors = [total, grad_spikes.contiguous(), found[0], marks, w, *weights.senders(), waiting]
-        rest = [*self._steady(state), *above(grad_state, state), *found[1], *found[2].values()]
+        rest = [*(alive or [marks]), *self._steady(state), *above(grad_state, state), *found[1]]
+        rest += found[2].values()
         last = any(g is not None for g in grad_state)
         flags = {"KEEP": True, "LAST": last, "GROUP": 64, "num_warps": 16}
         self._run(self._backward, tensors, rest, params, total.shape, weights, 1, **flags)
@@ -162,8 +168,7 @@ def given(
     """Room for the spikes, and what a forward kernel is given before its states."""
     spikes = like(current)
     total, marks = tracks.get("total", spikes), tracks.get("marks", spikes)
-    w = _joined([part.T for part in weights.parts], 0)
-    tensors = [current.contiguous(), spikes, total, marks, w, *weights.senders()]
+    tensors = [current.contiguous(), spikes, total, marks, weights.rows(), *weights.senders()]
     return spikes, [*tensors, weights.past.contiguous()]
 
 

@@ -55,13 +55,17 @@ def kept(call: Call) -> dict[str, Tensor]:
     """Empty tensors for what the forward pass keeps."""
     if not call.keep:
         return {}
-    plan, current = _plan(call), call.current
-    every = 1 if _through_weights(call) else plan.chunk
+    plan, current, through = _plan(call), call.current, _through_weights(call)
+    every = 1 if through else plan.chunk
     size = current.shape[1:].numel()
     steps = -(-current.shape[0] // every)
-    marks = current.new_empty(steps, len(plan.moving), size, dtype=plan.step.graph.dtype)
-    total = current.new_empty(current.shape)
-    return {"marks": marks} | ({"total": total} if call.recurrent else {})
+    dtype = plan.step.graph.dtype
+    tracks = {"marks": current.new_empty(steps, len(plan.moving), size, dtype=dtype)}
+    if call.recurrent:
+        tracks["total"] = current.new_empty(current.shape, dtype=dtype)
+    if through and plan.gates and _form(call) is Recurrents:
+        tracks["alive"] = current.new_empty(current.shape, dtype=torch.uint8)
+    return tracks
 
 
 def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
@@ -80,13 +84,14 @@ def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
 def backward(call: Call, given: Adjoint) -> tuple[Tensor, list[Tensor | None], list[Tensor]]:
     """Gradients of a sequence; arguments and results as of `backends.c.prepared.Prepared.backward`."""
     grad_spikes, grad_state, _, tracks = given
-    params, marks = _params(call), tracks[0]
-    current = tracks[1] if call.recurrent else call.current
-    taken = (grad_spikes, grad_state, current, params, call.state, marks)
+    params = _params(call)
     if _through_weights(call):
-        delta, first, sums = _recurrents(call).backward(*taken, Weights.of(call))
+        through = (grad_spikes, grad_state, tracks, params, call.state, Weights.of(call))
+        delta, first, sums = _recurrents(call).backward(*through)
     else:
-        delta, first, sums = _sequences(call).backward(*taken)
+        current = tracks[1] if call.recurrent else call.current
+        alone = (grad_spikes, grad_state, current, params, call.state, tracks[0])
+        delta, first, sums = _sequences(call).backward(*alone)
     grads = [
         None
         if not need
@@ -129,9 +134,13 @@ def _sequences(call: Call) -> Sequences:
     return call.neuron.once(("sequences", plan), lambda: Sequences(plan))
 
 
+def _form(call: Call) -> type[Recurrents | Wide]:
+    """How many neurons a program holds."""
+    senders = sum(w.shape[1] for w in call.recurrent[1:])
+    return Wide if max(call.current.shape[-1], senders) > MOST_NEURONS else Recurrents
+
+
 def _recurrents(call: Call) -> Recurrents | Wide:
     """Kernels for neurons with weights among them."""
-    plan = _plan(call)
-    senders = sum(w.shape[1] for w in call.recurrent[1:])
-    form = Wide if max(call.current.shape[-1], senders) > MOST_NEURONS else Recurrents
+    plan, form = _plan(call), _form(call)
     return call.neuron.once((form, plan), lambda: form(replace(plan, chunk=1)))

@@ -53,14 +53,14 @@ class Wide(Passes):
         self,
         grad_spikes: Tensor,
         grad_state: Sequence[Tensor | None],
-        total: Tensor,
+        tracks: Sequence[Tensor],
         params: Sequence[Tensor],
         state: Sequence[Tensor],
-        marks: Tensor,
         weights: Weights,
     ) -> Gradients:
-        """Gradients through time and the weights, from marks of every step."""
-        delta, longest = like(total), len(weights.past)
+        """Gradients through time and the weights, from what was kept, with marks of every step."""
+        marks, total = tracks
+        delta, longest = like(grad_spikes), len(weights.past)
         by_step = [k for k in self.plan.wanted if self.plan.per_step[k]]
         sums = {k: like(total) for k in by_step}
         arriving = torch.cat([torch.zeros_like(weights.past), grad_spikes])

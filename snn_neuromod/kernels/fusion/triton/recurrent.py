@@ -2,14 +2,16 @@
 
 A program holds all neurons of its sample, so nothing waits for another program. Products with the spikes are
 event-driven: those that are not zero are gathered in a list, and only their rows of the weights are summed. Gradients
-are seldom zero; their products read all rows.
+are seldom zero, but they have no effect on spikes whose pseudo-derivative is: of the transposed product only the rows
+of the others are computed. Where a pseudo-derivative is never zero, all rows are read and summed.
 
 | argument | what |
 |---|---|
-| x, z, gz, gx | input, spikes and their gradients, (T, samples, N) |
+| x, z, gz, gx | input, spikes and their gradients, (T, samples, N), of any floating-point type |
 | total | input with that through the weights, which the reverse pass reads, (T, samples, N) |
 | marks | moving states before each step that is a multiple of `every`, (steps, moving, samples, N) |
-| w | forward: weights of all delays below one another, (M senders, N); reverse: beside one another, (N, M) |
+| alive | where LIVE: bytes, whether the gradient of a spike has an effect, (T, samples, N) |
+| w | weights of all delays below one another, (M senders, N); reverse without `alive`: beside one another, (N, M) |
 | source, delay | neuron and delay of each of the M senders, where DELAYED; else they are the N neurons, a step before |
 | past | spikes before the first step, oldest first, (longest delay, samples, N) |
 | arriving | where DELAYED: gradient that reaches spikes through the weights, zeros, (longest + T, samples, N) |
@@ -50,6 +52,25 @@ def _sparse_product(v, lanes, listed, values, w, width, out, within, GROUP: tl.c
 
 
 @triton.jit
+def _listed_product(needed, lanes, v, out, within, listed, values, w, width, GROUP: tl.constexpr, REAL: tl.constexpr):
+    """Products of v with the rows of w that are needed; 0 for the others."""
+    one = needed.to(tl.int32)
+    place = tl.cumsum(one, 0) - 1
+    count = tl.sum(one, 0)
+    tl.store(listed + place, lanes, mask=needed)
+    tl.debug_barrier()
+    for j in range(0, count, GROUP):
+        k = j + tl.arange(0, GROUP)
+        some = k < count
+        row = tl.load(listed + k, mask=some, other=0)
+        mask = some[:, None] & within[None, :]
+        rows = tl.load(w + row[:, None] * width + out[None, :], mask=mask, other=0.0)
+        tl.store(values + row, tl.sum(rows * v[None, :], 1), mask=some)
+    tl.debug_barrier()
+    return tl.load(values + lanes, mask=needed, other=0.0)
+
+
+@triton.jit
 def _dense_product(v, lanes, values, w, num, width, out, within, GROUP: tl.constexpr, REAL: tl.constexpr):
     """Sum of all rows of w times v."""
     tl.store(values + lanes, v)
@@ -81,6 +102,9 @@ _SAMPLE = [
     "    if DELAYED:",
     "        who = tl.load(source + lane, mask=sends, other=0)",
     "        late = tl.load(delay + lane, mask=sends, other=1)",
+    "    else:",
+    "        who = lane",
+    "        late = tl.full([SENDERS], 1, tl.int32)",
     "    listed += sample * room",
     "    values += sample * room",
 ]
@@ -91,9 +115,22 @@ _FLAGS = ["KEEP", "DELAYED", "SENDERS", "GROUP"]
 
 def _forward(plan: Plan) -> list[str]:
     states = range(len(plan.step.states))
-    pointers = ["x", "z", "total", "marks", "w", "source", "delay", "past", "listed", "values"]
+    pointers = [
+        "x",
+        "z",
+        "total",
+        "marks",
+        "w",
+        "source",
+        "delay",
+        "past",
+        "listed",
+        "values",
+        "alive",
+    ]
     pointers += [*(f"s{k}" for k in states), *(f"l{k}" for k in states)]
-    w = Writer(plan, "forward", pointers, _FLAGS, numbers=_NUMBERS, place=_SAMPLE)
+    flags = [*_FLAGS, "LIVE"]
+    w = Writer(plan, "forward", pointers, flags, numbers=_NUMBERS, place=_SAMPLE)
     out, ind = w.after_head, "        "
     out += [f"    s{k}_v = {load(f's{k} + e')}" for k in states]
     out += ["    at = e.to(tl.int64)", "    k_at = marks + e", f"    next = {load('x + at')}"]
@@ -114,7 +151,7 @@ def _forward(plan: Plan) -> list[str]:
         "        if DELAYED:",
         "            step = now - late",
         "            spot = step.to(tl.int64) * wide + sample * N + who",
-        "            v = tl.load(z + spot, mask=sends & (step >= 0), other=0.0)",
+        f"            v = {load('z + spot', 'sends & (step >= 0)')}",
         "            v += tl.load(past + spot + longest * wide, mask=sends & (step < 0), other=0.0)",
         "            x0 += _sparse_product(v, lane, listed, values, w, N, n, m, GROUP, REAL)",
         "        else:",
@@ -131,6 +168,13 @@ def _forward(plan: Plan) -> list[str]:
         f"{ind}sent = tl.where(m, {whole(body, z)}, nothing)",
         f"{ind}tl.store(z + at, sent, mask=m)",
     ]
+    if plan.gates:
+        found = graph.substitute(plan.gates, plan.step.given(own, state, x))
+        inside = f"{ind}    "
+        out.append(f"{ind}if LIVE:")
+        body.emit(found, out, inside, exact=False)
+        live = " | ".join(f"({body.text(gate)} != 0)" for gate in found)
+        out.append(f"{inside}tl.store(alive + at, ({live}).to(tl.uint8), mask=m)")
     out += [f"{ind}s{k}_n = {whole(body, after[k])}" for k in plan.moving]
     out += [f"{ind}s{k}_v = s{k}_n" for k in plan.moving] + [f"{ind}at += wide"]
     out += ["        if DELAYED:", "            tl.debug_barrier()"]
@@ -141,7 +185,19 @@ def _forward(plan: Plan) -> list[str]:
 def _backward(plan: Plan) -> list[str]:
     states = range(len(plan.step.states))
     steady = [k for k in states if k not in plan.moving]
-    pointers = ["x", "gz", "gx", "marks", "w", "source", "delay", "arriving", "listed", "values"]
+    pointers = [
+        "x",
+        "gz",
+        "gx",
+        "marks",
+        "w",
+        "source",
+        "delay",
+        "arriving",
+        "listed",
+        "values",
+        "alive",
+    ]
     pointers += [f"s{k}" for k in steady] + [f"{a}{k}" for a in "ab" for k in states]
     pointers += [f"g{k}" for k in plan.wanted]
     w = Writer(
@@ -185,8 +241,18 @@ def _backward(plan: Plan) -> list[str]:
         f"{ind}{n}_e = {whole(body, v)}" for n, v in zip(names, [*found.state, *sums], strict=True)
     ]
     out += [f"{ind}{n}_v = {n}_e" for n in names]
+    if plan.gates:
+        out += [
+            "        step = now - late",
+            "        behind = alive + step.to(tl.int64) * wide + sample * N + who",
+            "        needed = tl.load(behind, mask=sends & (step >= 0), other=0) != 0",
+            "        pushed = _listed_product(needed, lane, back, n, m, listed, values, w, N, GROUP, REAL)",
+        ]
+    else:
+        out.append(
+            "        pushed = _dense_product(back, n, values, w, N, M, lane, sends, GROUP, REAL)"
+        )
     out += [
-        "        pushed = _dense_product(back, n, values, w, N, M, lane, sends, GROUP, REAL)",
         "        if DELAYED:",
         "            spot = (now + longest - late).to(tl.int64) * wide + sample * N + who",
         "            pushed += tl.load(arriving + spot, mask=sends, other=0.0)",

@@ -31,7 +31,7 @@ _PRODUCT = """\
             late = tl.load(delay + k, mask=some, other=1)
         step = now - late
         spot = step.to(tl.int64) * wide + sample * N + who
-        v = tl.load(z + spot, mask=some & (step >= 0), other=0.0)
+        v = tl.load(z + spot, mask=some & (step >= 0), other=0.0).to(REAL)
         v += tl.load(past + spot + longest * wide, mask=some & (step < 0), other=0.0)
         reads = (some & (v != 0))[:, None] & m[None, :]
         rows = tl.load(w + k.to(tl.int64)[:, None] * N + n[None, :], mask=reads, other=0.0)

@@ -9,6 +9,7 @@ from functools import cached_property
 from snn_neuromod.kernels.fusion.graph import Graph, Node, inputs
 from snn_neuromod.kernels.fusion.trace import Step
 from snn_neuromod.kernels.fusion.triton.expressions import Body
+from snn_neuromod.kernels.fusion.triton.gates import gates
 
 __all__ = ["Plan", "Writer", "decision", "load", "whole"]
 
@@ -44,6 +45,11 @@ class Plan:
     def wanted(self) -> list[int]:
         """Parameters whose gradient is asked for and not zero throughout."""
         return [k for k in self.read if self.needed[k] and self.step.grad_params[k].number != 0.0]
+
+    @cached_property
+    def gates(self) -> list[Node]:
+        """What is zero where the gradient of a spike has no effect, or nothing."""
+        return gates(self.step)
 
     @property
     def graded(self) -> bool:
