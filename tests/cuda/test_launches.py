@@ -75,7 +75,7 @@ def _recorded(
     own = serves._replace(forward=opened(serves.forward))
     monkeypatch.setitem(backends.REGISTRY["triton"], Call, own)
     monkeypatch.setattr(operator, "gradients", opened(operator.gradients))
-    monkeypatch.setattr(neurons, "_DECODED", {})  # with plans that hold what was patched
+    monkeypatch.setattr(neurons, "_KNOWN", {})  # with plans that hold what was patched
     with nm.kernels.use("triton"):
         layer = make().to(device)
         x = torch.rand(num_steps, 2, 5, device=device, requires_grad=True)
