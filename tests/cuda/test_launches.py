@@ -86,9 +86,9 @@ def _recorded(
 class Network(torch.nn.Module):
     """A recurrent layer with a readout."""
 
-    def __init__(self, rule: Any) -> None:
+    def __init__(self, neuron: Any, rule: Any, delay: Any) -> None:
         super().__init__()
-        self.hidden = nm.Recurrent(nm.ALIF(6), 5, learning_rule=rule)
+        self.hidden = nm.Recurrent(neuron(6), 5, learning_rule=rule, delay=delay)
         self.readout = nm.LeakyReadout(6, 3)
 
     def forward(self, x: torch.Tensor) -> Any:
@@ -103,9 +103,21 @@ def test_a_layer(case: LayerCase, device: torch.device) -> None:
     assert found[0].started.total() <= 6
 
 
-@pytest.mark.parametrize("rule", ["bptt", "eprop"])
-def test_a_recurrent_layer_with_readout(rule: str, device: torch.device) -> None:
-    found = [recorded(lambda: Network(rule), steps, device) for steps in (7, 23)]
+@pytest.mark.parametrize(("neuron", "rule", "delay", "most"), [
+    (nm.ALIF, "bptt", 1, 12),
+    (nm.MSRC, "bptt", 1, 12),
+    (nm.ALIF, "eprop", 1, 12),
+    (nm.ALIF, "rflo", 3, 12),
+    (nm.ALIF, "bptt", [1, 2, 1, 2, 3, 3], 25),
+    (nm.ALIF, "khop", 1, 15),
+])  # fmt: skip
+def test_a_recurrent_layer_with_readout(
+    neuron: Any, rule: str, delay: Any, most: int, device: torch.device
+) -> None:
+    """Delays that differ add products for each of them, hops a sweep for each."""
+    make = lambda: Network(neuron, rule, delay)  # noqa: E731
+    recorded(make, 7, device)  # makes the lists of delays
+    found = [recorded(make, steps, device) for steps in (7, 23)]
     assert not found[0].read
     assert found[0].started == found[1].started
-    assert found[0].started.total() <= 12
+    assert found[0].started.total() <= most
