@@ -15,6 +15,7 @@ from torch.testing import assert_close
 import snn_neuromod as nm
 from snn_neuromod.dynamics import scan
 from snn_neuromod.layers import RecurrentState
+from tests.helpers import pairwise
 from tests.layers.cases import CASES, LayerCase
 
 INPUTS, NEURONS, BATCH = 4, 6, 3
@@ -59,14 +60,14 @@ DELAYS = {"one": 1, "four": 4, "by neuron": BY_NEURON, "by synapse": BY_SYNAPSE}
 every_delay = pytest.mark.parametrize("delay", DELAYS.values(), ids=DELAYS)
 
 
-@every_layer
-@rules
-@every_delay
+@pytest.mark.parametrize(
+    ("case", "by", "learning_rule"), pairwise(CASES, DELAYS, ["bptt", "eprop"]), ids=str
+)
 def test_spikes_and_gradients_are_those_of_the_scan(
-    case: LayerCase, learning_rule: str, delay: Any
+    case: LayerCase, by: str, learning_rule: str
 ) -> None:
     """For e-prop the oracle is autograd with the recurrent spikes detached."""
-    net, x = make(case, learning_rule, delay=delay), sequence().requires_grad_()
+    net, x = make(case, learning_rule, delay=DELAYS[by]), sequence().requires_grad_()
     spikes, state = net(x)
     expected, expected_state = reference(net, x)
     assert (spikes > 0.5).any()
@@ -350,12 +351,13 @@ def test_a_loss_sent_back_inside_autocast_gives_the_same_gradient(
     assert_close(grads[0][1], grads[1][1], rtol=1e-6, atol=1e-6)  # w_rec, all by the operator
 
 
-@rules
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
-@every_delay
-def test_it_compiles_to_one_graph(learning_rule: Any, delay: Any) -> None:
+@pytest.mark.parametrize(
+    ("by", "learning_rule"), [*zip(DELAYS, ["bptt", "eprop", "eprop", "bptt"], strict=True)]
+)
+def test_it_compiles_to_one_graph(by: str, learning_rule: Any) -> None:
     torch._dynamo.reset()
-    net, x = make(CASES[6], learning_rule, delay=delay), sequence(10)
+    net, x = make(CASES[6], learning_rule, delay=DELAYS[by]), sequence(10)
     compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
     results = []
     for run in (net, compiled):
