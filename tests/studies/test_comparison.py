@@ -286,7 +286,7 @@ def test_choices_and_tables(tmp_path: Path) -> None:
     assert [(run.neuron, run.layers, run.rule) for run in chosen] == [
         *((neuron, 2, "random") for neuron in NEURONS),
         ("lstm", 1, "bptt"),
-        ("alif", 2, "bptt"),
+        *(("alif", 2, rule) for rule in ("symmetric", "adaptive", "bptt")),
     ]
     while runs := grid.tune_runs(chosen, logged):
         for run in runs:

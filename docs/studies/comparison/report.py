@@ -49,7 +49,8 @@ def best_settings(logged: Logged) -> list[Run]:
         logged: The log, with the stage "wide" in it.
 
     Returns:
-        One run for e-prop with each neuron, for BPTT with ALIF neurons in as many layers, and for the LSTM.
+        One run for e-prop with each neuron and for the LSTM, and for ALIF neurons in as many layers the other ones of
+        symmetric feedback, adaptive feedback and BPTT.
 
     Raises:
         ValueError: If one of them is not in the log.
@@ -68,8 +69,9 @@ def best_settings(logged: Logged) -> list[Run]:
             )
         layers, rule, lr = min(errors, key=lambda key: statistics.fmean(errors[key]))
         found.append(Run("wide", "russian_small", neuron, layers, rule, 1, lr, 0))
-    lr = learning_rates(logged)["alif", "bptt", 1]
-    return [*found, found[0]._replace(rule="bptt", lr=lr)]
+    rates = learning_rates(logged)
+    others = [rule for rule in ("symmetric", "adaptive", "bptt") if rule != found[0].rule]
+    return [*found, *(found[0]._replace(rule=rule, lr=rates["alif", rule, 1]) for rule in others)]
 
 
 def tuned_settings(logged: Logged) -> list[Run]:
