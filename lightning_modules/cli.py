@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+from lightning_modules.command_line import mistake
 from lightning_modules.config_files import available_configs, listing
 
 __all__ = ["main"]
@@ -52,6 +53,8 @@ def main(args: Sequence[str] | None = None) -> None:
     if text is not None:
         print(text)
         return
+    if wrong := mistake(args):
+        _fail(wrong, 2)
     here = str(Path.cwd())
     found = here in sys.path or "" in sys.path
     if not found:

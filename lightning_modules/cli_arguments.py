@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightning_modules.class_paths import check_class_paths
 from lightning_modules.cli_parser import MERGED
+from lightning_modules.command_line import options
 from lightning_modules.config_files import config_root, find_config, load_config, merge
 from lightning_modules.run_folder import version_of, versions
 from snn_neuromod.errors import ConfigError
 
 __all__ = [
-    "COMMANDS",
     "Arguments",
     "checkpoint_of",
     "experiment_name",
@@ -22,8 +22,6 @@ __all__ = [
     "prepare",
     "take",
 ]
-
-COMMANDS = ("fit", "validate", "test", "predict")
 
 
 class Arguments(NamedTuple):
@@ -45,24 +43,18 @@ class Arguments(NamedTuple):
 
 
 def prepare(args: Sequence[str]) -> Arguments:
-    """Check the order of a command line and resolve its configurations and its checkpoint.
+    """Resolve the configurations of a command line and its checkpoint.
 
     Args:
-        args: Arguments behind the name of the program, the subcommand first.
+        args: Arguments behind the name of the program, one of `command_line.COMMANDS` first.
 
     Returns:
         The arguments for LightningCLI and the name of the experiment.
 
     Raises:
-        ConfigError: If the subcommand is missing or wrong, a configuration or a checkpoint is not there, or a
-            configuration cannot be read or names a class that must not stand there.
+        ConfigError: If a configuration or a checkpoint is not there, or a configuration cannot be read or names a
+            class that must not stand there.
     """
-    if not args or args[0] not in COMMANDS:
-        got = repr(args[0]) if args else "nothing"
-        raise ConfigError(
-            f"the first argument must be one of {', '.join(COMMANDS)}, got {got}; "
-            "for instance: snn-neuromod fit -c quickstart"
-        )
     command, rest = args[0], list(args[1:])
     rest, configs = take(rest, ("-c", "--config"))
     rest, checkpoints = take(rest, ("--ckpt_path",))
@@ -117,7 +109,7 @@ def _swap(config: dict[str, Any], args: list[str]) -> list[str]:
     Returns the arguments besides.
     """
     rest = []
-    for key, value, given in _options(args):
+    for key, value, given in options(args):
         plain = key.startswith("--") and not key.endswith("+")
         if not (plain and _another_class(config, key[2:].split("."), value)):
             rest += given
@@ -165,7 +157,7 @@ def _asks_only(rest: list[str]) -> bool:
 def take(args: Sequence[str], keys: tuple[str, ...]) -> tuple[list[str], list[str]]:
     """Split off the values of some options: (the other arguments, the values)."""
     others, values = list[str](), list[str]()
-    for key, value, given in _options(args):
+    for key, value, given in options(args):
         if key not in keys:
             others += given
         elif value:
@@ -173,18 +165,6 @@ def take(args: Sequence[str], keys: tuple[str, ...]) -> tuple[list[str], list[st
         else:
             raise ConfigError(f"{key} must be followed by a value, got nothing")
     return others, values
-
-
-def _options(args: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:
-    """Options and other arguments in their order: key, value, and how both were given."""
-    rest = list(args)
-    while rest:
-        given = [rest.pop(0)]
-        key, equals, value = given[0].partition("=")
-        if key.startswith("-") and not equals and rest and not rest[0].startswith("-"):
-            value = rest.pop(0)
-            given.append(value)
-        yield key, value, given
 
 
 def _checkpoint(given: str, root: Path, name: str) -> Path:

@@ -36,7 +36,6 @@ from lightning_modules.resume import progress_of
 from lightning_modules.run_folder import (
     MetricsLogger,
     RunFolder,
-    SavedConfig,
     claim_version,
     next_version,
     without_unserialisable,
@@ -82,11 +81,10 @@ class CLI(LightningCLI):
                 args=ready.args,
                 subclass_mode_model=True,
                 subclass_mode_data=True,
-                save_config_callback=SavedConfig,
+                save_config_callback=None,  # see RunFolder
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
                 seed_everything_default=0,
-                save_config_kwargs={"overwrite": True},
                 parser_class=Parser,
                 trainer_defaults={**defaults, "num_sanity_val_steps": 0},
                 parser_kwargs={**options, self.asked: dict(options)},
@@ -137,7 +135,6 @@ class CLI(LightningCLI):
         else:
             self.folder = folder_of(Path(checkpoint))
             kwargs["logger"] = config.logger or False
-            self.save_config_callback = None
         check_settings(config, own, self.model)
         shown = any(isinstance(callback, ProgressBar) for callback in own)
         if config.enable_progress_bar is not False and not sys.stdout.isatty() and not shown:
@@ -155,16 +152,27 @@ class CLI(LightningCLI):
         """The folder of the run, its loggers and the callbacks that write into it."""
         monitor = self._get(self.config_init, "monitor")
         mode = direction(self.model, monitor, self._get(self.config_init, "monitor_mode"))
+        text = self._parser("fit").dump(self.config["fit"], skip_none=False, format="yaml")
+        settings = without_unserialisable(yaml.safe_load(text))
+        # Lets load_from_checkpoint rebuild the network without further arguments.
+        made = {"_class_path": settings["model"]["class_path"]}
+        made |= {"_instantiator": "pytorch_lightning.cli.instantiate_module"}
+        self.model.save_hyperparameters(made | settings["model"].get("init_args", {}), logger=False)
         experiment = self.root / self.name
         first = getattr(rank_zero_only, "rank", 0) == 0  # of several processes
         kept = first and not config.fast_dev_run
         self.folder = claim_version(experiment) if kept else next_version(experiment)
-        self.run_folder = RunFolder(self.folder if kept else None, self.root, checkpoint)
-        self.save_config_kwargs = {"folder": self.folder, "command": self.command}
+        self.run_folder = RunFolder(
+            self.folder if kept else None,
+            self.root,
+            resumed=checkpoint,
+            config=settings,
+            command=self.command,
+        )
         if config.logger is None or config.logger is True:
             place: Any = {"save_dir": self.root, "name": self.name, "version": self.folder.name}
-            settings = hyperparameters(self.config[self.subcommand].as_dict())
-            kwargs["logger"] = [BoardLogger(settings=settings, **place), MetricsLogger(**place)]
+            shown = hyperparameters(self.config["fit"].as_dict())
+            kwargs["logger"] = [BoardLogger(settings=shown, **place), MetricsLogger(**place)]
         callbacks: list[Callback] = [LearningRate(), MonitorCheck(monitor)]
         if not config.fast_dev_run and config.enable_checkpointing is not False:
             checkpoints = self.folder / "checkpoints"
@@ -176,17 +184,6 @@ class CLI(LightningCLI):
         return callbacks
 
     def after_instantiate_classes(self) -> None:
-        # Lets load_from_checkpoint rebuild the network without further arguments.
-        self._dump_config()
-        model = without_unserialisable(self.config_dump["model"])
-        self.model.save_hyperparameters(
-            {
-                "_instantiator": "pytorch_lightning.cli.instantiate_module",
-                "_class_path": model["class_path"],
-                **model.get("init_args", {}),
-            },
-            logger=False,
-        )
         self.start = time.monotonic()
 
     def _run_subcommand(self, subcommand: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 
-from lightning_modules.cli_arguments import COMMANDS
+from lightning_modules.command_line import COMMANDS
 from lightning_modules.config_files import available_configs, load_config, named
 from snn_neuromod.errors import ConfigError
 

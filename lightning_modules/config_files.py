@@ -67,25 +67,27 @@ def find_config(name: str | Path) -> Path:
         >>> find_config("quickstart").name
         'quickstart.yaml'
     """
+    return _or_raise(look_up(name))
+
+
+def look_up(name: str | Path) -> Path | str:
+    """What `find_config` finds, or what to say of a name of neither a file nor a configuration; needs no torch."""
     path = Path(name)
     try:
-        return path if path.is_file() else _shipped(name)
-    except OSError as error:  # a name that is none
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise _missing(f"find_config: name must be a file, got {str(name)[:80]!r}") from error
+        return path if path.is_file() else _shipped(path)
+    except OSError:  # such as one that is too long
+        return f"find_config: name must be a file, got {str(name)[:80]!r}"
 
 
-def _shipped(name: str | Path) -> Path:
-    """A configuration of this package by its short name."""
-    path = Path(name)
-    short = path.with_suffix("") if path.suffix == ".yaml" else path
+def _shipped(name: Path) -> Path | str:
+    """A configuration of this package by its short name, or what to say of another name."""
+    short = (name.with_suffix("") if name.suffix == ".yaml" else name).as_posix()
     known = available_configs()
-    if short.as_posix() in known:
-        return config_root() / f"{short.as_posix()}.yaml"
-    close = difflib.get_close_matches(short.as_posix(), known, n=3, cutoff=0.4)
+    if short in known:
+        return config_root() / f"{short}.yaml"
+    close = difflib.get_close_matches(short, known, n=3, cutoff=0.4)
     meant = f"did you mean {' or '.join(close)}? " if close else ""
-    raise _missing(
+    return (
         f"find_config: name must be an existing file or a configuration, got {str(name)!r}; {meant}"
         "snn-neuromod --help lists all"
     )
@@ -162,20 +164,20 @@ def _find_base(path: Path, base: str) -> Path:
     for beside in (path.parent / base, path.parent / f"{base}.yaml"):
         if beside.is_file():
             return beside
-    try:
-        return _shipped(base)
-    except FileNotFoundError as error:
-        raise _missing(
-            f"{path}: base must be a file beside it or a configuration: {error}"
-        ) from None
+    found = _shipped(Path(base))
+    if isinstance(found, str):
+        found = f"{path}: base must be a file beside it or a configuration: {found}"
+    return _or_raise(found)
 
 
-def _missing(what: str) -> Exception:
-    from snn_neuromod.errors import (
-        MissingConfigError,  # needs torch, which --help does not wait for
-    )
+def _or_raise(found: Path | str) -> Path:
+    """A file that was found, or else an error that says what was not."""
+    if isinstance(found, Path):
+        return found
+    # Needs torch, which a command that asks for help does not wait for.
+    from snn_neuromod.errors import MissingConfigError
 
-    return MissingConfigError(what)
+    raise MissingConfigError(found)
 
 
 def _error(where: object, what: str) -> Exception:

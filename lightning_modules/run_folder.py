@@ -8,15 +8,14 @@ import platform
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytorch_lightning as pl
 import yaml
-from jsonargparse import Namespace
 from lightning_fabric.loggers.logger import rank_zero_experiment
-from pytorch_lightning.cli import LightningArgumentParser, SaveConfigCallback
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
@@ -27,7 +26,6 @@ from snn_neuromod.errors import StorageError
 __all__ = [
     "MetricsLogger",
     "RunFolder",
-    "SavedConfig",
     "claim_version",
     "next_version",
     "version_of",
@@ -81,18 +79,38 @@ def claim_version(folder: Path) -> Path:
 class RunFolder(pl.Callback):
     """Announces the folder when training begins; knows whether there is anything in it to keep.
 
+    Writes `config.yaml`, which repeats the run, and `run.yaml`, which says what ran, into it.
+
     Args:
         folder: The folder, or None where nothing is kept.
         root: Folder of all runs.
         resumed: The checkpoint that the run goes on from.
+        config: The configuration.
+        command: Arguments of the command line.
 
     Attributes:
         started: Whether a batch has been finished.
     """
 
-    def __init__(self, folder: Path | None, root: Path, resumed: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        root: Path,
+        *,
+        resumed: str | None = None,
+        config: Mapping[str, Any] = MappingProxyType({}),
+        command: Sequence[str] = (),
+    ) -> None:
         self.folder, self.root, self.resumed = folder, root, resumed
+        self.config, self.command = dict(config), list(command)
         self.started = False
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if self.folder is None or stage != "fit" or not trainer.is_global_zero:
+            return
+        ran = {"command": ["snn-neuromod", *self.command], **record()}
+        for name, content in (("config.yaml", self.config), ("run.yaml", ran)):
+            write_text_atomically(self.folder / name, yaml.safe_dump(content, sort_keys=False))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.folder is not None and trainer.is_global_zero:
@@ -117,35 +135,6 @@ class RunFolder(pl.Callback):
             except OSError:  # not empty, or the working folder itself
                 return
             folder = folder.parent
-
-
-class SavedConfig(SaveConfigCallback):
-    """Writes `config.yaml`, which repeats the run, and `run.yaml`, which says what ran, into the folder of the run.
-
-    Args:
-        parser: The parser of the command.
-        config: What it has read.
-        folder: The folder.
-        command: Arguments of the command line.
-    """
-
-    def __init__(
-        self,
-        parser: LightningArgumentParser,
-        config: Namespace,
-        *,
-        folder: Path,
-        command: Sequence[str],
-    ) -> None:
-        super().__init__(parser, config, save_to_log_dir=False)
-        self.folder, self.command = folder, list(command)
-
-    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        text = self.parser.dump(self.config, skip_none=False, format="yaml")
-        plain = without_unserialisable(yaml.safe_load(text))
-        ran = {"command": ["snn-neuromod", *self.command], **record()}
-        for name, content in ((self.config_filename, plain), ("run.yaml", ran)):
-            write_text_atomically(self.folder / name, yaml.safe_dump(content, sort_keys=False))
 
 
 def without_unserialisable(config: Any) -> Any:

@@ -6,6 +6,7 @@ import collections.abc
 import inspect
 from datetime import timedelta
 from enum import Enum
+from functools import cache
 from numbers import Number
 from pathlib import PurePath
 from types import NoneType
@@ -79,6 +80,7 @@ def return_hint(function: Any) -> Any:
     return _hints(function).get("return", Any)
 
 
+@cache
 def _hints(function: Any) -> dict[str, Any]:
     try:
         return get_type_hints(function)

@@ -317,13 +317,24 @@ def test_bugs_keep_their_traceback(method, kind, monkeypatch, tmp_path):
     assert not list(tmp_path.rglob("*"))
 
 
-def test_exit_code_of_the_process():
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        ("fit -c nothing", 2, "snn-neuromod: error: find_config: name must be"),
+        ("fti -c quickstart", 2, "snn-neuromod: error: the first argument must be"),
+        ("list", 0, ""),
+    ],
+)
+def test_what_needs_no_torch_is_answered_without_it(args, code, said):
+    """The exit code of the process as well."""
+    run = "import sys; from lightning_modules.cli import main; sys.addaudithook(lambda event, args: sys.exit(99) "
+    run += "if event == 'import' and args[0] == 'torch' else None); main()"
     result = subprocess.run(
-        [sys.executable, "-m", "lightning_modules", "fit", "-c", "nothing"],
+        [sys.executable, "-c", run, *args.split()],
         capture_output=True, text=True, cwd=ROOT, check=False,
     )  # fmt: skip
-    assert result.returncode == 2
-    assert result.stderr.startswith("snn-neuromod: error: find_config")
+    assert result.returncode == code
+    assert result.stderr.startswith(said)
 
 
 def test_bases_are_merged(tmp_path):
