@@ -53,7 +53,7 @@ def rate(
     p_max: float = 0.25,
     blank_steps: int = 0,
     generator: torch.Generator | None = None,
-    seeds: Sequence[int] | None = None,
+    seeds: Sequence[int] | Tensor | None = None,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
     r"""Rate code: every pixel is a Bernoulli process of probability `p_max * x`.
@@ -70,7 +70,8 @@ def rate(
         generator: Random generator on the CPU or the device of `x`, from which a seed is drawn; None means
             torch's global one of that device.
         seeds: One integer per sample, instead of `generator`: sample `b` is then coded as if alone,
-            by `seeds[b]` modulo 2**64, whatever else is in the batch.
+            by `seeds[b]` modulo 2**64, whatever else is in the batch. A tensor on the device of `x` may be written to
+            between the replays of a CUDA graph.
         dtype: Of the result, also `torch.uint8` or `torch.bool`; None means that of `x`.
 
     Returns:
@@ -79,6 +80,7 @@ def rate(
     Raises:
         ValueError: If an argument is out of its range or `x` holds NaN. Elsewhere than on a CPU `x` is not looked at:
             that would wait for the device. Pixels outside [0, 1] count as its nearest end there, NaN as dark.
+        RuntimeError: If a CUDA graph is captured and the randomness comes from the CPU.
 
     Example:
         >>> spikes = rate(torch.ones(2, 3), 4, p_max=1.0, blank_steps=1)
@@ -107,7 +109,7 @@ def latency(
     jitter: float = 0.0,
     blank_steps: int = 0,
     generator: torch.Generator | None = None,
-    seeds: Sequence[int] | None = None,
+    seeds: Sequence[int] | Tensor | None = None,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
     r"""Latency code: time to first spike, at most one spike per pixel, brighter is earlier.
@@ -127,8 +129,7 @@ def latency(
         blank_steps: Silent steps before the coding steps, >= 0.
         generator: Random generator on the CPU or the device of `x` for the jitter; None means torch's global one
             of that device.
-        seeds: One integer per sample, instead of `generator`: sample `b` is then coded as if alone,
-            with `torch.Generator().manual_seed(seeds[b])`, whatever else is in the batch.
+        seeds: As of `rate`, for the jitter.
         dtype: Of the result, also `torch.uint8` or `torch.bool`; None means that of `x`.
 
     Returns:
@@ -137,6 +138,7 @@ def latency(
     Raises:
         ValueError: If an argument is out of its range or `x` holds NaN. Elsewhere than on a CPU `x` is not looked at:
             that would wait for the device. Pixels outside [0, 1] count as its nearest end there, NaN as dark.
+        RuntimeError: If a CUDA graph is captured and the randomness comes from the CPU.
 
     Example:
         >>> x = torch.tensor([1.0, 0.5, 0.0])
@@ -168,7 +170,8 @@ def latency(
     else:
         time = num_steps * (1 - i) / (1 - threshold)
     if jitter:
-        time = time + jitter * _jitter(x, generator, seeds)
+        keys = key_of(_seeds(x, generator, seeds))
+        time = time + jitter * normal(keys, x.numel() // max(1, len(keys))).flatten()
     step = time.floor().long().clamp(0, num_steps - 1)
     spikes = _silence(x, num_steps, blank_steps, dtype)
     spikes.scatter_(0, (blank_steps + step)[None], active[None].to(spikes.dtype))
@@ -180,7 +183,7 @@ def constant(
     num_steps: int,
     *,
     blank_steps: int = 0,
-    seeds: Sequence[int] | None = None,
+    seeds: Sequence[int] | Tensor | None = None,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
     """Intensities as a constant current: the same values at every step.
@@ -217,7 +220,7 @@ def _check(
     num_steps: int,
     blank_steps: int,
     generator: torch.Generator | None,
-    seeds: Sequence[int] | None,
+    seeds: Sequence[int] | Tensor | None,
 ) -> None:
     if not x.is_floating_point():
         raise ConfigError(
@@ -235,10 +238,15 @@ def _check(
         return
     if generator is not None:
         raise ConfigError(f"{name}: seeds must not be given together with a generator; drop one")
-    if x.ndim == 0 or len(seeds) != x.shape[0]:
+    if isinstance(seeds, Tensor):
+        fits, got = not seeds.is_floating_point(), f"{seeds.dtype} of shape {tuple(seeds.shape)}"
+        fits = fits and x.ndim > 0 and seeds.shape == x.shape[:1]
+    else:
+        fits, got = x.ndim > 0 and len(seeds) == x.shape[0], f"{len(seeds)}"
+    if not fits:
         raise ConfigError(
             f"{name}: seeds must hold one integer per sample (first axis of x), "
-            f"got {len(seeds)} for x of shape {tuple(x.shape)}"
+            f"got {got} for x of shape {tuple(x.shape)}"
         )
 
 
@@ -254,21 +262,14 @@ def _silence(x: Tensor, num_steps: int, blank_steps: int, dtype: torch.dtype | N
     return torch.zeros(shape, dtype=dtype or x.dtype, device=x.device)
 
 
-def _seeds(x: Tensor, generator: torch.Generator | None, seeds: Sequence[int] | None) -> Tensor:
+def _seeds(
+    x: Tensor, generator: torch.Generator | None, seeds: Sequence[int] | Tensor | None
+) -> Tensor:
     """Seeds of the samples, or one of all of `x`, as int64."""
     if seeds is None:
         device = x.device if generator is None else generator.device
         return sent(drawn(generator, device), x.device)
+    if isinstance(seeds, Tensor):
+        return sent(seeds.long(), x.device)
     wrapped = [(int(seed) + 2**63) % 2**64 - 2**63 for seed in seeds]
     return sent(torch.tensor(wrapped, dtype=torch.int64), x.device)
-
-
-def _jitter(x: Tensor, generator: torch.Generator | None, seeds: Sequence[int] | None) -> Tensor:
-    """Standard normal noise of each pixel, a function of its sample's seed and its place, the same on every device."""
-    if seeds is not None:
-        own = torch.Generator()
-        numbers = [drawn(own.manual_seed(seed % 2**64), own.device) for seed in seeds]
-        keys = key_of(sent(torch.cat(numbers), x.device))
-    else:
-        keys = key_of(_seeds(x, generator, None))
-    return normal(keys, x.numel() // max(1, len(keys))).flatten()

@@ -1,11 +1,13 @@
 """Rate and latency codes."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
 
 from snn_neuromod import encoders
+from snn_neuromod.kernels import noise
 
 DIGIT = torch.linspace(0, 1, 784).reshape(28, 28)
 MISUSES = [
@@ -162,8 +164,27 @@ def test_latency_seeds_code_each_sample_as_if_alone():
     x = torch.stack([DIGIT, 1 - DIGIT, DIGIT**2])
     together = encoders.latency(x, 40, jitter=3.0, seeds=[8, 9, 8])
     for b, seed in enumerate([8, 9, 8]):
-        alone = encoders.latency(x[b], 40, jitter=3.0, generator=seeded(seed))
-        assert torch.equal(together[:, b], alone)
+        alone = encoders.latency(x[b][None], 40, jitter=3.0, seeds=[seed])
+        assert torch.equal(together[:, b], alone[:, 0])
+    again = encoders.latency(x[[0, 0]], 40, jitter=3.0, seeds=[8, 9])
+    assert not torch.equal(again[:, 0], again[:, 1])
+
+
+@pytest.mark.parametrize("encode", [encoders.rate, partial(encoders.latency, jitter=3.0)])
+def test_seeds_may_be_a_tensor(encode):
+    x, seeds = DIGIT.expand(3, 28, 28), [5, 2**40 + 1, -3]
+    spikes = encode(x, 20, seeds=seeds)
+    assert torch.equal(encode(x, 20, seeds=torch.tensor(seeds)), spikes)
+    assert not torch.equal(encode(x, 20, seeds=torch.tensor([5, 1, -3])), spikes)
+    for wrong in (torch.tensor([1.0, 2.0, 3.0]), torch.tensor(1), torch.ones(3, 1).long()):
+        with pytest.raises(ValueError, match="seeds must hold one integer per sample"):
+            encode(x, 20, seeds=wrong)
+
+
+def test_what_a_graph_would_repeat_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    with pytest.raises(RuntimeError, match="on the device while a CUDA graph is captured"):
+        noise.sent(torch.tensor([1]), torch.device("cuda"))
 
 
 @pytest.mark.parametrize("encode", [encoders.rate, encoders.latency])

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from snn_neuromod.errors import RunError
 from snn_neuromod.kernels.jobs import mix
 
 __all__ = ["drawn", "key_of", "normal", "order", "sent"]
@@ -19,9 +20,18 @@ def drawn(generator: torch.Generator | None, device: torch.device | None) -> Ten
 
 
 def sent(numbers: Tensor, device: torch.device) -> Tensor:
-    """Numbers on a device, without waiting for it."""
+    """Numbers on a device, without waiting for it.
+
+    Raises:
+        RuntimeError: If they are the CPU's and a CUDA graph is captured, which would repeat them.
+    """
     if device.type != "cuda" or numbers.device.type == "cuda":
         return numbers.to(device)
+    if torch.cuda.is_current_stream_capturing():
+        raise RunError(
+            "random numbers: seeds and generator must be on the device while a CUDA graph is captured, got the CPU's, "
+            "which each replay would repeat; give a torch.Generator('cuda') or a tensor of seeds"
+        )
     return numbers.pin_memory().to(device, non_blocking=True)
 
 

@@ -75,6 +75,31 @@ def test_a_step_is_captured_in_a_graph(name: str, gpu: torch.device) -> None:
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_each_replay_of_a_graph_draws_anew(given: bool, gpu: torch.device) -> None:
+    x = torch.full((3, 100), 0.5, device=gpu)
+    seeds = torch.arange(3, device=gpu) if given else None
+
+    def encoded() -> Tensor:
+        return torch.stack([
+            nm.encoders.rate(x, 20, seeds=seeds), nm.encoders.latency(x, 20, jitter=3.0, seeds=seeds)
+        ])  # fmt: skip
+
+    encoded()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        spikes = encoded()
+    graph.replay()
+    first = spikes.clone()
+    if seeds is not None:
+        seeds.add_(3)
+    graph.replay()
+    assert (first != spikes).flatten(1).any(1).all()
+    if seeds is not None:
+        assert torch.equal(spikes, encoded())
+
+
 def test_other_streams(gpu: torch.device) -> None:
     layer = nm.ALIF(40).to(gpu)
     x = torch.rand(400, 64, 40, device=gpu, requires_grad=True)
