@@ -7,12 +7,12 @@ siblings do not import one another, except {layers, learning} -> kernels and lay
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.fresh import Fresh
 
 ROOT = Path(__file__).parents[1]
 CORE = {"errors", "surrogate", "dynamics"}
@@ -136,9 +136,8 @@ def test_a_name_means_one_thing(tmp_path: Path) -> None:
     assert taken(tmp_path) == ["bursts"]
 
 
-def test_import_needs_only_the_core() -> None:
+def test_import_needs_only_the_core(fresh: Fresh) -> None:
     code = "import sys, snn_neuromod; print(*(set(sys.argv[1:]) & set(sys.modules)))"
-    command = [sys.executable, "-c", code, *OPTIONAL]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    result = fresh(code, *OPTIONAL)
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == []

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.fresh import Fresh
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -24,10 +24,9 @@ def test_the_two_commands_stand_alone_in_a_block() -> None:
     assert [block.strip() for block in blocks("bash")[:2]] == list(COMMANDS)
 
 
-def test_python_examples_run() -> None:
-    """All blocks in the order of the page, in one fresh interpreter, warnings as errors."""
+def test_python_examples_run(fresh: Fresh) -> None:
+    """All blocks in the order of the page, in an interpreter of their own, warnings as errors."""
     code = "\n".join(blocks("python"))
     assert "snn_neuromod" in code
-    command = [sys.executable, "-W", "error", "-c", code]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    result = fresh(f"import warnings; warnings.simplefilter('error')\n{code}")
     assert result.returncode == 0, result.stderr

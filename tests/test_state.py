@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import gc
-import subprocess
-import sys
 import weakref
-from pathlib import Path
 
 import pytest
 import snntorch as snn
@@ -16,6 +13,7 @@ from torch import Tensor, nn
 
 import snn_neuromod as nm
 from snn_neuromod import snntorch as ours
+from tests.fresh import Fresh
 
 THEIRS = {
     "Leaky": lambda: snn.Leaky(0.9, init_hidden=True),
@@ -184,7 +182,7 @@ def test_networks_are_freed_after_reset() -> None:
     assert reference() is None
 
 
-def test_forms_are_imported_when_asked_for() -> None:
+def test_forms_are_imported_when_asked_for(fresh: Fresh) -> None:
     code = (
         "import sys, snn_neuromod as nm\n"
         "loaded = lambda *names: [n for n in names if n in sys.modules]\n"
@@ -196,9 +194,7 @@ def test_forms_are_imported_when_asked_for() -> None:
         "try: nm.nonsense\n"
         "except AttributeError: print('right')\n"
     )
-    command = [sys.executable, "-c", code]
-    root = Path(__file__).parents[1]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
+    result = fresh(code)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "right"
 

@@ -1,29 +1,22 @@
-"""The repair of a CUDA torchvision beside a CPU-only torch, each case in a fresh interpreter."""
+"""The repair of a CUDA torchvision beside a CPU-only torch, each case in an interpreter with PyTorch alone."""
 
 from __future__ import annotations
 
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.fresh import Fresh
+
 REPAIR = "from snn_neuromod._torchvision import ensure_torchvision; ensure_torchvision()\n"
 SYMPTOM = "operator torchvision::nms does not exist"
-ROOT = Path(__file__).parents[1]
-
-
-def run(code: str, *args: str) -> subprocess.CompletedProcess[str]:
-    """Run `code` in a fresh interpreter, with the checkout on its path."""
-    command = [sys.executable, "-c", code, *args]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
 
 
 @pytest.fixture(name="mismatch", scope="module")
-def _mismatch() -> str:
+def _mismatch(fresh: Fresh) -> str:
     """What an import without the repair says; skips where torchvision imports by itself."""
-    result = run("import torchvision")
+    result = fresh("import torchvision")
     if result.returncode == 0:
         pytest.skip("torchvision matches torch on this machine: there is nothing to repair")
     return result.stderr
@@ -34,43 +27,43 @@ def test_import_fails_without_the_repair(mismatch: str) -> None:
 
 
 @pytest.mark.usefixtures("mismatch")
-def test_repairs_after_a_failed_import() -> None:
+def test_repairs_after_a_failed_import(fresh: Fresh) -> None:
     failed = "try:\n    import torchvision\nexcept RuntimeError:\n    print('failed')\n"
-    result = run(failed + REPAIR + "import torchvision.transforms.v2, torchmetrics")
+    result = fresh(failed + REPAIR + "import torchvision.transforms.v2, torchmetrics")
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "failed"
 
 
 @pytest.mark.usefixtures("mismatch")
-def test_leaves_other_errors_alone(tmp_path: Path) -> None:
+def test_leaves_other_errors_alone(tmp_path: Path, fresh: Fresh) -> None:
     fake = tmp_path / "torchvision.py"
     fake.write_text("raise RuntimeError('something else')")
-    result = run(f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + REPAIR)
+    result = fresh(f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + REPAIR)
     assert result.returncode != 0
     assert "something else" in result.stderr
 
 
 @pytest.mark.usefixtures("mismatch")
-def test_leaves_a_cuda_build_of_torch_alone() -> None:
-    result = run("import torch; torch.version.cuda = '13.0'\n" + REPAIR)
+def test_leaves_a_cuda_build_of_torch_alone(fresh: Fresh) -> None:
+    result = fresh("import torch; torch.version.cuda = '13.0'\n" + REPAIR)
     assert result.returncode != 0
     assert SYMPTOM in result.stderr
 
 
-def test_other_libraries_may_come_first() -> None:
+def test_other_libraries_may_come_first(fresh: Fresh) -> None:
     first = "import norse.torch, tonic, snntorch\n"
-    result = run(first + REPAIR + REPAIR + "import torchmetrics")
+    result = fresh(first + REPAIR + REPAIR + "import torchmetrics")
     assert result.returncode == 0, result.stderr
 
 
-def test_without_torchvision_nothing_happens() -> None:
+def test_without_torchvision_nothing_happens(fresh: Fresh) -> None:
     hide = "import sys, importlib.util as u; find = u.find_spec\n"
     hide += "u.find_spec = lambda name, *a: None if name == 'torchvision' else find(name, *a)\n"
-    result = run(hide + REPAIR + "assert 'torchvision' not in sys.modules")
+    result = fresh(hide + REPAIR + "assert 'torchvision' not in sys.modules")
     assert result.returncode == 0, result.stderr
 
 
-def test_mnist_and_transforms_work(tmp_path: Path) -> None:
+def test_mnist_and_transforms_work(tmp_path: Path, fresh: Fresh) -> None:
     """Real idx files of two images come out of MNIST and transforms.v2 as they went in."""
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
@@ -94,7 +87,7 @@ torch.testing.assert_close(torch.as_tensor(image), expected)
 print(len(data), label)
 """
     )
-    result = run(code, str(tmp_path))
+    result = fresh(code, str(tmp_path))
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == ["2", "7"]
 
@@ -109,6 +102,6 @@ print(len(data), label)
         "from snn_neuromod import nir; from torchvision import datasets, transforms",
     ],
 )
-def test_whatever_is_imported_afterwards_is_repaired(code: str) -> None:
-    result = run(code)
+def test_whatever_is_imported_afterwards_is_repaired(code: str, fresh: Fresh) -> None:
+    result = fresh(code)
     assert result.returncode == 0, result.stderr

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +15,12 @@ from snn_neuromod import dynamics
 from snn_neuromod.kernels import backends
 from snn_neuromod.kernels.backends.c import library
 from snn_neuromod.kernels.fusion import jit
+from tests.fresh import Fresh
 from tests.kernels.reference import make_case
 
 OPTIONS = {
     "alif": {"psi": nm.Psi(), "reset": "subtract", "refractory": 0, "detach_reset": False},
 }
-ROOT = Path(__file__).parents[2]
 
 
 def run(layer: nm.ALIF, current: torch.Tensor) -> tuple[torch.Tensor, set[str]]:
@@ -195,24 +192,13 @@ def test_unknown_backend() -> None:
         nm.kernels.use("cuda").__enter__()
 
 
-def python(code: str, value: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, backends.ENVIRONMENT: value}
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_environment_variable() -> None:
+def test_environment_variable(fresh: Fresh) -> None:
     asked = "print(nm.kernels.info()['requested'])\n"
     code = f"import snn_neuromod as nm\n{asked}with nm.kernels.use('reference'): {asked}"
-    assert python(code, "eager").stdout.split() == ["eager", "reference"]
-    assert python(code, "").stdout.split() == ["auto", "reference"]
-    wrong = python(code, "fast")
+    for value, requested in (("eager", "eager"), ("", "auto")):
+        found = fresh(code, **{backends.ENVIRONMENT: value})
+        assert found.stdout.split() == [requested, "reference"]
+    wrong = fresh(code, **{backends.ENVIRONMENT: "fast"})
     assert wrong.returncode != 0
     assert f"{backends.ENVIRONMENT}: backend must be one of" in wrong.stderr
 

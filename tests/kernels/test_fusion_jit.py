@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from snn_neuromod.kernels.fusion import jit
+from tests.fresh import Fresh
 
 SOURCE = '__attribute__((visibility("default"))) int answer(void) { return 42; }\n'
 
@@ -50,10 +49,10 @@ def test_key_is_source_compiler_and_processor(
     assert len(list(folder.iterdir())) == 3
 
 
-def test_a_library_cut_short_is_compiled_again(folder: Path) -> None:
+def test_a_library_cut_short_is_compiled_again(folder: Path, fresh: Fresh) -> None:
     folder.mkdir(mode=0o700)
     code = f"from snn_neuromod.kernels.fusion import jit; jit.load({SOURCE!r}, 'x')"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert fresh(code).returncode == 0
     (path,) = folder.iterdir()
     path.write_bytes(path.read_bytes()[:100])
     assert answer() == 42
@@ -68,11 +67,12 @@ def test_a_folder_open_to_others_is_refused(folder: Path) -> None:
     assert not list(folder.iterdir())
 
 
-def test_two_processes_at_once(folder: Path) -> None:
-    code = f"from snn_neuromod.kernels.fusion import jit; print(jit.load({SOURCE!r}, 'x').answer())"
-    command = [sys.executable, "-c", code]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    assert [process.communicate()[0].strip() for process in both] == ["42", "42"]
+def test_two_processes_at_once(folder: Path, fresh: Fresh) -> None:
+    code = "import os\nfrom snn_neuromod.kernels.fusion import jit\nchild = os.fork()\n"
+    code += f"print(jit.load({SOURCE!r}, 'x').answer(), flush=True)\nif child: os.waitpid(child, 0)"
+    found = fresh(code)
+    assert found.stdout.split() == ["42", "42"]
+    assert found.stderr.count("compiling kernels of x") == 2
     assert len(list(folder.iterdir())) == 1
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.fresh import Fresh
 
 ROOT = Path(__file__).parents[2]
 ABSENT = """
@@ -36,7 +36,6 @@ PROGRAMS = {
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_runs_from_the_plain_working_tree(name: str) -> None:
-    command = [sys.executable, "-c", ABSENT + PROGRAMS[name]]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+def test_runs_from_the_plain_working_tree(name: str, fresh: Fresh) -> None:
+    done = fresh(ABSENT + PROGRAMS[name])
     assert done.returncode == 0, done.stderr[-2000:]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ import snn_neuromod as nm
 from snn_neuromod.kernels.backends.c import library
 from snn_neuromod.kernels.fusion import jit
 from snn_neuromod.kernels.fusion.printed.__main__ import files
+from tests.fresh import Fresh
 from tests.kernels.fused import Quadratic
 
 ROOT = Path(__file__).parents[2]
@@ -187,17 +185,14 @@ def test_a_failing_compiler_leaves_eager(monkeypatch: pytest.MonkeyPatch) -> Non
         layer(x)
 
 
-def test_turned_off_by_the_environment(tmp_path: Path) -> None:
+def test_turned_off_by_the_environment(tmp_path: Path, fresh: Fresh) -> None:
     code = (
         "import torch, snn_neuromod as nm\n"
         "layer = nm.Custom(3, nm.dynamics.alif)\n"
         "layer(torch.rand(4, 2, 3))\n"
         "print(nm.kernels.info()['others'])\n"
     )
-    environment = {**os.environ, jit.JIT: "0", jit.CACHE: str(tmp_path / "cache")}
-    result = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
+    result = fresh(code, **{jit.JIT: "0", jit.CACHE: str(tmp_path / "cache")})
     assert "SNN_NEUROMOD_JIT=0" in result.stdout
     assert result.stderr == ""
     assert not (tmp_path / "cache").exists()

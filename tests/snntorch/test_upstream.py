@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +17,8 @@ from torch.utils.data import DataLoader, TensorDataset
 import snn_neuromod as nm
 from snn_neuromod import snntorch as ours
 from snn_neuromod.snntorch import upstream
+from tests.fresh import Fresh
 
-ROOT = Path(__file__).parents[2]
 NEURONS: dict[str, Callable[..., nn.Module]] = {
     "ALIF": lambda **o: ours.ALIF(0.9, **o),
     "Leaky": lambda **o: ours.ALIF(0.9, adapt_strength=0.0, **o),
@@ -85,7 +82,7 @@ def test_reset_reaches_ours(name: str, reset: Callable[[nn.Module], None]) -> No
         torch.stack([net(step) for step in x.unbind(0)]).sum().backward()
 
 
-def test_reset_imported_before_us_reaches_ours() -> None:
+def test_reset_imported_before_us_reaches_ours(fresh: Fresh) -> None:
     code = (
         "from snntorch import utils\nfrom snntorch.utils import reset\nimport torch\n"
         "from snn_neuromod import snntorch as ours\n"
@@ -94,9 +91,7 @@ def test_reset_imported_before_us_reaches_ours() -> None:
         "    net(torch.ones(2, 3)); f(net); assert not net[0][0].mem.any()\n"
         "    assert net[0][0].mem.shape == (2, 3)\n"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
-    )
+    result = fresh(code)
     assert result.returncode == 0, result.stderr
 
 

@@ -1,8 +1,6 @@
 """The synthetic corpus: voices, labels, and the folder that is there whole or not at all."""
 
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -231,14 +229,14 @@ def _missing(name):
     raise espeak.importlib.metadata.PackageNotFoundError(name)
 
 
-def test_synthesis_stays_out_of_this_process(corpus):
+def test_synthesis_stays_out_of_this_process(corpus, fresh):
     code = (
         "import sys, ctypes\n"
         "from snn_neuromod.data.phones import EspeakCorpus\n"
         f"EspeakCorpus({str(corpus.cache)!r}, minutes=1).names('train')\n"
         "print('espeakng_loader' in sys.modules)"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    result = fresh(code)
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == ["False"]
     assert result.stderr.startswith("EspeakCorpus: makes 1 minutes in ")
