@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -12,7 +12,9 @@ from snn_neuromod.dynamics.parameter import Range
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.layers.parameters import positive_integer
 
-__all__ = ["check", "check_sequences", "layer_sizes"]
+__all__ = ["check", "check_sequences", "layer_sizes", "per_layer"]
+
+T = TypeVar("T")
 
 ZERO_OR_MORE, ONE_OR_MORE = Range(0, infinite=True), Range(1, infinite=True)
 POSITIVE = Range(0, open_low=True, infinite=True)
@@ -57,6 +59,24 @@ def layer_sizes(who: str, sizes: Sequence[int]) -> list[int]:
             f"{who}: sizes must be the number of inputs and of neurons in each layer, got {sizes}"
         )
     return sizes
+
+
+def per_layer(who: str, name: str, value: T | Sequence[T], number: int) -> list[T]:
+    """One value for each layer, from one for all of them or from a list.
+
+    Raises:
+        ConfigError: If a list has another length.
+
+    Examples:
+        >>> per_layer("FeedForward", "recurrent", False, 2)
+        [False, False]
+    """
+    values: list[Any] = list(value) if isinstance(value, list | tuple) else [value] * number
+    if len(values) != number:
+        raise ConfigError(
+            f"{who}: {name} must be one for all layers or one for each of {number}, got {len(values)}"
+        )
+    return values
 
 
 def check_sequences(who: str, x: Tensor, num_inputs: int) -> None:

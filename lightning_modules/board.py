@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import LearningRateMonitor
 from pytorch_lightning.loggers import TensorBoardLogger
@@ -97,13 +96,6 @@ def hyperparameters(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def show(trainer: pl.Trainer, name: str, figure: Any) -> None:
     """Add a matplotlib figure to the loggers that take images."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            canvas = FigureCanvasAgg(figure)
-            canvas.draw()
-            pixels: Any = canvas.buffer_rgba()
-            logger.experiment.add_image(
-                name, np.asarray(pixels)[..., :3], trainer.global_step, dataformats="HWC"
-            )
+            logger.experiment.add_figure(name, figure, trainer.global_step, close=False)

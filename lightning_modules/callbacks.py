@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ProgressBar
 
 from lightning_modules.networks import modulations
 
@@ -94,20 +93,12 @@ class ModulationLog(pl.Callback):
                     histogram(f"modulation/{k}", shown, trainer.global_step)
 
 
-class LogProgress(ProgressBar):
+class LogProgress(pl.Callback):
     """One line per epoch, for output that is not a terminal."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._enabled = True
         self._start = 0.0
         self._finished: str | None = None
-
-    def disable(self) -> None:
-        self._enabled = False
-
-    def enable(self) -> None:
-        self._enabled = True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._start = time.monotonic()
@@ -124,7 +115,7 @@ class LogProgress(ProgressBar):
         self._report(trainer)
 
     def _report(self, trainer: pl.Trainer) -> None:
-        if not self._enabled or self._finished is None:
+        if not trainer.is_global_zero or self._finished is None:
             return
         shown = {
             name: value
@@ -132,8 +123,6 @@ class LogProgress(ProgressBar):
             if name.endswith(("/loss", "/accuracy"))
         }
         values = "  ".join(f"{name} {value:.4f}" for name, value in sorted(shown.items()))
-        self.print(f"epoch {self._finished}  {values}  {time.monotonic() - self._start:.0f} s")
+        seconds = time.monotonic() - self._start
+        print(f"epoch {self._finished}  {values}  {seconds:.0f} s", flush=True)
         self._finished = None
-
-    def print(self, *args: Any, sep: str = " ", **kwargs: Any) -> None:
-        print(*args, sep=sep, flush=True)

@@ -68,13 +68,8 @@ class SpikeClassification(Task):
         scores = self.loss.scores(self(spikes).outputs, labels)
         return Prediction(scores.argmax(dim=1), scores, final_labels(labels))
 
-    def _step(self, batch: tuple[Tensor, Tensor], stage: str) -> Tensor:
-        x, labels = batch
-        outputs, spikes = self(x)
-        loss = self._penalised(self.loss(outputs, labels), spikes)
-        scores = self.loss.scores(outputs, labels)
-        self._tallies[stage].update(scores, final_labels(labels), loss, **self._activity(spikes))
-        return loss
+    def _tallied(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        return self.loss.scores(outputs, targets), final_labels(targets)
 
     def _metrics(self, tally: Tally) -> dict[str, Tensor]:
         return {"accuracy": 1 - error_rate(tally.confusion)}

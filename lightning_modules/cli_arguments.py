@@ -14,14 +14,7 @@ from lightning_modules.config_files import config_root, find_config, load_config
 from lightning_modules.run_folder import version_of, versions
 from snn_neuromod.errors import ConfigError
 
-__all__ = [
-    "Arguments",
-    "checkpoint_of",
-    "experiment_name",
-    "folder_of",
-    "prepare",
-    "take",
-]
+__all__ = ["Arguments", "checkpoint_of", "folder_of", "prepare", "take"]
 
 
 class Arguments(NamedTuple):
@@ -60,7 +53,7 @@ def prepare(args: Sequence[str]) -> Arguments:
     rest, checkpoints = take(rest, ("--ckpt_path",))
     _, roots = take(rest, ("--trainer.default_root_dir",))
     root = Path(roots[-1] if roots else "runs")
-    name = experiment_name(configs[0], root) if configs else ""
+    name = _experiment_name(configs[0], root) if configs else ""
     checkpoint = _checkpoint(checkpoints[-1], root, name) if checkpoints else None
     if checkpoint is not None and not configs:
         name, configs = _config_of(checkpoint, root)
@@ -139,7 +132,7 @@ def _holder(node: Any, part: str) -> dict[str, Any]:
     return arguments if part not in node and isinstance(arguments, dict) else node
 
 
-def experiment_name(config: str, root: Path) -> str:
+def _experiment_name(config: str, root: Path) -> str:
     """Name of an experiment: the short name of its configuration, or the stem of a file of one's own."""
     path = find_config(config).resolve()
     for folder in (config_root().resolve(), root.resolve()):
@@ -208,4 +201,4 @@ def _config_of(checkpoint: Path, root: Path) -> tuple[str, list[str]]:
         raise ConfigError(
             f"--ckpt_path must lie in the folder of a run with its config.yaml, got {checkpoint}; or add -c NAME"
         )
-    return experiment_name(str(config), root), [str(config)]
+    return _experiment_name(str(config), root), [str(config)]

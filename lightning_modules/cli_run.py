@@ -14,12 +14,7 @@ import yaml
 from jsonargparse import set_parsing_settings
 from lightning_fabric.plugins import TorchCheckpointIO
 from lightning_utilities.core.rank_zero import rank_zero_only
-from pytorch_lightning.callbacks import (
-    Callback,
-    ModelCheckpoint,
-    ProgressBar,
-    StochasticWeightAveraging,
-)
+from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar, StochasticWeightAveraging
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from lightning_modules.board import BoardLogger, LearningRate, hyperparameters
@@ -93,6 +88,11 @@ class CLI(LightningCLI):
             if self.run_folder is not None:
                 self.run_folder.take_back()
 
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the run's checkpoints."""
+        return self.folder / "checkpoints"
+
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         """The one that was asked for: the options of each take a while to collect."""
         return {self.asked: super().subcommands()[self.asked]}
@@ -129,7 +129,7 @@ class CLI(LightningCLI):
         checkpoint = self._get(self.config_init, "ckpt_path")
         self.interrupt: Interrupt | None = None
         own = [*(config.callbacks or [])]
-        callbacks: list[Callback] = [Findings()]
+        callbacks: list[pl.Callback] = [Findings()]
         if self.subcommand == "fit":
             callbacks += self._prepare_fit(config, checkpoint, kwargs)
         else:
@@ -139,7 +139,8 @@ class CLI(LightningCLI):
         shown = any(isinstance(callback, ProgressBar) for callback in own)
         if config.enable_progress_bar is not False and not sys.stdout.isatty() and not shown:
             callbacks.append(LogProgress())
-        kwargs["callbacks"] = [*own, *callbacks, *([self.run_folder] if self.run_folder else [])]
+            kwargs["enable_progress_bar"] = False
+        kwargs["callbacks"] = [*own, *callbacks]
         with refusals("Trainer"):
             trainer = super().instantiate_trainer(**kwargs)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
@@ -148,7 +149,7 @@ class CLI(LightningCLI):
 
     def _prepare_fit(
         self, config: Any, checkpoint: str | None, kwargs: dict[str, Any]
-    ) -> list[Callback]:
+    ) -> list[pl.Callback]:
         """The folder of the run, its loggers and the callbacks that write into it."""
         monitor = self._get(self.config_init, "monitor")
         mode = direction(self.model, monitor, self._get(self.config_init, "monitor_mode"))
@@ -173,11 +174,10 @@ class CLI(LightningCLI):
             place: Any = {"save_dir": self.root, "name": self.name, "version": self.folder.name}
             shown = hyperparameters(self.config["fit"].as_dict())
             kwargs["logger"] = [BoardLogger(settings=shown, **place), MetricsLogger(**place)]
-        callbacks: list[Callback] = [LearningRate(), MonitorCheck(monitor)]
+        callbacks = [LearningRate(), MonitorCheck(monitor), self.run_folder]
         if not config.fast_dev_run and config.enable_checkpointing is not False:
-            checkpoints = self.folder / "checkpoints"
-            self.interrupt = Interrupt(checkpoints / "last.ckpt")
-            common: dict[str, Any] = {"dirpath": checkpoints, "enable_version_counter": False}
+            self.interrupt = Interrupt(self.checkpoints / "last.ckpt")
+            common: dict[str, Any] = {"dirpath": self.checkpoints, "enable_version_counter": False}
             callbacks += [self.interrupt, _Checkpoint(filename="last", **common)]
             if monitor and mode:
                 callbacks.append(_Checkpoint(filename="best", monitor=monitor, mode=mode, **common))
@@ -209,15 +209,9 @@ class CLI(LightningCLI):
             return
         self._save_average()
         seconds = time.monotonic() - self.start
-        best = self._get(self.config_init, "monitor")
-        tested = self._evaluate(
-            "held-out",
-            "test",
-            datamodule=self.datamodule,
-            model=self.model,
-            ckpt_path=str(self.folder / "checkpoints" / "best.ckpt") if best else None,
-            weights_only=True,
-        )
+        monitor = self._get(self.config_init, "monitor")
+        kwargs["ckpt_path"] = str(self.checkpoints / "best.ckpt") if monitor else None
+        tested = self._evaluate("held-out", "test", **kwargs)
         if self.trainer.is_global_zero:
             none = [] if tested else ["the test data were not read"]
             print(*none, f"trained in {seconds:.0f} s", file_list(self.folder), sep="\n")
@@ -226,9 +220,7 @@ class CLI(LightningCLI):
         """Keep the averaged weights, which Lightning puts in place behind the last checkpoint and then tests."""
         averages = any(isinstance(c, StochasticWeightAveraging) for c in self.trainer.callbacks)  # type: ignore[attr-defined]
         if averages and self.interrupt is not None:
-            self.trainer.save_checkpoint(
-                self.folder / "checkpoints" / "averaged.ckpt", weights_only=False
-            )
+            self.trainer.save_checkpoint(self.checkpoints / "averaged.ckpt", weights_only=False)
 
     def _nothing_left(self, checkpoint: Path) -> bool:
         """Whether the run of a checkpoint is finished already; says so."""
@@ -245,23 +237,21 @@ class CLI(LightningCLI):
 
     def validate(self, **kwargs: Any) -> None:
         """Validate a checkpoint."""
-        self._require(self._evaluate("validation", "val", **kwargs))
+        self._evaluate("validation", "val", **kwargs)
 
     def test(self, **kwargs: Any) -> None:
         """Test a checkpoint."""
-        self._require(self._evaluate("held-out", "test", **kwargs))
-
-    def _require(self, samples: bool) -> None:
-        if not samples:
-            raise ConfigError(
-                f"{self.subcommand}: data must have samples for it; raise val_fraction"
-            )
+        self._evaluate("held-out", "test", **kwargs)
 
     def _evaluate(self, what: str, stage: str, **kwargs: Any) -> bool:
         """Take the results of a stage and say them; whether there are any."""
         trainer: Any = self.trainer
         run = trainer.test if stage == "test" else trainer.validate
         results = run(**{**kwargs, "verbose": False})
+        if not results and self.subcommand != "fit":
+            raise ConfigError(
+                f"{self.subcommand}: data must have samples for it; raise val_fraction"
+            )
         self.results = dict(results[0]) if results else {}
         if results and trainer.is_global_zero:
             loaders = getattr(trainer, f"{stage}_dataloaders")

@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import inspect
 
+import pytorch_lightning as pl
+import shtab
+
 from lightning_modules.command_line import COMMANDS
 from lightning_modules.config_files import available_configs, load_config, named
+from lightning_modules.pictures import Pictures
 from snn_neuromod.errors import ConfigError
 
 __all__ = ["script"]
@@ -32,8 +36,6 @@ def script(shell: str) -> str:
     Raises:
         ConfigError: If shtab knows no such shell.
     """
-    import shtab
-
     if shell not in shtab.SUPPORTED_SHELLS:
         raise ConfigError(
             f"completion must be for {', '.join(shtab.SUPPORTED_SHELLS)}, got {shell}"
@@ -44,8 +46,6 @@ def script(shell: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    import shtab
-
     file = shtab.FILE
     parser = argparse.ArgumentParser(prog="snn-neuromod", description="Spiking neural networks")
     parser.add_argument("--version", action="store_true", help="version of the package")
@@ -70,10 +70,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _options() -> set[str]:
     """Options of the trainer and the pictures, of a run, and all that a shipped configuration sets."""
-    import pytorch_lightning as pl
-
-    from lightning_modules.pictures import Pictures
-
     found = {"--ckpt_path", "--monitor", "--monitor_mode", "--seed_everything", "--print_config"}
     for name, kind in (("trainer", pl.Trainer), ("pictures", Pictures)):
         found |= {f"--{name}.{key}" for key in inspect.signature(kind).parameters}

@@ -47,8 +47,7 @@ class ExportNetwork(nn.Module):
         for layer in self.layers:
             x, _ = layer(x)
             spikes.append(x)
-        out: Tensor = self.readout(self.read(spikes))[0]
-        return out
+        return self.readout(self.read(spikes))[0]
 
     def read(self, spikes: Iterable[Tensor]) -> Tensor:
         """What the readout gets from the spikes of each layer."""
@@ -71,8 +70,7 @@ class Weighted(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Any]:
         """Run over x (T, batch, input)."""
-        out: tuple[Tensor, Any] = self.neuron(self.weights(x))
-        return out
+        return self.neuron(self.weights(x))
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:

@@ -17,7 +17,6 @@ __all__ = [
     "coverage",
     "for_summary",
     "layer_titles",
-    "lost_weights",
 ]
 
 
@@ -36,7 +35,7 @@ class Findings(pl.Callback):
         self._lost = False
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        lost = [] if self._lost else lost_weights(pl_module)
+        lost = [] if self._lost else _lost_weights(pl_module)
         if lost:
             self._lost = True
             rank_zero_warn(
@@ -75,7 +74,7 @@ def for_summary(module: Any, stage: str) -> list[str]:
     own = list(found.get(stage, []))
     kinds = [_kind(text) for text in own]
     own += [f"in training {t}" for t in found.get("train", []) if _kind(t) not in kinds]
-    if lost := lost_weights(module):
+    if lost := _lost_weights(module):
         own.append(f"weights are NaN or infinite: {', '.join(lost)}")
     return own
 
@@ -138,7 +137,7 @@ class StateWatch:
             self._found[k] = torch.stack([leaf.sum().isfinite() for leaf in leaves]).all()
 
 
-def lost_weights(module: nn.Module) -> list[str]:
+def _lost_weights(module: nn.Module) -> list[str]:
     """Names of the parameters that are not finite; waits for the device."""
     return [name for name, p in module.named_parameters() if not bool(p.isfinite().all())]
 

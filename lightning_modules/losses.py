@@ -91,16 +91,11 @@ class CrossEntropy:
         Returns:
             A scalar.
         """
-        if labels.ndim == 2:
-            return self._cross_entropy(outputs.flatten(0, 1), labels.flatten())
         if self.every_step:
-            steps = outputs.shape[0]
-            return self._cross_entropy(outputs.flatten(0, 1), labels.repeat(steps))
-        return self._cross_entropy(self.scores(outputs), labels)
-
-    def _cross_entropy(self, scores: Tensor, labels: Tensor) -> Tensor:
+            labels = labels.expand(len(outputs), -1)
+        scores = self.scores(outputs) if labels.ndim == 1 else outputs.flatten(0, 1)
         return functional.cross_entropy(
-            self.scale * scores, labels, label_smoothing=self.label_smoothing
+            self.scale * scores, labels.flatten(), label_smoothing=self.label_smoothing
         )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.arguments import POSITIVE, check, check_sequences, layer_sizes
+from lightning_modules.arguments import POSITIVE, check, check_sequences, layer_sizes, per_layer
 from lightning_modules.precision import as_weights, at_least_float32, read_exactly
 from snn_neuromod import LeakyIntegrator, Recurrent
 from snn_neuromod.dynamics.parameter import Range
@@ -84,8 +85,7 @@ class SpikeSum(nn.Module):
 
     def forward(self, spikes: Tensor, state: Any = None) -> tuple[Tensor, object]:
         """Read a sequence of spikes, (T, batch, in_features); returns sums of the same shape and the state."""
-        out: tuple[Tensor, object] = self.filter(spikes, state)
-        return out
+        return self.filter(spikes, state)
 
     def extra_repr(self) -> str:
         return f"decay={self.decay}"
@@ -116,8 +116,7 @@ class SpikingLinear(nn.Module):
 
     def forward(self, x: Tensor, state: object = None) -> tuple[Tensor, object]:
         """Run over a sequence x (T, batch, in_features); returns spikes (T, batch, neuron) and the state."""
-        out: tuple[Tensor, object] = self.neuron(self.current(x), state)
-        return out
+        return self.neuron(self.current(x), state)
 
     def current(self, x: Tensor) -> Tensor:
         """Input of the neurons, (T, batch, neuron), from x (T, batch, in_features)."""
@@ -183,29 +182,22 @@ class FeedForward(nn.Module):
         check("FeedForward", "gain", gain, POSITIVE)
         check("FeedForward", "input_gain", input_gain, POSITIVE)
         num_layers = len(sizes) - 1
-        loops = [recurrent] * num_layers if isinstance(recurrent, bool) else list(recurrent)
-        if len(loops) != num_layers:
-            raise ConfigError(
-                f"FeedForward: recurrent must be one value or one for each of the {num_layers} layers, got {loops}"
-            )
+        loops = per_layer("FeedForward", "recurrent", recurrent, num_layers)
         if bias and any(loops):
             raise ConfigError(
                 "FeedForward: bias must be false with recurrent layers; learn the neurons' own b instead"
             )
         makers = [neuron] * (num_layers - 1) + [output_neuron or neuron]
         self.sizes, self.num_classes = sizes, num_classes
-        layers: list[nn.Module] = []
-        for make, looped, num_inputs, num_neurons in zip(
-            makers, loops, sizes[:-1], sizes[1:], strict=True
-        ):
-            cells = make(num_neurons)
+        self.layers = nn.ModuleList()
+        for make, looped, (num_inputs, n) in zip(makers, loops, pairwise(sizes), strict=True):
+            layer: nn.Module
             if looped:
-                layers.append(Recurrent(cells, num_inputs, learning_rule=learning_rule))
-                _initialise(layers[-1], init, gain * input_gain)
+                layer = Recurrent(make(n), num_inputs, learning_rule=learning_rule)
             else:
-                layers.append(SpikingLinear(cells, num_inputs, bias=bias, input_gain=input_gain))
-                _initialise(layers[-1], init, gain)
-        self.layers = nn.ModuleList(layers)
+                layer = SpikingLinear(make(n), num_inputs, bias=bias, input_gain=input_gain)
+            _initialise(layer, init, gain * input_gain if looped else gain)
+            self.layers.append(layer)
         self.readout = readout(sizes[-1], num_classes)
         warn_of_time_steps("FeedForward", self.neurons, self.readout)
 

@@ -10,10 +10,13 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
+from lightning_modules.arguments import check
 from lightning_modules.cli_parser import refusals
 from lightning_modules.resume import steps_per_epoch, total_steps
 from lightning_modules.schedules import WarmUp
+from snn_neuromod.dynamics.parameter import Range
 from snn_neuromod.errors import ConfigError
 
 __all__ = ["Interval", "Scheduler", "optimisation"]
@@ -53,26 +56,14 @@ def optimisation(
     if scheduler is None:
         return made
     schedule: Any
-    if isinstance(scheduler, str):
+    if isinstance(scheduler, str | WarmUp):
         interval = "step"
-        steps = _steps_of_run(module.trainer, scheduler)
-        rates = [group["lr"] for group in made.param_groups]
-        kinds = torch.optim.lr_scheduler
-        if scheduler == "cosine":
-            schedule = kinds.CosineAnnealingLR(made, T_max=steps)
-        else:
-            schedule = kinds.OneCycleLR(made, rates, total_steps=steps)
-    elif isinstance(scheduler, WarmUp):
-        interval = "step"
-        total = total_steps(module.trainer)
-        schedule = scheduler.schedule(made, total=total, per_epoch=steps_per_epoch(module.trainer))
+        schedule = _over_the_run(scheduler, made, module.trainer)
     else:
         schedule = scheduler(made)
         _rehearse(scheduler, optimizer, made)
-    options = {"scheduler": schedule, "interval": interval}
     monitor = getattr(schedule, "monitor", None)
-    if monitor is not None:
-        options["monitor"] = monitor
+    options = {"scheduler": schedule, "interval": interval, "monitor": monitor}
     return {"optimizer": made, "lr_scheduler": options}
 
 
@@ -87,32 +78,34 @@ def _rehearse(
     schedule = scheduler(trial)
     trial.step()
     with refusals(type(schedule).__name__):
-        if isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        if isinstance(schedule, ReduceLROnPlateau):
             schedule.step(0.0)
         else:
             schedule.step()
 
 
-def _steps_of_run(trainer: pl.Trainer, scheduler: str) -> int:
-    """Steps of a run that has an end."""
+def _over_the_run(
+    scheduler: str | WarmUp, made: torch.optim.Optimizer, trainer: pl.Trainer
+) -> LRScheduler:
+    """A schedule of this package, which knows how long the run is."""
     total = total_steps(trainer)
+    if isinstance(scheduler, WarmUp):
+        return scheduler.schedule(made, total=total, per_epoch=steps_per_epoch(trainer))
     if not 0 < total < math.inf:
         raise ConfigError(
             f"scheduler: {scheduler} must come with a run that has an end, got max_epochs={trainer.max_epochs}; set "
             "max_epochs or max_steps, or scheduler: null"
         )
-    return int(total)
+    if scheduler == "cosine":
+        return CosineAnnealingLR(made, T_max=int(total))
+    return OneCycleLR(made, [group["lr"] for group in made.param_groups], total_steps=int(total))
 
 
 def _groups(module: pl.LightningModule, lr_factors: Mapping[str, float]) -> Any:
     """Parameters, in groups if some have a learning rate of their own."""
     if not lr_factors:
         return module.parameters()
-    wrong = [factor for factor in lr_factors.values() if not 0 <= factor < math.inf]
-    if wrong:
-        raise ConfigError(
-            f"{type(module).__name__}: lr_factors must be >= 0 and finite, got {wrong[0]}"
-        )
+    check(type(module).__name__, "lr_factors", list(lr_factors.values()), Range(0))
     parts: dict[str, list[Tensor]] = {name: [] for name in ("", *lr_factors)}
     for name, parameter in module.named_parameters():
         last = name.rpartition(".")[2]

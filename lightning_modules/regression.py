@@ -64,12 +64,5 @@ class SpikeRegression(Task):
         spikes, targets = batch
         return Signals(self(spikes).outputs, targets)
 
-    def _step(self, batch: tuple[Tensor, Tensor], stage: str) -> Tensor:
-        x, targets = batch
-        outputs, spikes = self(x)
-        loss = self._penalised(self.loss(outputs, targets), spikes)
-        self._tallies[stage].update(outputs, targets, loss, **self._activity(spikes))
-        return loss
-
     def _metrics(self, tally: SignalTally) -> dict[str, Tensor]:
         return {"nmse": tally.nmse}

@@ -26,7 +26,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.arguments import POSITIVE, ZERO_OR_MORE, check
+from lightning_modules.arguments import POSITIVE, ZERO_OR_MORE, check, per_layer
 from snn_neuromod import Recurrent
 from snn_neuromod.errors import ConfigError, KindError
 
@@ -85,11 +85,7 @@ class FiringRate:
             ValueError: If targets or layers are not as many as layers of spikes.
             TypeError: If a layer is not a `Recurrent` where its weights are needed.
         """
-        targets = self.target if isinstance(self.target, list) else [self.target] * len(spikes)
-        if len(targets) != len(spikes):
-            raise ConfigError(
-                f"FiringRate: target must be one rate or one for each of {len(spikes)} layers, got {self.target}"
-            )
+        targets = per_layer("FiringRate", "target", self.target, len(spikes))
         rates = [mean_rates(layer, inside) / self.dt for layer in spikes]
         if not self.eligibility:
             rates = [

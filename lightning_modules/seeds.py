@@ -90,8 +90,5 @@ def _tested(run: Path) -> dict[str, float]:
     if not path.is_file():
         return {}
     with path.open(newline="", encoding="utf-8") as file:
-        rows = [
-            {k: v for k, v in row.items() if k.startswith("test/") and v}
-            for row in csv.DictReader(file)
-        ]
-    return {name: float(value) for row in rows for name, value in row.items()}
+        values = [item for row in csv.DictReader(file) for item in row.items()]
+    return {name: float(value) for name, value in values if name.startswith("test/") and value}

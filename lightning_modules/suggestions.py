@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import sys
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ import torch
 from jsonargparse import ArgumentParser
 
 from lightning_modules.class_paths import ROOTS
+from lightning_modules.command_line import options
 from lightning_modules.config_files import arguments, merge
 from lightning_modules.pictures import Pictures
 from lightning_modules.type_hints import parameter_hint, wanted
@@ -26,7 +27,7 @@ _ROOTS = {**ROOTS, "pictures": Pictures}
 _PASSED = ("init_args", "dict_kwargs", "class_path")
 
 
-def suggestions(config: Mapping[str, Any], args: Iterable[str]) -> str:
+def suggestions(config: Mapping[str, Any], args: Sequence[str]) -> str:
     """A question about each key or class that is not there and resembles one that is.
 
     Args:
@@ -40,15 +41,14 @@ def suggestions(config: Mapping[str, Any], args: Iterable[str]) -> str:
         >>> suggestions({"trainer": {"max_epoch": 3}}, ["--modle.x=3"])
         '; did you mean trainer.max_epochs, model?'
     """
-    tree, args = _plain(config), list(args)
-    for key, _, value in (arg[2:].partition("=") for arg in args if arg.startswith("--")):
-        parts = [part for part in key.rstrip("+").split(".") if part not in _PASSED]
+    tree = _plain(config)
+    for key, value, _ in options(args):
+        parts = [part for part in key.lstrip("-").rstrip("+").split(".") if part not in _PASSED]
         inner: Any = value if parts else {}
         for part in reversed(parts):
             inner = {part: inner}
         tree = merge(tree, inner)
-    names = (_name(arg) for arg in args if not arg.startswith("--"))
-    meant = list(dict.fromkeys(text for text in (*_meant(tree, None, ()), *names) if text))
+    meant = list(dict.fromkeys(text for text in _meant(tree, None, ()) if text))
     return f"; did you mean {', '.join(meant[:3])}?" if meant else ""
 
 

@@ -29,10 +29,11 @@ STAGES = ("train", "val", "test")
 class Task(pl.LightningModule):
     """Train a network; what a batch costs and what is logged of it is for the classes below this one.
 
-    They define `_step(batch, stage)`, which counts a batch in `_tallies[stage]` and returns its loss, and
-    `_metrics(tally)`, or all that is logged of an epoch, `_results(tally, stage)`: values for the progress bar, and
-    others. Gradients come from `loss.backward()` alone, so clipping, accumulation, mixed precision and distribution are
-    the trainer's. A checkpoint makes only what belongs into the task when it is rebuilt from it.
+    They define `loss(outputs, targets)`, what is counted of these, `_tallied`, and `_metrics(tally)`; or, where a batch
+    is no pair of inputs and targets, `_step(batch, stage)`, which counts it in `_tallies[stage]` and returns its loss,
+    and all that is logged of an epoch, `_results(tally, stage)`: values for the progress bar, and others. Gradients
+    come from `loss.backward()` alone, so clipping, accumulation, mixed precision and distribution are the trainer's. A
+    checkpoint makes only what belongs into the task when it is rebuilt from it.
 
     Args:
         network: One of the class's `networks`, or any module, as `any_network.AnyNetwork` calls it.
@@ -58,6 +59,7 @@ class Task(pl.LightningModule):
     )  # all others become `AnyNetwork`
     data_outputs: ClassVar[str] = "num_classes"  # what a data module calls those of the network
     counted: ClassVar[str] = "samples"
+    loss: Any  # of outputs and targets
 
     def __init__(
         self,
@@ -114,7 +116,16 @@ class Task(pl.LightningModule):
         self._step(batch, "test")
 
     def _step(self, batch: Any, stage: str) -> Tensor:
-        raise NotImplementedError
+        x, targets = batch
+        outputs, spikes = self(x)
+        loss = self._penalised(self.loss(outputs, targets), spikes)
+        tallied = self._tallied(outputs, targets)
+        self._tallies[stage].update(*tallied, loss, **self._activity(spikes))
+        return loss
+
+    def _tallied(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """What the tally of this task takes of a batch."""
+        return outputs, targets
 
     def _results(self, tally: Any, stage: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         spikes = {f"spikes/{k}": count for k, count in enumerate(tally.rates, 1)}

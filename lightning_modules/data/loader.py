@@ -136,12 +136,9 @@ class KeyedDataModule(LightningDataModule):
     def predict_dataloader(self) -> ResumableLoader:
         return self._loader(self._datasets["test"])
 
-    def _to_cuda(self) -> bool:
-        """Whether batches go to a CUDA device."""
-        strategy = getattr(self.trainer, "strategy", None)
-        return strategy is not None and strategy.root_device.type == "cuda"
-
     def _loader(self, dataset: Indexed[Any], **options: Any) -> ResumableLoader:
+        strategy = getattr(self.trainer, "strategy", None)
+        to_cuda = strategy is not None and strategy.root_device.type == "cuda"
         return ResumableLoader(
             dataset,
             batch_size=self.batch_size,
@@ -150,7 +147,7 @@ class KeyedDataModule(LightningDataModule):
             persistent_workers=self.num_workers > 0,
             # A forked copy of a process that runs threads may hang.
             multiprocessing_context="spawn" if self.num_workers else None,
-            pin_memory=self._to_cuda(),  # Lightning then copies without waiting
+            pin_memory=to_cuda,  # Lightning then copies without waiting
             **options,
         )
 

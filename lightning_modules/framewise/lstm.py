@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -102,7 +103,4 @@ def _hidden(wanted: int, num_inputs: int, num_classes: int, directions: int) -> 
         inner = 4 * hidden * (num_inputs + hidden + 2)
         return directions * inner + num_classes * (directions * hidden + 1)
 
-    hidden = 1
-    while size(hidden + 1) <= wanted:
-        hidden += 1
-    return min(hidden, hidden + 1, key=lambda h: abs(size(h) - wanted))
+    return min(range(1, math.isqrt(wanted) + 2), key=lambda h: abs(size(h) - wanted))

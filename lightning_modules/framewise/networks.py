@@ -9,7 +9,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.arguments import POSITIVE, ZERO_OR_MORE, check, check_sequences, layer_sizes
+from lightning_modules.arguments import (
+    POSITIVE,
+    ZERO_OR_MORE,
+    check,
+    check_sequences,
+    layer_sizes,
+    per_layer,
+)
 from lightning_modules.networks import NetworkOutput, Neuron, Readout
 from lightning_modules.precision import as_weights, at_least_float32, read_exactly
 from snn_neuromod import Bidirectional, LeakyReadout, Ms, Recurrent, RecurrentStack, Smoothing
@@ -115,10 +122,10 @@ class FramewiseNetwork(nn.Module):
         self.learning_rule = learning_rule
         self.credit: Credit = credit or ("spatial" if learning_rule == "bptt" else "broadcast")
 
-        masks = [
-            _each_layer(who, name, mask, len(sizes) - 1)
-            for name, mask in (("mask_in", mask_in), ("mask_rec", mask_rec))
-        ]
+        num_layers = len(sizes) - 1
+        masks_in = per_layer(who, "mask_in", mask_in, num_layers)
+        masks_rec = per_layer(who, "mask_rec", mask_rec, num_layers)
+        wiring = list(zip(pairwise(sizes), masks_in, masks_rec, strict=True))
 
         def stack() -> RecurrentStack:
             layers = [
@@ -130,7 +137,7 @@ class FramewiseNetwork(nn.Module):
                     mask_rec=second,
                     delay=delay(n) if isinstance(delay, DelayMap) else delay,
                 )
-                for (inputs, n), first, second in zip(pairwise(sizes), *masks, strict=True)
+                for (inputs, n), first, second in wiring
             ]
             with torch.no_grad():
                 for layer in layers:
@@ -138,19 +145,13 @@ class FramewiseNetwork(nn.Module):
                     layer.w_rec.mul_(recurrent_gain)
             return RecurrentStack(layers, credit=self.credit)
 
-        stacks = [stack(), stack()] if bidirectional else [stack()]
-        self.net: nn.Module = Bidirectional(*stacks) if bidirectional else stacks[0]
-        self.readout = readout(len(stacks) * sum(sizes[1:]), self.num_classes)
+        self.stacks = [stack(), stack()] if bidirectional else [stack()]
+        self.net = Bidirectional(*self.stacks) if bidirectional else self.stacks[0]
+        self.readout = readout(len(self.stacks) * sum(sizes[1:]), self.num_classes)
         warn_of_time_steps(who, self.neurons, self.readout)
         self.smoothing = smoothing
         names = [str(k) for k in range(1, len(sizes))]
         self.layer_names = names + [f"{name}_backward" for name in names if bidirectional]
-
-    @property
-    def stacks(self) -> list[RecurrentStack]:
-        """The layers of each direction."""
-        both = isinstance(self.net, Bidirectional)
-        return [self.net.forward_net, self.net.backward_net] if both else [self.net]  # type: ignore[list-item]
 
     @property
     def neurons(self) -> list[Layer]:
@@ -204,14 +205,3 @@ class FramewiseNetwork(nn.Module):
 
     def extra_repr(self) -> str:
         return f"sizes={self.sizes}, n_repeat={self.n_repeat}, output_delay={self.output_delay}"
-
-
-def _each_layer(
-    who: str, name: str, mask: Wiring | list[Wiring | None] | None, number: int
-) -> list[Wiring | None]:
-    masks = list(mask) if isinstance(mask, list) else [mask] * number
-    if len(masks) != number:
-        raise ConfigError(
-            f"{who}: {name} must be one for all layers or one for each of {number}, got {len(masks)}"
-        )
-    return masks

@@ -78,6 +78,7 @@ class FramewiseClassification(Task):
         "loss": "min", "error": "min", "error_speech": "min", "error_folded": "min", "accuracy": "max",
     }  # fmt: skip
     tally = Tally
+    counted = "frames"
     networks = (FramewiseNetwork, LstmNetwork)
 
     def __init__(

@@ -147,7 +147,7 @@ def test_l2() -> None:
         (
             lambda: FiringRate(1.0, [0.1])([torch.zeros(2, 1, 1)] * 2),
             ValueError,
-            "FiringRate: target must be one rate or one for each of 2 layers",
+            "FiringRate: target must be one for all layers or one for each of 2, got 1",
         ),
         (
             lambda: FiringRate(1.0, eligibility=False)([torch.zeros(2, 1, 1)]),

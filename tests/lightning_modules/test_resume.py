@@ -16,6 +16,7 @@ if any(importlib.util.find_spec(name) is None for name in ("pytorch_lightning", 
         "pytorch_lightning, mlxtend or matplotlib is not installed", allow_module_level=True
     )
 
+from lightning_modules.callbacks import Interrupt
 from lightning_modules.cli import main
 from tests.lightning_modules.kills import ended, start
 
@@ -107,3 +108,15 @@ def test_after_ctrl_c_inside_an_epoch(uninterrupted, tmp_path):
     assert "Traceback" not in output
     main(command(tmp_path, "--ckpt_path", str(path)))
     assert_equal(last(tmp_path, 1), uninterrupted)
+
+
+def test_ctrl_c_in_the_first_batch_keeps_what_was_saved(tmp_path, monkeypatch, capsys):
+    def press(self, *args):
+        self._handle(signal.SIGINT, None)
+
+    monkeypatch.setattr(Interrupt, "on_train_start", press)
+    with pytest.raises(SystemExit) as stop:
+        main(command(tmp_path))
+    assert stop.value.code == 130
+    assert "go on with: snn-neuromod fit --ckpt_path" in capsys.readouterr().err
+    assert last(tmp_path)["global_step"] == 1

@@ -351,3 +351,16 @@ def test_schedule_and_factors():
     groups = module.optimizers().optimizer.param_groups
     assert groups[1]["lr"] == pytest.approx(10 * groups[0]["lr"])
     assert module.lr_schedulers().last_epoch == 4
+
+
+def test_what_is_doubtful_is_counted_in_frames():
+    module = task()
+    with torch.no_grad():
+        for weight in module.network.parameters():
+            weight.zero_()
+    trainer = pl.Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False,
+    )  # fmt: skip
+    trainer.validate(module, DataLoader([batch()], batch_size=None), verbose=False)
+    assert "scores of all classes are equal in all 46 frames" in module.findings["val"][-1]
