@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -13,21 +14,38 @@ from snn_neuromod.kernels.call import Adjoint, Call
 from snn_neuromod.kernels.jobs import WeightGradient
 from snn_neuromod.kernels.synapses import Synapses, sent_gradient
 
-__all__ = ["Product", "gradients", "product_of", "weights_gradient"]
+__all__ = ["Product", "Through", "gradients", "through", "weights_gradient"]
 
 Product: TypeAlias = Callable[[WeightGradient], Tensor]
 """What gives the gradient of weights."""
 
 
-def product_of(call: Call, name: str) -> Product:
-    """What gives the gradients of the recurrent weights of sequences like one that this backend runs."""
-    like, asked = call.current.new_empty(1, 1), name if name in ("eager", "triton") else "auto"
-    found: Product = backends.serving(WeightGradient(like, like), asked).forward
-    return found
+class Through(NamedTuple):
+    """What takes gradients through recurrent weights: of a call, its adjoint and the gradient of the input.
+
+    Attributes:
+        hop: Gives the gradients of the spikes before the first step and of those of all steps, with what comes from
+            elsewhere.
+        weights: Gives the gradients of the weights of each delay.
+    """
+
+    hop: Callable[[Call, Adjoint, Tensor], tuple[Tensor, Tensor]]
+    weights: Callable[[Call, Adjoint, Tensor], list[Tensor]]
+
+
+def through(call: Call, name: str) -> Through:
+    """What takes gradients through the recurrent weights of sequences like one that this backend runs."""
+    own = backends.REGISTRY[name][Call]
+    if own.hop is not None and own.weights is not None:
+        return Through(own.hop, own.weights)
+    like = call.current.new_empty(1, 1)
+    asked = name if name == "eager" else "auto"
+    product = backends.serving(WeightGradient(like, like), asked).forward
+    return Through(hop, partial(weights, product))
 
 
 def gradients(
-    call: Call, serves: Any, given: Adjoint, wanted: Sequence[bool], product: Product
+    call: Call, serves: Any, given: Adjoint, wanted: Sequence[bool], through: Through
 ) -> list[Tensor | None]:
     r"""Gradients of a sequence under its rule.
 
@@ -40,33 +58,41 @@ def gradients(
         serves: What ran its forward pass.
         given: What comes from after it, and from its forward pass.
         wanted: Which of `call.recurrent` need a gradient.
-        product: From `product_of`.
+        through: From `through`.
 
     Returns:
         Gradients of input, parameters, first state, and of `call.recurrent`; None where none is needed.
     """
-    sweep = serves.backward
-    groups = call.synapses if call.recurrent else []
-    hops = call.paths.hops
-    signal, arriving = given.grad_spikes, None  # what arrives at the spikes through the weights
-    for _ in range(hops or 0 if groups else 0):
+    sweep, hops = serves.backward, call.paths.hops
+    signal, early = given.grad_spikes, None
+    for _ in range(hops or 0 if call.recurrent else 0):
         arriving = sweep(call, given._replace(grad_spikes=signal))[0]
-        signal = given.grad_spikes + sent_gradient(groups, arriving, call.recurrent[0])[1]
+        early, signal = through.hop(call, given, arriving)
     delta, grad_params, grad_first = sweep(call, given._replace(grad_spikes=signal))
     found = [delta, *grad_params, *grad_first]
-    if not groups:
+    if not call.recurrent:
         return found
-    past = call.recurrent[0]
-    through, early = delta if hops is None else arriving, None
-    if wanted[0]:
+    past, *parts = call.recurrent
+    if not wanted[0]:
+        early = None
+    elif hops is None:
+        early, _ = through.hop(call, given, delta[: len(past)])
+    elif early is None:
         early = torch.zeros_like(past)
-        if through is not None:
-            early = sent_gradient(groups, through[: len(past)], past)[0]
-    weights = [
-        weights_gradient(group, delta, past, given.spikes, product) if need else None
-        for group, need in zip(groups, wanted[1:], strict=True)
-    ]
-    return [*found, early, *weights]
+    grads = through.weights(call, given, delta) if any(wanted[1:]) else [None] * len(parts)
+    return [*found, early, *grads]
+
+
+def hop(call: Call, given: Adjoint, delta: Tensor) -> tuple[Tensor, Tensor]:
+    """As `Through.hop`, a product for each delay."""
+    early, signal = sent_gradient(call.synapses, delta, call.recurrent[0])
+    return early, given.grad_spikes[: len(signal)] + signal
+
+
+def weights(product: Product, call: Call, given: Adjoint, delta: Tensor) -> list[Tensor]:
+    """As `Through.weights`, by this product for each delay."""
+    past, spikes = call.recurrent[0], given.spikes
+    return [weights_gradient(group, delta, past, spikes, product) for group in call.synapses]
 
 
 def weights_gradient(

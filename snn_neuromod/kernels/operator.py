@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from snn_neuromod.kernels import backends
 from snn_neuromod.kernels.call import Adjoint, Call, Outline, Paths, widened
-from snn_neuromod.kernels.gradients import Product, gradients, product_of
+from snn_neuromod.kernels.gradients import Through, gradients, through
 from snn_neuromod.kernels.neurons import decode
 from snn_neuromod.kernels.registered import sequence
 from snn_neuromod.kernels.synapses import Delays
@@ -38,13 +38,13 @@ class Plan(NamedTuple):
     Attributes:
         outline: What they are besides their tensors.
         serves: What runs them, `backends.served.Served` or what that prepared.
-        product: What gives the gradients of recurrent weights.
+        through: What takes gradients through recurrent weights.
         dtype: What the input is brought to before.
     """
 
     outline: Outline
     serves: Any
-    product: Product
+    through: Through
     dtype: torch.dtype
 
 
@@ -65,7 +65,7 @@ def planned(call: Call, asked: str) -> Plan:
     call.check()
     name = backends.choose(call, asked)
     dtype = given if backends.REGISTRY[name][Call].narrow else call.current.dtype
-    return Plan(Outline.of(call), backends.prepared(call, name), product_of(call, name), dtype)
+    return Plan(Outline.of(call), backends.prepared(call, name), through(call, name), dtype)
 
 
 def run(
@@ -202,5 +202,5 @@ class _Sequence(torch.autograd.Function):
         first = 2 + len(call.tensors) - len(call.recurrent) - len(call.sources)
         wanted = ctx.needs_input_grad[first : first + len(call.recurrent)]
         given = Adjoint(grad_spikes, grads[1:], spikes, tracks)
-        found = gradients(call, plan.serves, given, wanted, plan.product)
+        found = gradients(call, plan.serves, given, wanted, plan.through)
         return None, None, *found, *[None] * len(call.sources)

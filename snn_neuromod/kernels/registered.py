@@ -10,7 +10,7 @@ from torch import Tensor
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels import backends
 from snn_neuromod.kernels.call import Adjoint, Call, Outline, call_of, fit
-from snn_neuromod.kernels.gradients import gradients, product_of
+from snn_neuromod.kernels.gradients import gradients, through
 
 __all__ = ["sequence", "sequence_backward"]
 
@@ -83,8 +83,8 @@ def sequence_backward(*given: Any) -> list[Tensor]:
     adjoint, call, backend = Adjoint(*given[:4]), call_of(*given[4:-1]), given[-1]
     _check_backward(call, backend, adjoint)
     wanted = [True] * len(call.recurrent)
-    serves, product = backends.prepared(call, backend), product_of(call, backend)
-    found = gradients(call, serves, adjoint, wanted, product)
+    serves = backends.prepared(call, backend)
+    found = gradients(call, serves, adjoint, wanted, through(call, backend))
     like = [call.current, *call.params, *call.state, *call.recurrent]
     return [torch.zeros_like(x) if g is None else g for g, x in zip(found, like, strict=True)]
 

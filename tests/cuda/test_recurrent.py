@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import snn_neuromod as nm
-from snn_neuromod.kernels.backends.triton import sequence, wide
+from snn_neuromod.kernels.backends.triton import sequence, synaptic, wide
 from snn_neuromod.kernels.fusion.trace import trace
 from snn_neuromod.kernels.fusion.triton.gates import gates
 from tests.cuda.test_neurons import TOLERANCE, error, quadratic
@@ -69,6 +69,17 @@ def test_equals_the_reference(neuron: str, delay: str, rule: str, device: torch.
     assert expected[0].any(), "silent neurons: the test would be vacuous"
     found = run(net.to(device), x.to(device), "triton")
     assert max(error(found, expected)) < TOLERANCE
+
+
+@pytest.mark.parametrize("rule", ["khop", "eprop"])
+@pytest.mark.parametrize("delay", ["one", "three", "synapse"])
+def test_blocks_of_steps_and_of_senders(
+    delay: str, rule: str, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Programs that hold fewer steps than the longest delay, or a part of the senders, and of these some at a time."""
+    for name, value in (("_STEPS", 2), ("_WIDE", 4), ("_ROWS", 4), ("_LANES", 4), ("_MOST", 1)):
+        monkeypatch.setattr(synaptic, name, value)
+    test_equals_the_reference("ALIF", delay, rule, device)
 
 
 WIDE = [

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from snn_neuromod.dynamics import NEURONS as KNOWN
+from snn_neuromod.kernels.backends.triton import synaptic
 from snn_neuromod.kernels.backends.triton import wide as many
 from snn_neuromod.kernels.backends.triton.launch import module
 from snn_neuromod.kernels.fusion.trace import trace
@@ -30,7 +31,7 @@ pytestmark = [
 MOST = {"forward": 128, "backward": 255}
 """Registers of a thread."""
 
-NUMBERS = re.compile(r"T|E|N|M|longest|every|room|now|p\d+[rct]")
+NUMBERS = re.compile(r"T|E|N|M|R|samples|longest|every|room|now|p\d+[rct]")
 KINDS = {"listed": "*i32", "delay": "*i32", "source": "*i64", "alive": "*u8"}
 
 
@@ -41,7 +42,9 @@ def resources(kernel: Any, flags: dict[str, Any], warps: int, folder: Path) -> t
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    names, fixed = kernel.arg_names, {**flags, "REAL": tl.float32, "EMULATED": False}
+    names = kernel.arg_names
+    known = {**flags, "REAL": tl.float32, "EMULATED": False}
+    fixed = {name: value for name, value in known.items() if name in names}
     signature = {
         n: "constexpr" if n in fixed else "i32" if NUMBERS.fullmatch(n) else KINDS.get(n, "*fp32")
         for n in names
@@ -106,3 +109,17 @@ def test_a_step_of_many_neurons(neuron: str, tmp_path: Path) -> None:
     registers, stack, spilled = resources(kernel, flags, many._WARPS, tmp_path)
     assert (stack, spilled) == (0, 0)
     assert registers <= 128
+
+
+@pytest.mark.parametrize("delayed", [False, True])
+@pytest.mark.parametrize("name", ["arrived", "sent_back"])
+def test_gradients_of_and_through_weights(name: str, delayed: bool, tmp_path: Path) -> None:
+    sizes = {
+        "arrived": {"ROWS": synaptic._ROWS, "LANES": synaptic._LANES},
+        "sent_back": {"STEPS": synaptic._STEPS, "LANES": synaptic._WIDE},
+    }
+    flags = {"DELAYED": delayed, **sizes[name]}
+    warps = synaptic._WARPS[name]
+    registers, stack, spilled = resources(synaptic.kernels()[name], flags, warps, tmp_path)
+    assert (stack, spilled) == (0, 0)
+    assert registers <= 64

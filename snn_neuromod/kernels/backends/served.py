@@ -16,6 +16,8 @@ class Served(NamedTuple):
         kept: What `forward` would keep for `backward`, empty, by name.
         reads: Whether `backward` reads the input of a sequence, and not its shape alone.
         narrow: Whether it takes an input of half precision, beside states of float32.
+        hop: What takes a gradient through the recurrent weights, `gradients.hop` where it has none of its own.
+        weights: What gives the gradients of these, else `gradients.weights`.
         prepare: What has the others for all calls that look like one, so that more is decided once; None: this has
             them.
     """
@@ -26,6 +28,8 @@ class Served(NamedTuple):
     kept: Callable[[Any], Any] | None = None
     reads: Callable[[Any], bool] | None = None
     narrow: bool = False
+    hop: Callable[..., Any] | None = None
+    weights: Callable[..., Any] | None = None
     prepare: Callable[[Any], Any] | None = None
 
 

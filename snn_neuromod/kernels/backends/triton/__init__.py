@@ -17,6 +17,8 @@ SERVES = {
         sequence.kept,
         reads=sequence.reads,
         narrow=True,
+        hop=sequence.hop,
+        weights=sequence.weights,
     ),
     Product: Served(lambda job: missing(job.x), jobs.product),
     WeightGradient: Served(lambda job: missing(job.x), jobs.weight_gradient),

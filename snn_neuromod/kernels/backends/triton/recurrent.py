@@ -13,7 +13,6 @@ from snn_neuromod.kernels.backends.triton.launch import Gradients, Passes, above
 from snn_neuromod.kernels.call import Call
 from snn_neuromod.kernels.fusion.triton import recurrent
 from snn_neuromod.kernels.fusion.triton.writer import Plan
-from snn_neuromod.kernels.synapses import Synapses
 
 __all__ = ["Recurrents", "Weights", "given"]
 
@@ -26,20 +25,20 @@ class Weights(NamedTuple):
         parts: Weights of each delay, (neuron to, senders).
         delays: The delays in steps.
         sources: The senders of each delay, or nothing: all.
-        groups: Weights, delay and senders together.
+        kept: What of "rows" and "senders" the forward pass keeps, by name.
     """
 
     past: Tensor
     parts: Sequence[Tensor]
     delays: Sequence[int]
     sources: Sequence[Tensor]
-    groups: Sequence[Synapses]
+    kept: Mapping[str, Tensor]
 
     @staticmethod
-    def of(call: Call) -> Weights:
+    def of(call: Call, kept: Mapping[str, Tensor]) -> Weights:
         """Those of a call."""
         past, *parts = call.recurrent
-        return Weights(past, parts, call.delays, call.sources, call.synapses)
+        return Weights(past, parts, call.delays, call.sources, kept)
 
     @property
     def delayed(self) -> bool:
@@ -51,9 +50,17 @@ class Weights(NamedTuple):
         """Senders of all delays."""
         return sum(w.shape[1] for w in self.parts)
 
+    def keep(self) -> None:
+        """Write what is kept, in the forward pass."""
+        if "rows" in self.kept:
+            torch.cat([part.T for part in self.parts], out=self.kept["rows"])
+        if "senders" in self.kept:
+            torch.cat(list(self.sources), out=self.kept["senders"])
+
     def rows(self) -> Tensor:
         """Weights of all delays below one another, (senders, neuron to)."""
-        return _joined([part.T for part in self.parts], 0)
+        kept = self.kept.get("rows")
+        return _joined([part.T for part in self.parts], 0) if kept is None else kept
 
     def senders(self) -> list[Tensor]:
         """Neuron and delay of each sender; not read unless they are delayed."""
@@ -61,7 +68,10 @@ class Weights(NamedTuple):
             return [self.past, self.past]
         counts = tuple(w.shape[1] for w in self.parts)
         late, everyone = _late(self.past.device, tuple(self.delays), counts)
-        return [torch.cat(list(self.sources)) if self.sources else everyone, late]
+        if not self.sources:
+            return [everyone, late]
+        kept = self.kept.get("senders")
+        return [torch.cat(list(self.sources)) if kept is None else kept, late]
 
 
 @cache
@@ -92,7 +102,6 @@ class Recurrents(Passes):
         params: Sequence[Tensor],
         state: Sequence[Tensor],
         weights: Weights,
-        tracks: Mapping[str, Tensor],
         every: int,
     ) -> tuple[Tensor, list[Tensor]]:
         """Spikes and last states.
@@ -101,13 +110,12 @@ class Recurrents(Passes):
             current: Input, (T, batch, ..., neuron).
             params: Parameters.
             state: States before the first step.
-            weights: The weights.
-            tracks: Room for "marks", "total" and "alive", or nothing.
+            weights: The weights, with room for what is kept, "marks", "total" and "alive" too, or with nothing.
             every: Steps between two marks, 0 without.
         """
-        spikes, tensors = given(current, weights, tracks)
+        spikes, tensors = given(current, weights)
         last = [like(s) for s in state]
-        alive = tracks.get("alive", spikes)
+        alive = weights.kept.get("alive", spikes)
         rest = [alive, *(s.contiguous() for s in state), *last]
         shape = current.shape
         flags = {"KEEP": every > 0, "LIVE": alive is not spikes, "GROUP": 16, "num_warps": 8}
@@ -118,19 +126,24 @@ class Recurrents(Passes):
         self,
         grad_spikes: Tensor,
         grad_state: Sequence[Tensor | None],
-        tracks: Sequence[Tensor],
         params: Sequence[Tensor],
         state: Sequence[Tensor],
         weights: Weights,
     ) -> Gradients:
         """Gradients through time and the weights, from what was kept, with marks of every step."""
-        marks, total, *alive = tracks
+        marks, total = weights.kept["marks"], weights.kept["total"]
+        alive = weights.kept.get("alive")
         found = self._gradients(grad_spikes, state)
-        w = weights.rows() if alive else _joined(weights.parts, 1)
+        w = _joined(weights.parts, 1) if alive is None else weights.rows()
         steps = len(weights.past) + len(total)
         waiting = total.new_zeros(steps, *total.shape[1:]) if weights.delayed else total
         tensors = [total, grad_spikes.contiguous(), found[0], marks, w, *weights.senders(), waiting]
-        rest = [*(alive or [marks]), *self._steady(state), *above(grad_state, state), *found[1]]
+        rest = [
+            marks if alive is None else alive,
+            *self._steady(state),
+            *above(grad_state, state),
+            *found[1],
+        ]
         rest += found[2].values()
         last = any(g is not None for g in grad_state)
         flags = {"KEEP": True, "LAST": last, "GROUP": 64, "num_warps": 16}
@@ -162,12 +175,11 @@ class Recurrents(Passes):
         self._start(kernel, programs, tensors, params, shape, numbers, **flags)
 
 
-def given(
-    current: Tensor, weights: Weights, tracks: Mapping[str, Tensor]
-) -> tuple[Tensor, list[Tensor]]:
+def given(current: Tensor, weights: Weights) -> tuple[Tensor, list[Tensor]]:
     """Room for the spikes, and what a forward kernel is given before its states."""
+    weights.keep()
     spikes = like(current)
-    total, marks = tracks.get("total", spikes), tracks.get("marks", spikes)
+    total, marks = weights.kept.get("total", spikes), weights.kept.get("marks", spikes)
     tensors = [current.contiguous(), spikes, total, marks, weights.rows(), *weights.senders()]
     return spikes, [*tensors, weights.past.contiguous()]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from snn_neuromod.kernels.backends.triton import synaptic
 from snn_neuromod.kernels.backends.triton.available import emulated, missing
 from snn_neuromod.kernels.backends.triton.launch import Sequences
 from snn_neuromod.kernels.backends.triton.recurrent import Recurrents, Weights
@@ -53,19 +55,29 @@ def reads(call: Call) -> bool:
 
 def kept(call: Call) -> dict[str, Tensor]:
     """Empty tensors for what the forward pass keeps."""
-    if not call.keep:
-        return {}
-    plan, current, through = _plan(call), call.current, _through_weights(call)
-    every = 1 if through else plan.chunk
-    size = current.shape[1:].numel()
-    steps = -(-current.shape[0] // every)
+    room = _room(call) if call.keep else {}
+    made = call.current.new_empty
+    return {name: made(shape, dtype=dtype) for name, (shape, dtype) in room.items()}
+
+
+def _room(call: Call) -> dict[str, tuple[Sequence[int], torch.dtype]]:
+    """Shapes and types of what the forward pass keeps."""
+    plan, shape, through = _plan(call), call.current.shape, _through_weights(call)
     dtype = plan.step.graph.dtype
-    tracks = {"marks": current.new_empty(steps, len(plan.moving), size, dtype=dtype)}
-    if call.recurrent:
-        tracks["total"] = current.new_empty(current.shape, dtype=dtype)
+    steps = -(-shape[0] // (1 if through else plan.chunk))
+    room: dict[str, tuple[Sequence[int], torch.dtype]] = {}
+    room["marks"] = (steps, len(plan.moving), shape[1:].numel()), dtype
+    if not call.recurrent:
+        return room
+    room["total"] = shape, dtype
+    senders = sum(w.shape[1] for w in call.recurrent[1:])
+    if call.sources:
+        room["senders"] = (senders,), torch.int64
     if through and plan.gates and _form(call) is Recurrents:
-        tracks["alive"] = current.new_empty(current.shape, dtype=torch.uint8)
-    return tracks
+        room["alive"] = shape, torch.uint8
+    if call.paths.hops or "alive" in room:
+        room["rows"] = (senders, shape[-1]), dtype
+    return room
 
 
 def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
@@ -76,7 +88,7 @@ def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         spikes, last = _sequences(call).forward(call.current, params, call.state, marks)
         return spikes, last, [*tracks.values()]
     every = 0 if not tracks else 1 if _through_weights(call) else _plan(call).chunk
-    given = (call.current, params, call.state, Weights.of(call), tracks, every)
+    given = (call.current, params, call.state, Weights.of(call, tracks), every)
     spikes, last = _recurrents(call).forward(*given)
     return spikes, last, [*tracks.values()]
 
@@ -86,7 +98,7 @@ def backward(call: Call, given: Adjoint) -> tuple[Tensor, list[Tensor | None], l
     grad_spikes, grad_state, _, tracks = given
     params = _params(call)
     if _through_weights(call):
-        through = (grad_spikes, grad_state, tracks, params, call.state, Weights.of(call))
+        through = (grad_spikes, grad_state, params, call.state, _weights(call, given))
         delta, first, sums = _recurrents(call).backward(*through)
     else:
         current = tracks[1] if call.recurrent else call.current
@@ -101,6 +113,21 @@ def backward(call: Call, given: Adjoint) -> tuple[Tensor, list[Tensor | None], l
         for k, (need, p, own) in enumerate(zip(call.needed, call.params, params, strict=True))
     ]
     return delta, grads, first
+
+
+def hop(call: Call, given: Adjoint, delta: Tensor) -> tuple[Tensor, Tensor]:
+    """As `gradients.hop`."""
+    return synaptic.sent_back(_weights(call, given), delta, given.grad_spikes)
+
+
+def weights(call: Call, given: Adjoint, delta: Tensor) -> list[Tensor]:
+    """As `gradients.weights`."""
+    return synaptic.arrived(_weights(call, given), delta, given.spikes)
+
+
+def _weights(call: Call, given: Adjoint) -> Weights:
+    """Recurrent weights, with what was kept."""
+    return Weights.of(call, dict(zip(_room(call), given.tracks, strict=True)))
 
 
 def _through_weights(call: Call) -> bool:

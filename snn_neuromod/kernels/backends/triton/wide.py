@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from snn_neuromod.kernels.backends.triton.launch import Gradients, Passes, Seque
 from snn_neuromod.kernels.backends.triton.recurrent import Weights, given
 from snn_neuromod.kernels.fusion.triton import wide
 from snn_neuromod.kernels.fusion.triton.writer import Plan
+from snn_neuromod.kernels.synapses import Synapses
 
 __all__ = ["Wide"]
 
@@ -35,11 +36,10 @@ class Wide(Passes):
         params: Sequence[Tensor],
         state: Sequence[Tensor],
         weights: Weights,
-        tracks: Mapping[str, Tensor],
         every: int,
     ) -> tuple[Tensor, list[Tensor]]:
         """Spikes and last states; arguments as of `Recurrents.forward`."""
-        shape, (spikes, tensors) = current.shape, given(current, weights, tracks)
+        shape, (spikes, tensors) = current.shape, given(current, weights)
         last = [like(s).copy_(s) for s in state]
         numbers = [weights.num_senders, len(weights.past), max(every, 1)]
         arguments, flags = self._arguments([*tensors, *last], params, shape, numbers)
@@ -53,18 +53,19 @@ class Wide(Passes):
         self,
         grad_spikes: Tensor,
         grad_state: Sequence[Tensor | None],
-        tracks: Sequence[Tensor],
         params: Sequence[Tensor],
         state: Sequence[Tensor],
         weights: Weights,
     ) -> Gradients:
         """Gradients through time and the weights, from what was kept, with marks of every step."""
-        marks, total = tracks
+        marks, total = weights.kept["marks"], weights.kept["total"]
         delta, longest = like(grad_spikes), len(weights.past)
         by_step = [k for k in self.plan.wanted if self.plan.per_step[k]]
         sums = {k: like(total) for k in by_step}
         arriving = torch.cat([torch.zeros_like(weights.past), grad_spikes])
-        adjoints = [*grad_state]
+        adjoints, count = [*grad_state], len(weights.parts)
+        sources: Sequence[Tensor | None] = weights.sources or [None] * count
+        groups = [*map(Synapses, weights.parts, weights.delays, sources)]
         for now in range(len(total) - 1, -1, -1):
             here, at = slice(now, now + 1), now + longest
             own = [
@@ -79,6 +80,6 @@ class Wide(Passes):
                     sums[k][here] = part
                 else:
                     sums[k] = part if k not in sums else sums[k].add_(part)
-            for group in weights.groups:
+            for group in groups:
                 arriving[at - group.delay] += group.back(found[0])
         return delta, [a for a in adjoints if a is not None], sums
