@@ -137,7 +137,7 @@ def _step_of(
 ) -> tuple[OneStep | None, list[str]]:
     """The step of all neurons with these options, and the names of the parameters that it reads."""
     options = [
-        (type(part), *((name, vars(part)[name]) for name in own))
+        (type(part), *((name, _hashable(vars(part)[name])) for name in own))
         for part, own in zip(parts, names, strict=True)
     ]
     try:
@@ -168,6 +168,11 @@ def _made(neuron: Any) -> tuple[OneStep | None, list[str]]:
 
     module = SimpleNamespace(Params=params, State=state, step=step)
     return OneStep(Neuron(module, {}, type(neuron).__name__, exact=neuron.exact)), names
+
+
+def _hashable(option: Any) -> Any:
+    """An option as it can be looked up: of a dictionary what is in it."""
+    return tuple(option.items()) if isinstance(option, dict) else option
 
 
 @cache

@@ -322,6 +322,19 @@ def test_copies_and_pickles() -> None:
         assert torch.equal(torch.stack([neuron(step) for step in x]), spikes)
 
 
+@pytest.mark.parametrize("name", CLASSES)
+def test_it_is_read_once_for_all_neurons_of_the_same_options(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    neuron = EVERY[name]()
+    x = inputs(neuron, torch.float32)[:1]
+    results(neuron, x, fused=True)
+    monkeypatch.setattr("snn_neuromod.snntorch.fused._made", None)
+    for again in (neuron, EVERY[name]()):
+        nm.reset(again)
+        results(again, x, fused=True)
+
+
 def test_an_option_that_is_changed_acts() -> None:
     x = torch.full((2, N), 3.0)
     neuron = ours.Izhikevich(init_hidden=True)
