@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import snn_neuromod as nm
 from snn_neuromod.kernels import backends, neurons, operator
-from snn_neuromod.kernels.backends.triton import launch
+from snn_neuromod.kernels.backends.triton import launch, sequence
 from snn_neuromod.kernels.call import Call
 from tests.cuda.test_neurons import USERS
 from tests.layers.cases import DEFAULTS, LayerCase
@@ -123,3 +123,18 @@ def test_a_recurrent_layer_with_readout(
     assert not found[0].read
     assert found[0].started == found[1].started
     assert found[0].started.total() <= 12
+
+
+@pytest.mark.parametrize("delay", [1, BY_SYNAPSE], ids=["one", "synapse"])
+def test_a_step_of_many_neurons_is_one_kernel(
+    delay: Any, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forwards and backwards, and nothing else depends on the number of steps."""
+    monkeypatch.setattr(sequence, "MOST_NEURONS", 5)
+    found = [
+        recorded(lambda: nm.Recurrent(nm.MSRC(6, learn=["r"]), 5, delay=delay), steps, device)
+        for steps in (7, 12)
+    ]
+    assert not any(f.read for f in found)
+    assert found[1].started - found[0].started == Counter(kernel=2 * (12 - 7))
+    assert (found[0].started - Counter(kernel=2 * 7)).total() <= 12

@@ -96,8 +96,8 @@ def test_more_neurons_than_one_program_holds(
 ) -> None:
     """Each step is a kernel there, whose programs hold a part of the neurons."""
     monkeypatch.setattr(sequence, "MOST_NEURONS", 5)
-    monkeypatch.setattr(wide, "_BLOCK", 4)
-    monkeypatch.setattr(wide, "_GROUP", 4)
+    for name in ("_BLOCK", "_GROUP", "_ROWS", "_LANES"):
+        monkeypatch.setattr(wide, name, 4)
     test_equals_the_reference(neuron, delay, rule, device)
 
 
@@ -199,6 +199,14 @@ def test_weights_of_spikes_that_no_gradient_reaches_are_not_read(
     near = [n for n in range(6) if n not in far]
     assert not alive[..., far].any()
     assert alive[..., near].all() if which == "none" else alive[..., near].any(0).all() or not near
+
+
+@pytest.mark.parametrize("delay", ["one", "synapse"])
+def test_nor_are_they_among_many_neurons(
+    delay: str, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sequence, "MOST_NEURONS", 5)
+    test_weights_of_spikes_that_no_gradient_reaches_are_not_read("part", delay, device, monkeypatch)
 
 
 @pytest.mark.parametrize(("shape", "vanishes"), [

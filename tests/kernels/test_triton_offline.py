@@ -102,11 +102,18 @@ def test_recurrent(neuron: str, direction: str, delayed: bool, tmp_path: Path) -
     assert registers <= 128
 
 
+@pytest.mark.parametrize("direction", MOST)
 @pytest.mark.parametrize("neuron", ["alif", "msrc"])
-def test_a_step_of_many_neurons(neuron: str, tmp_path: Path) -> None:
-    kernel = module(wide.source(plan(neuron, 1)))["forward"]
-    flags = {"KEEP": True, "DELAYED": True, "BLOCK": many._BLOCK, "GROUP": many._GROUP}
-    registers, stack, spilled = resources(kernel, flags, many._WARPS, tmp_path)
+@pytest.mark.parametrize("delayed", [False, True])
+def test_a_step_of_many_neurons(neuron: str, direction: str, delayed: bool, tmp_path: Path) -> None:
+    kernel = module(wide.source(plan(neuron, 1)))[direction]
+    flags = {"LIVE": neuron == "alif", "DELAYED": delayed, "BLOCK": many._BLOCK}
+    forward, backward = (
+        {"KEEP": True, "GROUP": many._GROUP},
+        {"LAST": True, "GROUP": many._ROWS, "LANES": many._LANES},
+    )
+    flags |= forward if direction == "forward" else backward
+    registers, stack, spilled = resources(kernel, flags, many._WARPS[direction], tmp_path)
     assert (stack, spilled) == (0, 0)
     assert registers <= 128
 

@@ -73,7 +73,7 @@ def _room(call: Call) -> dict[str, tuple[Sequence[int], torch.dtype]]:
     senders = sum(w.shape[1] for w in call.recurrent[1:])
     if call.sources:
         room["senders"] = (senders,), torch.int64
-    if through and plan.gates and _form(call) is Recurrents:
+    if through and plan.gates:
         room["alive"] = shape, torch.uint8
     if call.paths.hops or "alive" in room:
         room["rows"] = (senders, shape[-1]), dtype

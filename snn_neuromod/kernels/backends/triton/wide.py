@@ -8,19 +8,19 @@ import torch
 from torch import Tensor
 
 from snn_neuromod.kernels.backends.triton import launch
-from snn_neuromod.kernels.backends.triton.launch import Gradients, Passes, Sequences, like
+from snn_neuromod.kernels.backends.triton.launch import Gradients, Passes, above, like
 from snn_neuromod.kernels.backends.triton.recurrent import Weights, given
 from snn_neuromod.kernels.fusion.triton import wide
 from snn_neuromod.kernels.fusion.triton.writer import Plan
-from snn_neuromod.kernels.synapses import Synapses
 
 __all__ = ["Wide"]
 
-_BLOCK, _GROUP, _WARPS = 128, 16, 4
+_BLOCK, _GROUP, _ROWS, _LANES = 128, 16, 4, 256
+_WARPS = {"forward": 4, "backward": 8}
 
 
 class Wide(Passes):
-    """Each step one kernel forwards; backwards one, and a product of matrices for each delay.
+    """Each step is one kernel, forwards and backwards.
 
     Args:
         plan: The neuron, with a chunk of one step.
@@ -28,7 +28,6 @@ class Wide(Passes):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan, wide)
-        self._alone = Sequences(plan)
 
     def forward(
         self,
@@ -42,11 +41,13 @@ class Wide(Passes):
         shape, (spikes, tensors) = current.shape, given(current, weights)
         last = [like(s).copy_(s) for s in state]
         numbers = [weights.num_senders, len(weights.past), max(every, 1)]
-        arguments, flags = self._arguments([*tensors, *last], params, shape, numbers)
-        flags |= {"KEEP": every > 0, "DELAYED": weights.delayed, "BLOCK": _BLOCK, "GROUP": _GROUP}
+        tensors += [weights.kept.get("alive", spikes), *last]
+        arguments, flags = self._arguments(tensors, params, shape, numbers)
+        flags |= {"LIVE": "alive" in weights.kept, "DELAYED": weights.delayed, "KEEP": every > 0}
+        flags |= {"BLOCK": _BLOCK, "GROUP": _GROUP}
         grid = (shape[1:-1].numel(), -(-shape[-1] // _BLOCK))
         for now in range(len(current)):
-            launch.start(self._forward, grid, *arguments, now, num_warps=_WARPS, **flags)
+            launch.start(self._forward, grid, *arguments, now, num_warps=_WARPS["forward"], **flags)
         return spikes, last
 
     def backward(
@@ -58,28 +59,22 @@ class Wide(Passes):
         weights: Weights,
     ) -> Gradients:
         """Gradients through time and the weights, from what was kept, with marks of every step."""
-        marks, total = weights.kept["marks"], weights.kept["total"]
-        delta, longest = like(grad_spikes), len(weights.past)
-        by_step = [k for k in self.plan.wanted if self.plan.per_step[k]]
-        sums = {k: like(total) for k in by_step}
-        arriving = torch.cat([torch.zeros_like(weights.past), grad_spikes])
-        adjoints, count = [*grad_state], len(weights.parts)
-        sources: Sequence[Tensor | None] = weights.sources or [None] * count
-        groups = [*map(Synapses, weights.parts, weights.delays, sources)]
-        for now in range(len(total) - 1, -1, -1):
-            here, at = slice(now, now + 1), now + longest
-            own = [
-                p[here] if each else p for p, each in zip(params, self.plan.per_step, strict=True)
-            ]
-            found, adjoints[:], parts = self._alone.backward(
-                arriving[at : at + 1], adjoints, total[here], own, state, marks[here]
+        kept, (delta, adjoints, sums) = weights.kept, self._gradients(grad_spikes, state)
+        last = any(g is not None for g in grad_state)
+        if last:
+            for adjoint, grad in zip(adjoints, above(grad_state, state), strict=True):
+                adjoint.copy_(grad)
+        shape = delta.shape
+        grid = (shape[1:-1].numel(), -(-shape[-1] // _BLOCK))
+        listed = torch.empty(*grid, _LANES, dtype=torch.int32, device=delta.device)
+        tensors = [kept["total"], grad_spikes.contiguous(), delta, kept["marks"], weights.rows()]
+        tensors += [*weights.senders(), kept.get("alive", delta), listed, *self._steady(state)]
+        tensors += [*adjoints, *sums.values()]
+        arguments, flags = self._arguments(tensors, params, shape, [weights.num_senders])
+        flags |= {"LIVE": "alive" in kept, "DELAYED": weights.delayed, "LANES": _LANES}
+        flags |= {"LAST": last, "BLOCK": _BLOCK, "GROUP": _ROWS}
+        for now in range(len(delta) - 1, -1, -1):
+            launch.start(
+                self._backward, grid, *arguments, now, num_warps=_WARPS["backward"], **flags
             )
-            delta[here] = found
-            for k, part in parts.items():
-                if k in by_step:
-                    sums[k][here] = part
-                else:
-                    sums[k] = part if k not in sums else sums[k].add_(part)
-            for group in groups:
-                arriving[at - group.delay] += group.back(found[0])
-        return delta, [a for a in adjoints if a is not None], sums
+        return delta, adjoints, sums

@@ -22,10 +22,14 @@ The others are those of `sequence`.
 
 from __future__ import annotations
 
-from snn_neuromod.kernels.fusion.triton.expressions import FUNCTIONS
+from collections.abc import Mapping
+from typing import Any
+
+from snn_neuromod.kernels.fusion.graph import Graph, Node
+from snn_neuromod.kernels.fusion.triton.expressions import FUNCTIONS, Body
 from snn_neuromod.kernels.fusion.triton.writer import Plan, Writer, decision, load, whole
 
-__all__ = ["source"]
+__all__ = ["mark_alive", "reverse_step", "source"]
 
 PRODUCTS = '''
 @triton.jit
@@ -168,13 +172,7 @@ def _forward(plan: Plan) -> list[str]:
         f"{ind}sent = tl.where(m, {whole(body, z)}, nothing)",
         f"{ind}tl.store(z + at, sent, mask=m)",
     ]
-    if plan.gates:
-        found = graph.substitute(plan.gates, plan.step.given(own, state, x))
-        inside = f"{ind}    "
-        out.append(f"{ind}if LIVE:")
-        body.emit(found, out, inside, exact=False)
-        live = " | ".join(f"({body.text(gate)} != 0)" for gate in found)
-        out.append(f"{inside}tl.store(alive + at, ({live}).to(tl.uint8), mask=m)")
+    mark_alive(w, body, graph, plan.step.given(own, state, x), ind)
     out += [f"{ind}s{k}_n = {whole(body, after[k])}" for k in plan.moving]
     out += [f"{ind}s{k}_v = s{k}_n" for k in plan.moving] + [f"{ind}at += wide"]
     out += ["        if DELAYED:", "            tl.debug_barrier()"]
@@ -205,7 +203,6 @@ def _backward(plan: Plan) -> list[str]:
     )
     out, ind = w.after_head, "        "
     static = [k for k in plan.wanted if not plan.per_step[k]]
-    given = [k for k in plan.wanted if plan.per_step[k]]
     out += [f"    s{k}_v = {load(f's{k} + e')}" for k in steady]
     out += [f"    a{k}_v = nothing" for k in states] + [f"    g{k}_v = nothing" for k in static]
     out += ["    if LAST:"] + [f"        a{k}_v = {load(f'a{k} + e')}" for k in states]
@@ -219,27 +216,8 @@ def _backward(plan: Plan) -> list[str]:
     out += _load_step(plan, ind, "n", "m & (now > 0)")
     out += ["        if DELAYED:", f"            hop = {load('arriving + here + longest * wide')}"]
     out.append("        gz0 = gz_v + hop")
-    body, graph, params, state = w.body("v")
-    x, gz = body.name(graph.input("x0"), "x_v"), body.name(graph.input("gz0"), "gz0")
-    own = w.params_at(graph, body, params, 0, out, ind)
-    body.emit(decision(plan.step.forward(graph, own, state, x)[0]), out, ind, exact=not plan.graded)
-    adjoints = [body.name(graph.input(f"a{k}"), f"a{k}_v") for k in states]
-    found = plan.step.reverse(graph, own, state, x, gz, adjoints)
-    sums = [
-        graph.make("add", body.name(graph.input(f"g{j}"), f"g{j}_v"), found.params[j])
-        for j in static
-    ]
-    roots = [found.current, *found.state, *sums, *(found.params[j] for j in given)]
-    body.emit(roots, out, ind, exact=False)
-    out += [
-        f"{ind}back = tl.where(m, {whole(body, found.current)}, nothing)",
-        f"{ind}tl.store(gx + here, back, mask=m)",
-    ]
-    out += [f"{ind}tl.store(g{j} + here, {whole(body, found.params[j])}, mask=m)" for j in given]
-    names = [f"a{k}" for k in states] + [f"g{j}" for j in static]
-    out += [
-        f"{ind}{n}_e = {whole(body, v)}" for n, v in zip(names, [*found.state, *sums], strict=True)
-    ]
+    names, values = reverse_step(w, ind, "here")
+    out += [f"{ind}{n}_e = {v}" for n, v in zip(names, values, strict=True)]
     out += [f"{ind}{n}_v = {n}_e" for n in names]
     if plan.gates:
         out += [
@@ -275,3 +253,49 @@ def _load_step(plan: Plan, ind: str, end: str, mask: str) -> list[str]:
         f"{ind}{name}_{end} = {load(at, mask)}"
         for name, at in (("x", "x + at"), ("gz", "gz + at"), *marks)
     ]
+
+
+def mark_alive(w: Writer, body: Body, graph: Graph, given: Mapping[Node, Any], ind: str) -> None:
+    """Store whether the gradient of the spikes of a step has an effect, where LIVE."""
+    if not w.plan.gates:
+        return
+    found, inside = graph.substitute(w.plan.gates, given), f"{ind}    "
+    w.after_head.append(f"{ind}if LIVE:")
+    body.emit(found, w.after_head, inside, exact=False)
+    live = " | ".join(f"({body.text(gate)} != 0)" for gate in found)
+    w.after_head.append(f"{inside}tl.store(alive + at, ({live}).to(tl.uint8), mask=m)")
+
+
+def reverse_step(w: Writer, ind: str, at: str) -> tuple[list[str], list[str]]:
+    """The reverse of a step, from x_v, gz0, s<k>_v, a<k>_v and g<k>_v; stores what belongs to it.
+
+    Args:
+        w: What is written.
+        ind: Indentation.
+        at: The name of its place, (step, sample, neuron).
+
+    Returns:
+        Names of adjoints of states and of gradients of parameters that are no step's own, and their new values.
+    """
+    plan, out, states = w.plan, w.after_head, range(len(w.plan.step.states))
+    static = [k for k in plan.wanted if not plan.per_step[k]]
+    given = [k for k in plan.wanted if plan.per_step[k]]
+    body, graph, params, state = w.body("v")
+    x, gz = body.name(graph.input("x0"), "x_v"), body.name(graph.input("gz0"), "gz0")
+    own = w.params_at(graph, body, params, 0, out, ind)
+    body.emit(decision(plan.step.forward(graph, own, state, x)[0]), out, ind, exact=not plan.graded)
+    adjoints = [body.name(graph.input(f"a{k}"), f"a{k}_v") for k in states]
+    found = plan.step.reverse(graph, own, state, x, gz, adjoints)
+    sums = [
+        graph.make("add", body.name(graph.input(f"g{j}"), f"g{j}_v"), found.params[j])
+        for j in static
+    ]
+    roots = [found.current, *found.state, *sums, *(found.params[j] for j in given)]
+    body.emit(roots, out, ind, exact=False)
+    out += [
+        f"{ind}back = tl.where(m, {whole(body, found.current)}, nothing)",
+        f"{ind}tl.store(gx + {at}, back, mask=m)",
+    ]
+    out += [f"{ind}tl.store(g{j} + {at}, {whole(body, found.params[j])}, mask=m)" for j in given]
+    names = [f"a{k}" for k in states] + [f"g{j}" for j in static]
+    return names, [whole(body, v) for v in [*found.state, *sums]]

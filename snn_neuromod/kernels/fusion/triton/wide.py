@@ -1,13 +1,16 @@
-"""Kernel of one step of neurons with weights among them that are too many for one program; each step is a launch.
+"""Kernels of one step of neurons with weights among them that are too many for one program; each step is a launch.
 
-A program holds a block of a sample's neurons and reads all that was sent to them; rows of the weights are read where a
-neuron spiked. Its reverse is the kernel of neurons on their own, a step at a time, between products of matrices.
-Arguments are those of `recurrent`; `now` is the step, and the states are overwritten.
+A program holds a block of a sample's neurons. Forwards it reads all that was sent to them, and rows of the weights
+where a neuron spiked. Backwards it goes through the senders among its own neurons, those alone whose spikes a gradient
+reaches, and multiplies their rows with the gradients of the input of the steps that read them, which earlier launches
+wrote. Arguments are those of `recurrent`; `now` is the step. States, their gradients and those of parameters are
+overwritten.
 """
 
 from __future__ import annotations
 
 from snn_neuromod.kernels.fusion.triton.expressions import FUNCTIONS
+from snn_neuromod.kernels.fusion.triton.recurrent import mark_alive, reverse_step
 from snn_neuromod.kernels.fusion.triton.writer import Plan, Writer, load, whole
 
 __all__ = ["source"]
@@ -39,12 +42,63 @@ _PRODUCT = """\
 """
 
 
+PRODUCT = '''
+@triton.jit
+def _sent_back(first, sample, now, T, N, M, wide, gx, w, source, delay, alive, listed, DELAYED: tl.constexpr,
+               LIVE: tl.constexpr, LANES: tl.constexpr, GROUP: tl.constexpr, BLOCK: tl.constexpr, REAL: tl.constexpr):
+    """Gradient of the spikes of a block of neurons, through the weights."""
+    lane = tl.arange(0, LANES)
+    begin, end = first, tl.minimum(first + BLOCK, N)
+    if DELAYED:
+        begin, end = first * 0, M
+    found = tl.zeros([BLOCK], REAL)
+    for j in range(begin, end, LANES):
+        k = j + lane
+        who = k
+        late = tl.full([LANES], 1, tl.int32)
+        if DELAYED:
+            who = tl.load(source + k, mask=k < end, other=0)
+            late = tl.load(delay + k, mask=k < end, other=1)
+        needed = (k < end) & (now + late < T) & (who >= first) & (who < first + BLOCK)
+        if LIVE:
+            needed &= tl.load(alive + now * wide + sample * N + who, mask=needed, other=0) != 0
+        one = needed.to(tl.int32)
+        tl.store(listed + tl.cumsum(one, 0) - 1, k, mask=needed)
+        tl.debug_barrier()
+        count = tl.sum(one, 0)
+        for i in range(0, count, GROUP):
+            place = i + tl.arange(0, GROUP)
+            own = place < count
+            row = tl.load(listed + place, mask=own, other=0)
+            to = row
+            after = tl.full([GROUP], 1, tl.int32)
+            if DELAYED:
+                to = tl.load(source + row, mask=own, other=0)
+                after = tl.load(delay + row, mask=own, other=1)
+            share = tl.zeros([GROUP, LANES], REAL)
+            for p in range(0, N, LANES):
+                c = p + lane
+                mask = own[:, None] & (c < N)[None, :]
+                rows = tl.load(w + row.to(tl.int64)[:, None] * N + c[None, :], mask=mask, other=0.0)
+                at = (now + after).to(tl.int64) * wide + sample * N
+                share += rows * tl.load(gx + at[:, None] + c[None, :], mask=mask, other=0.0).to(REAL)
+            mine = own[:, None] & ((to - first)[:, None] == tl.arange(0, BLOCK)[None, :])
+            found += tl.sum(tl.where(mine, tl.sum(share, 1)[:, None], 0.0), 0)
+        tl.debug_barrier()
+    return found
+'''
+
+
 def source(plan: Plan) -> str:
-    """Text of a module with the kernel `forward`; the plan's chunk is one step."""
+    """Text of a module with the kernels `forward` and `backward`; the plan's chunk is one step."""
+    return "\n".join([FUNCTIONS, PRODUCT, *_forward(plan), "", *_backward(plan), ""])
+
+
+def _forward(plan: Plan) -> list[str]:
     states = range(len(plan.step.states))
-    pointers = ["x", "z", "total", "marks", "w", "source", "delay", "past"]
+    pointers = ["x", "z", "total", "marks", "w", "source", "delay", "past", "alive"]
     pointers += [f"s{k}" for k in states]
-    numbers, flags = ["M", "longest", "every", "now"], ["KEEP", "DELAYED", "GROUP"]
+    numbers, flags = ["M", "longest", "every", "now"], ["KEEP", "LIVE", "DELAYED", "GROUP"]
     w = Writer(plan, "forward", pointers, flags, numbers=numbers, place=_BLOCK)
     out, ind = w.after_head, "    "
     out += [f"    s{k}_v = {load(f's{k} + e')}" for k in states]
@@ -62,5 +116,40 @@ def source(plan: Plan) -> str:
     z, *after = plan.step.forward(graph, own, state, x)
     body.emit([z, *after], out, ind, exact=not plan.graded)
     out.append(f"    tl.store(z + at, {whole(body, z)}, mask=m)")
+    mark_alive(w, body, graph, plan.step.given(own, state, x), ind)
     out += [f"    tl.store(s{k} + e, {whole(body, after[k])}, mask=m)" for k in plan.moving]
-    return "\n".join([FUNCTIONS, *w.finish(), ""])
+    return w.finish()
+
+
+def _backward(plan: Plan) -> list[str]:
+    states, wanted = range(len(plan.step.states)), plan.wanted
+    steady = [k for k in states if k not in plan.moving]
+    pointers = ["x", "gz", "gx", "marks", "w", "source", "delay", "alive", "listed"]
+    pointers += [f"s{k}" for k in steady] + [f"a{k}" for k in states] + [f"g{k}" for k in wanted]
+    flags = ["LAST", "LIVE", "DELAYED", "LANES", "GROUP"]
+    w = Writer(plan, "backward", pointers, flags, numbers=["M", "now"], place=_BLOCK)
+    out, ind = w.after_head, "    "
+    out += ["    at = now * wide + e", "    m0 = m", f"    x_v = {load('x + at')}"]
+    out += [f"    s{k}_v = {load(f's{k} + e')}" for k in steady]
+    out += [
+        f"    s{k}_v = {load(f'marks + (now * {len(plan.moving)} + {j}) * wide + e')}"
+        for j, k in enumerate(plan.moving)
+    ]
+    sums = [f"g{k}" for k in wanted if not plan.per_step[k]]
+    out += [
+        "    later = m & (now + 1 < T)",
+        *(f"    {g}_v = {load(f'{g} + e', 'later')}" for g in sums),
+    ]
+    out += ["    if LAST:", "        later = m"]
+    out += [f"    a{k}_v = {load(f'a{k} + e', 'later')}" for k in states]
+    out += [
+        "    listed += (sample * tl.num_programs(1) + tl.program_id(1)) * LANES",
+        "    gz0 = _sent_back(",
+        "        tl.program_id(1) * BLOCK, sample, now, T, N, M, wide, gx, w, source, delay, alive, listed,",
+        "        DELAYED, LIVE, LANES, GROUP, BLOCK, REAL,",
+        "    )",
+        f"    gz0 += {load('gz + at')}",
+    ]
+    names, values = reverse_step(w, ind, "at")
+    out += [f"    tl.store({n} + e, {v}, mask=m)" for n, v in zip(names, values, strict=True)]
+    return w.finish()
