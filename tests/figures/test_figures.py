@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 
 from snn_neuromod.figures import (
     FIGURES,
-    bifurcation_diagram,
+    Options,
     bursting,
     eprop_traces,
     fi_curves,
@@ -20,8 +21,13 @@ from snn_neuromod.figures import (
     style,
 )
 from snn_neuromod.figures.__main__ import main
+from snn_neuromod.layers.izhikevich_presets import Preset
+from tests.figures.test_neuron_figures import PORTRAITS
 
 pytest.importorskip("matplotlib")
+WRITTEN = ("eprop_traces", "modulation_maps")
+ELSEWHERE = ("bifurcation_diagram", *PORTRAITS)
+DRAWN = [name for name in FIGURES if name not in (*WRITTEN, *ELSEWHERE)]
 SPEECH = Path(__file__).parents[2] / ".." / "shared" / "data" / "ru_speech_small"
 
 
@@ -39,15 +45,17 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
         (bursting, "MAP_STEPS", 2000),
         (bursting, "MAP_DISCARD", 500),
         (bursting, "BOUNDS_AT", [0.7]),
-        (bifurcation_diagram, "CURRENTS", 15),
-        (bifurcation_diagram, "STEPS", 200),
         (pre_post_windows, "LONGEST", 8),
+        (pre_post_windows, "POST", 20),
+        (pre_post_windows, "STEPS", 50),
         (style, "DPI", 40),
     ):
         monkeypatch.setattr(module, name, value)
+    whole = Preset.current
+    monkeypatch.setattr(Preset, "current", lambda preset: whole(preset)[:60])
 
 
-@pytest.mark.parametrize("name", list(FIGURES))
+@pytest.mark.parametrize("name", WRITTEN)
 def test_the_command_writes_a_figure(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -56,6 +64,11 @@ def test_the_command_writes_a_figure(
     assert [path.name for path in paths] == [f"{name}.png", f"{name}.svg"]
     assert paths[0].read_bytes().startswith(b"\x89PNG")
     assert "<svg" in paths[1].read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_every_figure_can_be_drawn(name: str) -> None:
+    FIGURES[name](Options()).savefig(io.BytesIO(), dpi=20)
 
 
 def test_a_folder_without_speech(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,10 +106,7 @@ def test_traces_belong_together() -> None:
     assert np.abs(found.learning_signal).max() > 0
     again: Any = eprop_traces.compute(seed=1)
     np.testing.assert_array_equal(again.e, found.e)
-
-
-def test_every_axis_is_labelled() -> None:
-    figure = eprop_traces.draw(eprop_traces.compute())
+    figure = eprop_traces.draw(found)
     assert all(ax.get_ylabel() for ax in figure.axes)
     assert figure.axes[-1].get_xlabel() == "time (ms)"
 

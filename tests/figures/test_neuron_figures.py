@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
 import pytest
 
 from snn_neuromod.dynamics import msrc
-from snn_neuromod.figures import Options, bifurcation_diagram, eprop_neurons, portraits, style
+from snn_neuromod.figures import (
+    FIGURES,
+    Options,
+    bifurcation_diagram,
+    eprop_neurons,
+    portraits,
+    style,
+)
 from snn_neuromod.figures import modulation_at_run_time as at_run_time
 from snn_neuromod.figures import src_against_msrc as against
 from snn_neuromod.layers import ALIF, STDPALIF, Izhikevich
@@ -20,20 +28,17 @@ def titles(figure: Any) -> list[str]:
     return [ax.get_title().replace("\n", " ") for ax in figure.axes if ax.get_title()]
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        (
-            "src_portraits",
-            ["I = 0: silent", "I = 0.85: 1 spike, then silent", "I = 3: fires, first after 1 step"],
-        ),
-        ("type_2_portraits", ["silent", "fires", "fires"]),
-        ("type_1_portraits", ["silent", "silent", "fires"]),
-        ("type_2_star_portraits", ["silent", "silent", "I = 3.6: fires", "I = 2.5: fires"]),
-    ],
-)
+PORTRAITS = {
+    "src_portraits": ["I = 0: silent", "I = 0.85: 1 spike, then silent", "I = 3: fires, first after 1 step"],
+    "type_2_portraits": ["silent", "fires", "fires"],
+    "type_1_portraits": ["silent", "silent", "fires"],
+    "type_2_star_portraits": ["silent", "silent", "I = 3.6: fires", "I = 2.5: fires"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "said"), PORTRAITS.items())
 def test_portraits_at_the_currents_of_the_summary(name: str, said: list[str]) -> None:
-    figure = getattr(portraits, name)(Options())
+    figure = FIGURES[name](Options())
     found = titles(figure)
     assert len(found) == len(said)
     assert all(part in title for part, title in zip(said, found, strict=True))
@@ -46,6 +51,7 @@ def test_portraits_at_the_currents_of_the_summary(name: str, said: list[str]) ->
     assert "(steps)" in trace.get_xlabel()
     assert [ax.get_title(loc="left") for ax in figure.axes] == list("abcde"[: len(figure.axes)])
     assert planes[0].get_ylabel() == "slow variable $h_{s}$"
+    figure.savefig(io.BytesIO(), dpi=20)
 
 
 def test_hysteresis_is_one_run_and_the_run_from_rest() -> None:
@@ -75,7 +81,7 @@ def test_feedback_of_the_two_cells() -> None:
     assert all(ax.get_xlabel() for ax in against.draw(found).axes)
 
 
-def test_bifurcation_diagram_agrees_with_the_sweeps() -> None:
+def test_bifurcation_diagram_agrees_with_the_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Firing begins at rest's end in types 2 and 1; in type 2* it is there from 2.26 on, below 3.39."""
     found = bifurcation_diagram.compute()
     assert [{p.kind for p in found.diagrams[h].points} for h in (1.5, 0.9, 0.5)] == [
@@ -89,6 +95,8 @@ def test_bifurcation_diagram_agrees_with_the_sweeps() -> None:
         assert abs(firing.currents[firing.from_rest].min() - onset) < step + 0.02
         assert abs(firing.currents[np.isfinite(firing.high)].min() - down) < step + 0.02
     assert np.nanmin(found.firing[0.5].high) > 0.5
+    monkeypatch.setattr(bifurcation_diagram, "compute", lambda: found)
+    FIGURES["bifurcation_diagram"](Options()).savefig(io.BytesIO(), dpi=20)
 
 
 @pytest.mark.parametrize("neuron", [ALIF(1, beta=0.184), STDPALIF(1, beta=0.184, refractory=4)])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import snn_neuromod as nm
+from snn_neuromod.figures import pre_post_windows
 from snn_neuromod.figures.pre_post_windows import Window, neurons, window
 
 ALPHA, GAMMA, DRIVE = np.exp(-1 / 20), 0.3, 1.2
@@ -34,7 +35,9 @@ def test_stdp_alif_weakens_what_comes_while_it_is_refractory(refractory: int) ->
     assert not found.change[found.delay < -refractory].any()
 
 
-def test_no_other_neuron_has_both_signs() -> None:
+def test_no_other_neuron_has_both_signs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, steps in (("LONGEST", 24), ("POST", 40), ("STEPS", 100)):
+        monkeypatch.setattr(pre_post_windows, name, steps)
     found: dict[str, list[Window]] = {
         panel.title: [window(neuron, panel.drive) for neuron in panel.curves.values()]
         for panel in neurons()
