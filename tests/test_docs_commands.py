@@ -108,8 +108,10 @@ def run(line: str) -> None:
     words = [str(data) if word in ("PATH", "data/mnist") else word for word in words[1:]]
     if words[0] == "fit":
         words += LIMITS
-        if "phones/alif_eprop" in words and "phones/russian_small" not in words:
-            words += ["--data.corpus.minutes", "2"]
+        if "phones/russian_small" in words:
+            words += ["--data.batch_size", "4"]
+        elif "phones/alif_eprop" in words:
+            words += ["--data.batch_size", "4", "--data.corpus.minutes", "2"]
     main(words)
 
 

@@ -95,8 +95,8 @@ WRONG = {
 }
 
 
-def checked(folder: Path, text: str) -> str:
-    """What mypy says, in a folder where only what is installed can be found."""
+def checked(folder: Path, text: str, cache: Path) -> str:
+    """What mypy says, in a folder where only what is installed can be found; what it knows of PyTorch is kept."""
     (folder / "mine.py").write_text(text, encoding="utf-8")
     (folder / "toy.py").write_text(TOY, encoding="utf-8")
     command = [
@@ -105,7 +105,7 @@ def checked(folder: Path, text: str) -> str:
         "mypy",
         "--strict",
         "--cache-dir",
-        str(folder / "cache"),
+        str(cache),
         "mine.py",
     ]
     environment = {k: v for k, v in os.environ.items() if k not in ("MYPYPATH", "PYTHONPATH")}
@@ -115,11 +115,12 @@ def checked(folder: Path, text: str) -> str:
     return result.stdout + result.stderr
 
 
-def test_a_users_file(tmp_path: Path) -> None:
+def test_a_users_file(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """No error in it but a wrong line's each; spikes are tensors, states have their class."""
     pytest.importorskip("norse")
     shown = "".join(f"reveal_type({name})\n" for name in REVEALED)
-    said = checked(tmp_path, FILE + shown + "".join(f"{line}\n" for line in WRONG))
+    cache = request.config.cache.mkdir("mypy")  # type: ignore[union-attr]
+    said = checked(tmp_path, FILE + shown + "".join(f"{line}\n" for line in WRONG), cache)
     first = len((FILE + shown).splitlines()) + 1
     lines = dict.fromkeys(range(first, first + len(WRONG)), "")
     for number, message in re.findall(r"^mine.py:(\d+): error: (.*)$", said, re.MULTILINE):

@@ -1,8 +1,7 @@
-"""Makes bad calls and says how each ended: `python -m tests.borders.child START STOP`."""
+"""Makes bad calls and says how each ended."""
 
 from __future__ import annotations
 
-import sys
 import warnings
 
 import torch
@@ -32,7 +31,3 @@ def main(start: int, stop: int) -> None:
             print(f"unclear {type(error).__name__} {str(error)[:80]!r}", flush=True)
         else:
             print("silent", flush=True)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from tests.fresh import Fresh
+
 CALLS, BATCH = 2000, 1000
-ROOT = Path(__file__).parents[2]
 
 
 class Outcome(NamedTuple):
@@ -24,14 +22,11 @@ class Outcome(NamedTuple):
     message: str
 
 
-def outcomes(start: int, stop: int) -> list[Outcome]:
+def outcomes(fresh: Fresh, start: int, stop: int, before: str = "") -> list[Outcome]:
     """Run calls in children; one that dies is followed by another that goes on behind its last call."""
     found: list[Outcome] = []
     while start < stop:
-        child = subprocess.run(
-            [sys.executable, "-m", "tests.borders.child", str(start), str(stop)],
-            cwd=ROOT, capture_output=True, text=True, timeout=600, errors="replace", check=False,
-        )  # fmt: skip
+        child = fresh(f"from tests.borders import child\n{before}child.main({start}, {stop})")
         for line in child.stdout.splitlines():
             index, kind, label, *end = line.split("\t")
             end = end if end and end[0] else [f"died with code {child.returncode}"]
@@ -45,27 +40,20 @@ def outcomes(start: int, stop: int) -> list[Outcome]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("start", range(0, CALLS, BATCH))
-def test_every_bad_call_is_an_exception(start: int) -> None:
-    found = outcomes(start, start + BATCH)
+def test_every_bad_call_is_an_exception(start: int, fresh: Fresh) -> None:
+    found = outcomes(fresh, start, start + BATCH)
     assert [outcome.index for outcome in found] == list(range(start, start + BATCH))
     wrong = [outcome for outcome in found if outcome.end in ("died", "silent")]
     lines = [f"{o.index} {o.end} {o.message} {o.kind}: {o.label}" for o in wrong]
     assert not wrong, f"{Counter(o.end for o in wrong)}\n" + "\n".join(lines)
 
 
-def test_the_harness_tells_the_ends_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_harness_tells_the_ends_apart(fresh: Fresh) -> None:
     """Negative control: a child that dies, and one that answers, are seen."""
     code = (
-        "import os, sys, torch; from tests.borders import child, kinds\n"
+        "import os, torch; from tests.borders import kinds\n"
         "ends = [lambda: 1, lambda: torch.zeros(2) + torch.zeros(3), lambda: [][1], lambda: os.abort(), lambda: 2]\n"
         "child.bad_call = lambda i: kinds.BadCall('control', str(i), ends[i])\n"
-        "child.main(int(sys.argv[-2]), int(sys.argv[-1]))"
     )
-    original = subprocess.run
-
-    def instead(command: list[str], **options: object) -> object:
-        return original([command[0], "-c", code, *command[-2:]], **options)  # type: ignore[call-overload]
-
-    monkeypatch.setattr(subprocess, "run", instead)
-    ends = [outcome.end for outcome in outcomes(0, 5)]
+    ends = [outcome.end for outcome in outcomes(fresh, 0, 5, code)]
     assert ends == ["silent", "raised", "unclear", "died", "silent"]

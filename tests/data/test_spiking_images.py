@@ -61,10 +61,10 @@ def test_noise_is_independent_of_the_batch_size_and_of_history():
         assert torch.equal(one[1], other[1])
 
 
-@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_noise_is_independent_of_worker_processes():
     here = epoch_of(make(), epoch=1, batch_size=3)
-    there = epoch_of(make(), epoch=1, batch_size=3, num_workers=2, multiprocessing_context="spawn")
+    there = epoch_of(make(), epoch=1, batch_size=3, num_workers=2, multiprocessing_context="fork")
     assert torch.equal(here[0], there[0])
     assert torch.equal(here[1], there[1])
 

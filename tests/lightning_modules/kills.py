@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -83,6 +84,23 @@ def start(command: list[str]) -> tuple[int, TextIO]:
 def ended(child: int) -> int:
     """The exit code of a copy of this process, minus the number of the signal that ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def until_first_checkpoint(command: list[str], checkpoint: Path, sig: int) -> tuple[int, str]:
+    """Start a copy of this process, and send it a signal once it has written its first checkpoint.
+
+    Returns:
+        Its exit code, and what it wrote.
+    """
+    child, output = start(command)
+    running = partial(os.waitid, os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    deadline = time.monotonic() + 120
+    while not checkpoint.is_file() and running() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(child, sig)
+    with output:
+        said = output.read()
+    return ended(child), said
 
 
 def run(root: Path, epochs: int, kill_after: float | None) -> bool:

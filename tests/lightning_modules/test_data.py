@@ -336,10 +336,10 @@ class Linear(pl.LightningModule):
         return torch.optim.Adam(self.parameters(), 0.01)
 
 
-def fit(root, folder, network, *, ckpt_path=None, callbacks=(), **options):
+def fit(root, folder, network, *, ckpt_path=None, callbacks=(), epochs=3, **options):
     data = MNIST(str(root), batch_size=8, num_steps=6, **options)
     trainer = pl.Trainer(
-        max_epochs=3,
+        max_epochs=epochs,
         accelerator="cpu",
         default_root_dir=folder,
         callbacks=list(callbacks),
@@ -381,8 +381,7 @@ def test_batches_stay_bytes_for_a_module_that_takes_them(root, tmp_path):
 
 
 @quiet
-@pytest.mark.parametrize("num_workers", [0, pytest.param(1, marks=pytest.mark.slow)])
-def test_resumed_runs_equal_the_uninterrupted_one_bit_by_bit(root, tmp_path, num_workers):
+def test_resumed_runs_equal_the_uninterrupted_one_bit_by_bit(root, tmp_path):
     # 36 training images give 5 batches an epoch: checkpoints after steps 3, 5, 8, 10.
     def checkpoints(name, **options):
         return pl.callbacks.ModelCheckpoint(
@@ -394,11 +393,30 @@ def test_resumed_runs_equal_the_uninterrupted_one_bit_by_bit(root, tmp_path, num
     reference = fit(root, tmp_path, Linear(), callbacks=[by_step, by_epoch])
     assert len(reference.seen) == 15
     paths = [f"steps/step={step}.ckpt" for step in (3, 5, 8)] + ["epochs/step=10.ckpt"]
-    for path in paths if num_workers == 0 else paths[2:]:
-        resumed = fit(root, tmp_path, Linear(), ckpt_path=tmp_path / path, num_workers=num_workers)
+    for path in paths:
+        resumed = fit(root, tmp_path, Linear(), ckpt_path=tmp_path / path)
         step = int(path.split("=")[1].split(".")[0])
         assert resumed.seen == reference.seen[step:], path
         assert torch.equal(resumed.linear.weight, reference.linear.weight), path
+
+
+@quiet
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Total length of `list` across ranks is zero")
+def test_a_worker_that_reads_ahead_changes_neither_a_run_nor_where_it_goes_on(root, tmp_path):
+    options = {"epochs": 2, "val_fraction": 0.0}
+    saved = pl.callbacks.ModelCheckpoint(
+        dirpath=tmp_path, filename="{step}", save_top_k=-1, every_n_train_steps=3
+    )
+    reference = fit(root, tmp_path, Linear(), **options)
+    whole = fit(root, tmp_path, Linear(), num_workers=1, callbacks=[saved], **options)
+    resumed = fit(
+        root, tmp_path, Linear(), num_workers=1, ckpt_path=tmp_path / "step=3.ckpt", **options
+    )
+    assert whole.seen == reference.seen
+    assert resumed.seen == reference.seen[3:]
+    for network in (whole, resumed):
+        assert torch.equal(network.linear.weight, reference.linear.weight)
 
 
 @quiet

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import signal
-import time
-from functools import partial
 
 import pytest
 import torch
@@ -18,7 +15,7 @@ if any(importlib.util.find_spec(name) is None for name in ("pytorch_lightning", 
 
 from lightning_modules.callbacks import Interrupt
 from lightning_modules.cli import main
-from tests.lightning_modules.kills import ended, start
+from tests.lightning_modules.kills import until_first_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 EPOCH, STEPS = 15, 3 * 15
@@ -55,20 +52,8 @@ def uninterrupted(tmp_path_factory):
 
 
 def run_until_first_checkpoint(root, sig):
-    """Start a process, send it a signal once it has written its first checkpoint; returns code and output.
-
-    A copy of this process; framewise/test_cli.py interrupts a new one.
-    """
-    child, output = start(command(root))
     checkpoint = root / "smoke" / "msrc" / "version_0" / "checkpoints" / "last.ckpt"
-    running = partial(os.waitid, os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    deadline = time.monotonic() + 120
-    while not checkpoint.is_file() and running() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(child, sig)
-    with output:
-        said = output.read()
-    return ended(child), said
+    return until_first_checkpoint(command(root), checkpoint, sig)
 
 
 def assert_equal(a, b):

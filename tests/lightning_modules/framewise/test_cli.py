@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +23,7 @@ import soundfile
 from lightning_modules.cli import main
 from lightning_modules.config_files import available_configs
 from snn_neuromod.data.phones import TimitFolder
+from tests.lightning_modules.kills import until_first_checkpoint
 from tests.test_a_new_neuron import FILE
 
 ROOT = Path(__file__).parents[3]
@@ -275,27 +272,21 @@ def last(root, version=0):
     return torch.load(path, weights_only=True)
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_an_interrupted_run_resumes_bit_by_bit(corpus, tmp_path):
     args = ["fit", "-c", "phones/alif_eprop", "--trainer.max_epochs=12", "--pictures.enabled=false",
             "--trainer.logger=false", "--model.init_args.scheduler=cosine"]  # fmt: skip
     main([*args, *arguments(corpus, tmp_path / "whole")])
-    command = [sys.executable, "-m", "lightning_modules", *args]
-    process = subprocess.Popen(
-        [*command, *arguments(corpus, tmp_path / "cut")], cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    checkpoint = tmp_path / "cut/phones/alif_eprop/version_0/checkpoints/last.ckpt"
-    deadline = time.monotonic() + 120
-    while not checkpoint.is_file() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, output
-    whole, cut = last(tmp_path / "whole"), last(tmp_path / "cut")
-    assert 0 < cut["global_step"] < whole["global_step"]
-    main([*args, *arguments(corpus, tmp_path / "cut", "--ckpt_path", "last")])
-    resumed = last(tmp_path / "cut", 1)
+    cut = tmp_path / "cut"
+    checkpoint = cut / "phones/alif_eprop/version_0/checkpoints/last.ckpt"
+    code, output = until_first_checkpoint(
+        [*args, *arguments(corpus, cut)], checkpoint, signal.SIGINT
+    )
+    assert code == 130, output
+    whole = last(tmp_path / "whole")
+    assert 0 < last(cut)["global_step"] < whole["global_step"]
+    main([*args, *arguments(corpus, cut, "--ckpt_path", "last")])
+    resumed = last(cut, 1)
     assert resumed["global_step"] == whole["global_step"]
     for name, value in whole["state_dict"].items():
         assert torch.equal(value, resumed["state_dict"][name]), name
