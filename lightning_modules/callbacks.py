@@ -117,12 +117,8 @@ class LogProgress(pl.Callback):
     def _report(self, trainer: pl.Trainer) -> None:
         if not trainer.is_global_zero or self._finished is None:
             return
-        shown = {
-            name: value
-            for name, value in trainer.callback_metrics.items()
-            if name.endswith(("/loss", "/accuracy"))
-        }
-        values = "  ".join(f"{name} {value:.4f}" for name, value in sorted(shown.items()))
+        metrics = sorted(trainer.callback_metrics.items())
+        shown = [f"{k} {v:.4f}" for k, v in metrics if k.endswith(("/loss", "/accuracy"))]
         seconds = time.monotonic() - self._start
-        print(f"epoch {self._finished}  {values}  {seconds:.0f} s", flush=True)
+        print(f"epoch {self._finished}  {'  '.join(shown)}  {seconds:.0f} s", flush=True)
         self._finished = None

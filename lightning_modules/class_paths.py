@@ -112,9 +112,8 @@ def _permitted(path: str, place: _Place) -> Any:
         return None
     _refuse_by_name(path, place)
     found = _resolve(path)
-    if found is None:
-        return None  # the parser says what is wrong with it
-    _refuse_by_type(found, path, place)
+    if found is not None:  # else the parser says what is wrong with it
+        _refuse_by_type(found, path, place)
     return found
 
 

@@ -11,7 +11,7 @@ from lightning_modules.class_paths import check_class_paths
 from lightning_modules.cli_parser import MERGED
 from lightning_modules.command_line import options
 from lightning_modules.config_files import config_root, find_config, load_config, merge
-from lightning_modules.run_folder import version_of, versions
+from lightning_modules.run_folder import versions
 from snn_neuromod.errors import ConfigError
 
 __all__ = ["Arguments", "checkpoint_of", "folder_of", "prepare", "take"]
@@ -139,7 +139,7 @@ def _experiment_name(config: str, root: Path) -> str:
         if path.is_relative_to(folder):
             inside = path.relative_to(folder).with_suffix("")
             return (inside.parents[1] if path.name == "config.yaml" else inside).as_posix()
-    of_a_run = path.name == "config.yaml" and version_of(path.parent) >= 0
+    of_a_run = path.name == "config.yaml" and path.parent in versions(path.parents[1])
     return path.parents[1].name if of_a_run else path.stem
 
 

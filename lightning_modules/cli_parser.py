@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Literal
 
@@ -89,9 +89,7 @@ def add_options(parser: LightningArgumentParser, *names: str) -> None:
 def _make(kind: Any, *args: Any, **kwargs: Any) -> Any:
     ours = kind.__module__.partition(".")[0] in _OURS
     try:
-        if ours:
-            return kind(*args, **kwargs)
-        with refusals(kind.__name__):
+        with nullcontext() if ours else refusals(kind.__name__):
             return kind(*args, **kwargs)
     except Exception as error:
         failures = _failures.get()

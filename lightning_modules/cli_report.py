@@ -27,10 +27,14 @@ _FILES = {
     "pictures": "pictures/*.png",
 }
 
-_ERRORS = {
-    "error": "frame error",
-    "error_speech": "frame error without pauses",
-    "error_folded": "frame error after folding TIMIT's labels",
+_LINES = {
+    "accuracy": "{what} accuracy {value:.2%}{on}",
+    "nmse": "{what} error {value:.4f} of the signals' variance{on}",
+    "spikes/": "  spikes per neuron and sample, layer {layer}: {value:.2f}",
+    "rate/": "  firing rate, layer {layer}: {value:.1f} Hz",
+    "error": "  frame error {value:.2%}",
+    "error_speech": "  frame error without pauses {value:.2%}",
+    "error_folded": "  frame error after folding TIMIT's labels {value:.2%}",
 }
 
 
@@ -52,18 +56,9 @@ def summary(
     """
     lines = []
     for name, value in sorted(metrics.items(), key=lambda item: "accuracy" not in item[0]):
-        metric = name.partition("/")[2]
-        if metric == "accuracy":
-            lines.append(f"{what} accuracy {value:.2%}{on}")
-        elif metric.startswith("spikes/"):
-            layer = metric.removeprefix("spikes/")
-            lines.append(f"  spikes per neuron and sample, layer {layer}: {value:.2f}")
-        elif metric.startswith("rate/"):
-            lines.append(f"  firing rate, layer {metric.removeprefix('rate/')}: {value:.1f} Hz")
-        elif metric == "nmse":
-            lines.append(f"{what} error {value:.4f} of the signals' variance{on}")
-        elif metric in _ERRORS:
-            lines.append(f"  {_ERRORS[metric]} {value:.2%}")
+        metric, slash, layer = name.partition("/")[2].partition("/")
+        if line := _LINES.get(metric + slash):
+            lines.append(line.format(what=what, value=value, on=on, layer=layer))
     lines += [f"  but {text}" for text in findings]
     return "\n".join(lines)
 

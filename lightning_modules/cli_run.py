@@ -183,9 +183,6 @@ class CLI(LightningCLI):
                 callbacks.append(_Checkpoint(filename="best", monitor=monitor, mode=mode, **common))
         return callbacks
 
-    def after_instantiate_classes(self) -> None:
-        self.start = time.monotonic()
-
     def _run_subcommand(self, subcommand: str) -> None:
         try:
             super()._run_subcommand(subcommand)
@@ -202,13 +199,14 @@ class CLI(LightningCLI):
         self.nothing_left = checkpoint is not None and self._nothing_left(Path(checkpoint))
         if self.nothing_left:
             return
+        start = time.monotonic()
         self.trainer.fit(**kwargs)
         if self.interrupt is not None and self.interrupt.interrupted:
             raise KeyboardInterrupt(self._resume_hint())
         if self._get(self.config_init, "trainer").fast_dev_run:
             return
         self._save_average()
-        seconds = time.monotonic() - self.start
+        seconds = time.monotonic() - start
         monitor = self._get(self.config_init, "monitor")
         kwargs["ckpt_path"] = str(self.checkpoints / "best.ckpt") if monitor else None
         tested = self._evaluate("held-out", "test", **kwargs)

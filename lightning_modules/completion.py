@@ -46,7 +46,6 @@ def script(shell: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    file = shtab.FILE
     parser = argparse.ArgumentParser(prog="snn-neuromod", description="Spiking neural networks")
     parser.add_argument("--version", action="store_true", help="version of the package")
     commands = parser.add_subparsers(dest="command")
@@ -58,9 +57,9 @@ def _parser() -> argparse.ArgumentParser:
         for option in [*more, *options]:
             argument = command.add_argument(option, help=option.removeprefix("--"))
             if option in _FILES:
-                argument.complete = file  # type: ignore[attr-defined]
+                argument.complete = shtab.FILE  # type: ignore[attr-defined]
     export = commands.add_parser("export", help="the network of a run for other tools")
-    export.add_argument("run", help="folder of a run").complete = file  # type: ignore[attr-defined]
+    export.add_argument("run", help="folder of a run").complete = shtab.FILE  # type: ignore[attr-defined]
     export.add_argument("--format", choices=("nir", "onnx"), help="format")
     commands.add_parser("list", help="all configurations")
     shells = commands.add_parser("completion", help="a script like this one")

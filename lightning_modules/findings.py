@@ -10,14 +10,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
 
-__all__ = [
-    "Findings",
-    "FindingsWarning",
-    "StateWatch",
-    "coverage",
-    "for_summary",
-    "layer_titles",
-]
+__all__ = ["Findings", "FindingsWarning", "StateWatch", "coverage", "for_summary", "layer_titles"]
 
 
 class FindingsWarning(UserWarning):

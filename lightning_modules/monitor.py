@@ -12,7 +12,7 @@ __all__ = ["Mode", "MonitorCheck", "direction"]
 
 Mode = Literal["min", "max"]
 _STAGES = ("train", "val")
-_BY_LAYER = ("spikes/", "rate/")
+_BY_LAYER, _OF_CALLBACKS = ("spikes/", "rate/"), ("lr-", "modulation/")
 
 
 def direction(model: pl.LightningModule, monitor: str | None, given: Mode | None) -> Mode | None:
@@ -70,11 +70,10 @@ def _refuse_unknown(model: pl.LightningModule, name: Any) -> None:
     """Refuse what no task of this package logs; a task of the user may log anything."""
     modes: dict[str, Mode] | None = getattr(model, "metric_modes", None)
     ours = type(model).__module__.startswith("lightning_modules.")
-    if not isinstance(name, str) or modes is None or not ours or name.startswith("lr-"):
+    if not isinstance(name, str) or modes is None or not ours or name.startswith(_OF_CALLBACKS):
         return
     stage, _, metric = name.partition("/")
-    known = metric in modes or metric.startswith(_BY_LAYER) or name.startswith("modulation/")
-    if stage not in (*_STAGES, "modulation") or not known:
+    if stage not in _STAGES or not (metric in modes or metric.startswith(_BY_LAYER)):
         raise ConfigError(
             f"the monitor of a callback or a schedule must be one of {_names(modes)}, got {name}"
         )

@@ -6,6 +6,7 @@ import itertools
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 __all__ = ["as_weights", "at_least_float32", "read_exactly"]
 
@@ -35,7 +36,6 @@ def read_exactly(readout: nn.Module, spikes: Tensor) -> Tensor:
     exact = at_least_float32(spikes)
     named = itertools.chain(readout.named_parameters(), readout.named_buffers())
     lower = {n: at_least_float32(v) for n, v in named if v.dtype in (torch.bfloat16, torch.float16)}
-    outputs: Tensor = (
-        torch.func.functional_call(readout, lower, (exact,))[0] if lower else readout(exact)[0]
-    )
+    outputs: Tensor
+    outputs, _ = functional_call(readout, lower, (exact,)) if lower else readout(exact)
     return outputs

@@ -13,6 +13,11 @@ from lightning_modules.findings import FindingsWarning
 __all__ = ["quiet"]
 
 _FORMAT = warnings.formatwarning
+_LOGGERS = (
+    "pytorch_lightning.utilities.rank_zero",
+    "lightning_fabric.utilities.seed",
+    "lightning_fabric.utilities.distributed",
+)
 # Warnings of Lightning that no user of a configuration can act on.
 _QUIET = (
     ".*does not have many workers",
@@ -41,25 +46,17 @@ def _plain(message: Any, category: type[Warning], *where: Any, **more: Any) -> s
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence what no user can act on, for the time of a run."""
-    loggers = [
-        logging.getLogger(name)
-        for name in (
-            "pytorch_lightning.utilities.rank_zero",
-            "lightning_fabric.utilities.seed",
-            "lightning_fabric.utilities.distributed",
-        )
-    ]
-    levels = [logger.level for logger in loggers]
+    levels = {logger: logger.level for logger in map(logging.getLogger, _LOGGERS)}
     with warnings.catch_warnings():
         for message in _QUIET:
             warnings.filterwarnings("ignore", message=message)
         warnings.filterwarnings("always", category=FindingsWarning)
         warnings.formatwarning = _plain
-        for logger in loggers:
+        for logger in levels:
             logger.setLevel(logging.WARNING)
         try:
             yield
         finally:
             warnings.formatwarning = _FORMAT
-            for logger, level in zip(loggers, levels, strict=True):
+            for logger, level in levels.items():
                 logger.setLevel(level)

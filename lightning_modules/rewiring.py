@@ -29,7 +29,7 @@ class Rewiring(pl.Callback):
     """
 
     def __init__(self, l1: float = 0.0, temperature: float = 0.0, seed: int = 0) -> None:
-        self.l1, self.temperature, self.seed = l1, temperature, seed
+        self.options: dict[str, Any] = {"l1": l1, "temperature": temperature, "seed": seed}
         self.rewiring: DeepRewiring | None = None
         self._restored: dict[str, Any] | None = None
         self._last_step = 0
@@ -39,13 +39,7 @@ class Rewiring(pl.Callback):
             raise ConfigError(
                 f"Rewiring: the task must have one optimizer, got {len(trainer.optimizers)}"
             )
-        self.rewiring = DeepRewiring(
-            pl_module,
-            trainer.optimizers[0],
-            l1=self.l1,
-            temperature=self.temperature,
-            seed=self.seed,
-        )
+        self.rewiring = DeepRewiring(pl_module, trainer.optimizers[0], **self.options)
         if self._restored is not None:
             self.rewiring.load_state_dict(self._restored)
             self._restored = None
@@ -58,9 +52,8 @@ class Rewiring(pl.Callback):
             return  # gradients are still being accumulated
         self._last_step = trainer.global_step
         moved, total = self.rewiring.step().counts.float()  # not read here
-        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": 1}
-        pl_module.log("rewiring/moved", moved, **options)
-        pl_module.log("rewiring/synapses", total, **options)
+        found = {"rewiring/moved": moved, "rewiring/synapses": total}
+        pl_module.log_dict(found, on_step=False, on_epoch=True, batch_size=1)
 
     def state_dict(self) -> dict[str, Any]:
         return {} if self.rewiring is None else self.rewiring.state_dict()

@@ -10,7 +10,6 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -23,20 +22,13 @@ from snn_neuromod._provenance import commit, version
 from snn_neuromod._storage import append_bytes, write_atomically, write_text_atomically
 from snn_neuromod.errors import StorageError
 
-__all__ = [
-    "MetricsLogger",
-    "RunFolder",
-    "claim_version",
-    "next_version",
-    "version_of",
-    "versions",
-]
+__all__ = ["MetricsLogger", "RunFolder", "claim_version", "next_version", "versions"]
 
 _PACKAGES = ("snn-neuromod", "torch", "pytorch-lightning", "jsonargparse", "numpy", "snntorch")
 _UNSERIALISABLE = "Unable to serialize instance"
 
 
-def version_of(folder: Path) -> int:
+def _version_of(folder: Path) -> int:
     """Number N of a folder `version_<N>`, -1 for others."""
     match = re.fullmatch(r"version_(\d+)", folder.name)
     return int(match[1]) if match else -1
@@ -44,14 +36,14 @@ def version_of(folder: Path) -> int:
 
 def versions(folder: Path) -> list[Path]:
     """The runs in the folder of an experiment, the oldest first."""
-    found = (path for path in folder.glob("version_*") if version_of(path) >= 0)
-    return sorted(found, key=version_of)
+    found = (path for path in folder.glob("version_*") if _version_of(path) >= 0)
+    return sorted(found, key=_version_of)
 
 
 def next_version(folder: Path) -> Path:
     """First unused `version_<N>` in the folder of an experiment, after all that are there."""
     taken = versions(folder)
-    return folder / f"version_{version_of(taken[-1]) + 1 if taken else 0}"
+    return folder / f"version_{_version_of(taken[-1]) + 1 if taken else 0}"
 
 
 def claim_version(folder: Path) -> Path:
@@ -98,11 +90,11 @@ class RunFolder(pl.Callback):
         root: Path,
         *,
         resumed: str | None = None,
-        config: Mapping[str, Any] = MappingProxyType({}),
+        config: Mapping[str, Any] | None = None,
         command: Sequence[str] = (),
     ) -> None:
         self.folder, self.root, self.resumed = folder, root, resumed
-        self.config, self.command = dict(config), list(command)
+        self.config, self.command = dict(config or {}), list(command)
         self.started = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

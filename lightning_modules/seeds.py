@@ -57,12 +57,10 @@ def _result(args: list[str], seed: int) -> dict[str, float]:
     command = [*args, "--seed_everything", str(seed)]
     ready = prepare(command)
     name = f"{ready.name}/seed_{seed}"
-    runs = [
-        path for path in versions(ready.root / name) if _command(path) == ["snn-neuromod", *command]
-    ]
+    asked = ["snn-neuromod", *command]
+    runs = [path for path in versions(ready.root / name) if _command(path) == asked]
     for path in reversed(runs):
-        result = _tested(path)
-        if result:
+        if result := _tested(path):
             print(f"seed {seed} is done: {path}", flush=True)
             return result
     left = [path / "checkpoints" / "last.ckpt" for path in runs]

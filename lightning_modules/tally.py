@@ -242,8 +242,7 @@ def error_rate(confusion: Tensor, groups: Sequence[int] | None = None) -> Tensor
         >>> error_rate(confusion), error_rate(confusion, [0, 0, -1])
         (tensor(0.1500), tensor(0.1000))
     """
-    number = len(confusion)
-    groups = range(number) if groups is None else groups
+    groups = range(len(confusion)) if groups is None else groups
     group = torch.as_tensor(list(groups), device=confusion.device)
     counted = (group >= 0)[:, None]
     right = (group[:, None] == group) & counted

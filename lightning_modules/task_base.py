@@ -81,7 +81,7 @@ class Task(pl.LightningModule):
         self.findings: dict[str, list[str]] = {}
         self._tallies = {stage: self.tally() for stage in STAGES}
         self._resume = Resume()
-        self._states = StateWatch(getattr(network, "module", network))
+        self._states = StateWatch(network)
 
     def setup(self, stage: str) -> None:
         data = getattr(self.trainer, "datamodule", None)

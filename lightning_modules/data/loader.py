@@ -169,7 +169,6 @@ def mixed_order(labels: Sequence[int] | Tensor) -> list[int] | None:
     changes = int((given[1:] != given[:-1]).sum()) if given.ndim == 1 else len(given)
     if changes >= len(given) // 4:
         return None
-    order: list[int] = torch.randperm(
-        len(given), generator=torch.Generator().manual_seed(0)
-    ).tolist()
+    generator = torch.Generator().manual_seed(0)
+    order: list[int] = torch.randperm(len(given), generator=generator).tolist()
     return order

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 import torch
@@ -95,8 +95,7 @@ class PhoneFramesData(KeyedDataModule):
         if self.predict_folder is not None and stage == "predict":
             self._recordings().names()
             return
-        splits: tuple[Split, ...] = ("train", "validation", "test")
-        for split in splits:
+        for split in get_args(Split):
             frame_table(self.corpus, split, self.features, cache=self.cache)
 
     def setup(self, stage: str | None = None) -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
-from lightning_modules.arguments import check_sequences
-from lightning_modules.framewise.networks import FramewiseNetwork
+from lightning_modules.framewise.networks import FramewiseNetwork, check_delay, frames
 from lightning_modules.framewise.size import count_parameters, network_size
 from lightning_modules.networks import NetworkOutput
-from lightning_modules.precision import as_weights, at_least_float32
+from lightning_modules.precision import at_least_float32
 from snn_neuromod.errors import ConfigError
 from snn_neuromod.layers.parameters import positive_integer
 
@@ -38,6 +36,7 @@ class LstmNetwork(nn.Module):
         ValueError: If an argument is outside its range, or not exactly one of `parameters_of` and `hidden` is given.
 
     Examples:
+        >>> import torch
         >>> net = LstmNetwork(39, 61, parameters_of=[39, 100])
         >>> net.hidden, count_parameters(net), network_size([39, 100], 61)
         (48, 20077, 19961)
@@ -63,10 +62,7 @@ class LstmNetwork(nn.Module):
             )
         num_inputs = positive_integer(who, "num_inputs", num_inputs)
         self.num_classes = positive_integer(who, "num_classes", num_classes)
-        if not output_delay >= 0 or (bidirectional and output_delay):
-            raise ConfigError(
-                f"{who}: output_delay must be >= 0, and 0 with bidirectional, got {output_delay}"
-            )
+        check_delay(who, output_delay, bidirectional)
         if hidden is None:
             if isinstance(parameters_of, FramewiseNetwork):
                 wanted = count_parameters(parameters_of)
@@ -74,20 +70,15 @@ class LstmNetwork(nn.Module):
                 wanted = network_size(parameters_of or [], num_classes, bidirectional=bidirectional)
             hidden = _hidden(wanted, num_inputs, num_classes, 2 if bidirectional else 1)
         self.hidden = positive_integer(who, "hidden", hidden)
-        self.sizes, self.output_delay, self.bidirectional = (
-            [num_inputs, hidden], output_delay, bidirectional,
-        )  # fmt: skip
+        self.sizes, self.output_delay = [num_inputs, hidden], output_delay
         self.lstm = nn.LSTM(num_inputs, hidden, bidirectional=bidirectional)
         self.readout = nn.Linear((1 + bidirectional) * hidden, num_classes)
         self.layer_names: list[str] = []
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> NetworkOutput:
         """Run over a batch of sequences; arguments and result as for `FramewiseNetwork`, without spikes."""
-        check_sequences("LstmNetwork", x, self.sizes[0])
-        x = as_weights(x, self)
-        if self.output_delay:
-            x = torch.cat([x, x.new_zeros(self.output_delay, *x.shape[1:])])
-        if self.bidirectional and lengths is not None:
+        x = frames(self, x)
+        if self.lstm.bidirectional and lengths is not None:
             packed = nn.utils.rnn.pack_padded_sequence(x, lengths.cpu(), enforce_sorted=False)
             hidden, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], total_length=len(x))
         else:

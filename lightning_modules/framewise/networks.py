@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lightning_modules.arguments import (
     POSITIVE,
@@ -28,7 +29,7 @@ from snn_neuromod.layers.stack import Credit
 from snn_neuromod.learning.eprop.network import warn_of_time_steps
 from snn_neuromod.learning.rules import LearningRule
 
-__all__ = ["FramewiseNetwork"]
+__all__ = ["FramewiseNetwork", "check_delay", "frames"]
 
 Rate = Literal["step", "frame"]
 
@@ -109,12 +110,8 @@ class FramewiseNetwork(nn.Module):
         recurrent_gain = gain if recurrent_gain is None else recurrent_gain
         check(who, "gain", gain, POSITIVE)
         check(who, "recurrent_gain", recurrent_gain, POSITIVE)
-        check(who, "output_delay", output_delay, ZERO_OR_MORE)
+        check_delay(who, output_delay, bidirectional)
         check(who, "readout_rate", readout_rate, Rate)
-        if bidirectional and output_delay:
-            raise ConfigError(
-                f"{who}: output_delay must be 0 with bidirectional, which sees what follows, got {output_delay}"
-            )
         self.sizes, self.output_delay = sizes, output_delay
         self.num_classes = positive_integer(who, "num_classes", num_classes)
         self.n_repeat = positive_integer(who, "n_repeat", n_repeat)
@@ -177,11 +174,7 @@ class FramewiseNetwork(nn.Module):
         Raises:
             ValueError: If `x` has another shape.
         """
-        check_sequences("FramewiseNetwork", x, self.sizes[0])
-        num_frames = len(x)
-        x = as_weights(x, self)
-        if self.output_delay:
-            x = torch.cat([x, x.new_zeros(self.output_delay, *x.shape[1:])])
+        x = frames(self, x)
         if self.n_repeat > 1:
             x = x.repeat_interleave(self.n_repeat, dim=0)
         if isinstance(self.net, Bidirectional):
@@ -192,11 +185,11 @@ class FramewiseNetwork(nn.Module):
             outputs = read_exactly(self.readout, self._by_frame(at_least_float32(spikes)))
         else:
             outputs = self._by_frame(read_exactly(self.readout, spikes))
-        widths = len(self.stacks) * self.sizes[1:]
-        shown = spikes[: num_frames * self.n_repeat]
         outputs = outputs[self.output_delay :]
+        shown = spikes[: len(outputs) * self.n_repeat]
         if self.smoothing is not None:
             outputs, _ = self.smoothing(outputs, lengths=lengths)
+        widths = len(self.stacks) * self.sizes[1:]
         return NetworkOutput(outputs, list(shown.split(widths, dim=-1)))
 
     def _by_frame(self, x: Tensor) -> Tensor:
@@ -205,3 +198,18 @@ class FramewiseNetwork(nn.Module):
 
     def extra_repr(self) -> str:
         return f"sizes={self.sizes}, n_repeat={self.n_repeat}, output_delay={self.output_delay}"
+
+
+def check_delay(who: str, output_delay: int, bidirectional: bool) -> None:
+    """Refuse frames that the readout of a network cannot lag behind."""
+    check(who, "output_delay", output_delay, ZERO_OR_MORE)
+    if bidirectional and output_delay:
+        raise ConfigError(
+            f"{who}: output_delay must be 0 with bidirectional, which sees what follows, got {output_delay}"
+        )
+
+
+def frames(network: Any, x: Tensor) -> Tensor:
+    """Features (T, batch, feature) as a framewise network runs over them, those that its readout lags behind added."""
+    check_sequences(type(network).__name__, x, network.sizes[0])
+    return functional.pad(as_weights(x, network), (0, 0, 0, 0, 0, network.output_delay))

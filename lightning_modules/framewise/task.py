@@ -113,14 +113,10 @@ class FramewiseClassification(Task):
         return out
 
     def predict_step(self, batch: FrameBatch, batch_idx: int) -> FramePrediction:
-        outputs = self(batch.features, batch.lengths).outputs
-        return FramePrediction(
-            outputs.argmax(dim=-1),
-            batch.labels,
-            batch.lengths,
-            list(batch.names),
-            share_right(outputs, batch.labels),
-        )
+        features, labels, lengths, names = batch
+        outputs = self(features, lengths).outputs
+        right = share_right(outputs, labels)
+        return FramePrediction(outputs.argmax(dim=-1), labels, lengths, list(names), right)
 
     def _step(self, batch: FrameBatch, stage: str) -> Tensor:
         labels = batch.labels
