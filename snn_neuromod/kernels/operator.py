@@ -2,8 +2,8 @@
 
 What can be decided once is: of sequences that look alike (sizes, strides, types, devices, options, what needs a
 gradient) the first is checked and gets a `Plan`, and the others follow it. In plain PyTorch code `_Sequence` makes the
-result differentiable; where a graph is traced or autocast is on, the operators of `registered` do. Both run the same
-backends. Under `torch.func` and forward-mode differentiation it is the backend "reference", which autograd
+result differentiable; where a graph is traced, the operators of `registered` do. Both run the same backends, outside
+autocast. Under `torch.func` and forward-mode differentiation it is the backend "reference", which autograd
 differentiates by itself.
 """
 
@@ -104,17 +104,18 @@ def run(
         TypeError: If a type or a device does not fit.
         RuntimeError: If the backend asked for cannot serve.
     """
+    kind = current.device.type
+    if not current.is_meta and torch.is_autocast_enabled(kind) and not watched():
+        with torch.autocast(kind, enabled=False):
+            return run(
+                neuron, current, params, state, w_rec=w_rec, spikes=spikes, delays=delays, paths=paths, backend=backend
+            )  # fmt: skip
     recurrent: list[Tensor] = []
     if w_rec is not None and spikes is not None:
         past = spikes if spikes.ndim == current.ndim else spikes.unsqueeze(0)
         recurrent = [past, *delays.split(w_rec)]
     tensors = [current, *params, *state, *recurrent, *delays.sources]
-    if (
-        watched()
-        or not _REAL.issuperset(map(type, tensors))
-        or current.is_meta
-        or torch.is_autocast_enabled(current.device.type)
-    ):
+    if watched() or not _REAL.issuperset(map(type, tensors)) or current.is_meta:
         current = current.to(widened(current, state))
         return _run_watched(neuron, current, params, state, recurrent, delays, paths, backend)
     needs = [x.requires_grad for x in tensors]
@@ -196,6 +197,14 @@ class _Sequence(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        kind = ctx.saved_tensors[0].device.type
+        if torch.is_autocast_enabled(kind):  # sent back inside autocast
+            with torch.autocast(kind, enabled=False):
+                return _Sequence._back(ctx, grads)
+        return _Sequence._back(ctx, grads)
+
+    @staticmethod
+    def _back(ctx: Any, grads: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
         plan: Plan = ctx.plan
         call, (spikes, *tracks) = plan.outline.filled(ctx.saved_tensors)
         grad_spikes = torch.zeros_like(spikes) if grads[0] is None else grads[0]

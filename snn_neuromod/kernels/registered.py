@@ -1,4 +1,4 @@
-"""The operators `torch.ops.snn_neuromod.sequence` and its backward pass, for traced graphs and for autocast."""
+"""The operators `torch.ops.snn_neuromod.sequence` and its backward pass, for traced graphs."""
 
 from __future__ import annotations
 

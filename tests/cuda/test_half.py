@@ -105,3 +105,32 @@ def test_recurrent_kernels_read_and_write_it(
     for a, b in zip(found, expected, strict=True):
         bound = 2 * torch.finfo(dtype).eps * b.abs().max() + 1e-6
         assert (a.cpu().double() - b).abs().max() <= bound
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["outside", "inside"])
+def test_autocast_does_not_convert_it_either(
+    inside: bool, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weighted inputs of half precision give what they give without it, sent back inside or outside."""
+    net, x = network("ALIF", DELAYS["synapse"], "bptt")
+    net, x, dtype = net.float().to(device), x.float().to(device), torch.bfloat16
+    seen, original, found = list[Any](), launch.start, list[list[Tensor]]()
+
+    def start(kernel: Any, grid: Any, *arguments: Any, **flags: Any) -> None:
+        seen.append((arguments[0].dtype, arguments[1].dtype))
+        original(kernel, grid, *arguments, **flags)
+
+    monkeypatch.setattr(launch, "start", start)
+    with torch.autocast(device.type, dtype):
+        current = torch.nn.functional.linear(x, net.w_in.detach())
+    first = net._at_rest(current[0].float())
+    for autocast in (False, True):
+        leaf, weights = current.clone().requires_grad_(), net.w_rec.detach().requires_grad_()
+        with nm.kernels.use("triton"), torch.autocast(device.type, dtype, enabled=autocast):
+            spikes, _ = net.run(leaf, first, weights, rule=net.rule)
+            with torch.autocast(device.type, dtype, enabled=autocast and inside):
+                found.append([spikes, *torch.autograd.grad(spikes.sum(), [leaf, weights])])
+    assert seen[0] == (dtype, dtype)
+    assert seen[: len(seen) // 2] == seen[len(seen) // 2 :]
+    assert found[0][0].any()
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
