@@ -86,6 +86,12 @@ def sequence_backward(*given: Any) -> list[Tensor]:
     serves = backends.prepared(call, backend)
     found = gradients(call, serves, adjoint, wanted, through(call, backend))
     like = [call.current, *call.params, *call.state, *call.recurrent]
+    if (
+        len(call.recurrent) > 2
+    ):  # they may be parts of one tensor, which results of an operator must not be
+        found[-len(call.delays) :] = [
+            None if g is None else g.clone() for g in found[-len(call.delays) :]
+        ]
     return [torch.zeros_like(x) if g is None else g for g, x in zip(found, like, strict=True)]
 
 

@@ -41,10 +41,10 @@ class Delays(NamedTuple):
         """Weights (N, sources) of each delay, from all weights (neuron to, neuron from)."""
         if not self.sources:
             return [w_rec]
-        columns = [w_rec.index_select(1, source) for source in self.sources]
-        if not self.masks:
-            return columns
-        return [w * mask.to(w.dtype) for w, mask in zip(columns, self.masks, strict=True)]
+        columns = w_rec.index_select(1, torch.cat(self.sources))
+        if self.masks:
+            columns = columns * torch.cat(self.masks, 1).to(w_rec.dtype)
+        return [*columns.split([len(source) for source in self.sources], 1)]
 
 
 def grouped(delay: int | Tensor) -> Delays:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import snn_neuromod as nm
 from snn_neuromod.kernels.backends.triton import sequence, synaptic, wide
@@ -219,3 +220,21 @@ def test_only_pseudo_derivatives_that_vanish_are_looked_at(shape: Any, vanishes:
         assert bool(gates(step)) == vanishes
     for graded in (nm.dynamics.msrc, nm.dynamics.leaky_integrator):
         assert not gates(trace(graded.step, graded.Params, graded.State))
+
+
+class Passing(TorchDispatchMode):
+    """Looks on."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(("delay", "rule"), [("synapse", "khop"), ("neuron", "bptt")])
+def test_by_the_operators(delay: str, rule: str, device: torch.device) -> None:
+    """As where a graph is traced; no two of their results may lie in the same memory."""
+    net, x = network("ALIF", DELAYS[delay], rule)
+    net, x = net.to(device), x.to(device)
+    expected = run(net, x, "triton")
+    with Passing():
+        found = run(net, x, "triton")
+    assert max(error(found, expected)) < TOLERANCE
