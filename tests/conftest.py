@@ -28,8 +28,9 @@ torch.set_num_threads(1)  # tensors of tests are small: more threads only wait f
 
 
 def pytest_collection_finish() -> None:
-    """What is imported by now stays: a collection of garbage need not look through it each time."""
+    """What is imported by now stays: a collection of garbage need not look through it, nor come all the time."""
     gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -183,9 +183,15 @@ class Loop(nn.Module):
         return unroll(self.neuron, self.case, x)
 
 
+HALF = {"norse.STDPALIF", "norse.IzhikevichCell", "norse.IzhikevichRecurrent", "norse.SRC", "norse.SRCRecurrentCell",
+        "norse.MSRCCell", "norse.MSRCRecurrent", "norse.BSRC", "norse.BSRCRecurrentCell",
+        "norse.STDPALIFRecurrentCell"}  # fmt: skip
+"""Forms of a neuron are compiled by the same code; here they are left out, two of each neuron's but ALIF's."""
+
+
 @compiles
 @pytest.mark.filterwarnings("ignore:a layer of .* has not spiked")  # in two steps
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [case for case in CASES if case not in HALF])
 def test_one_graph(case: str) -> None:
     torch._dynamo.reset()
     neuron, x = make(case), drive(case)
@@ -200,8 +206,12 @@ def test_one_graph(case: str) -> None:
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
 
 
+KINDS = ("ALIF", "RALIF", "Izhikevich", "SRC")
+"""By which classes hold their parameters and states in different ways."""
+
+
 @compiles
-@pytest.mark.parametrize("name", SNNTORCH)
+@pytest.mark.parametrize("name", KINDS)
 def test_one_graph_with_a_hidden_state(name: str) -> None:
     torch._dynamo.reset()
     neuron, reference = SNNTORCH[name](init_hidden=True), SNNTORCH[name]()
@@ -218,7 +228,7 @@ def test_one_graph_with_a_hidden_state(name: str) -> None:
 
 
 @compiles
-@pytest.mark.parametrize("name", SNNTORCH)
+@pytest.mark.parametrize("name", KINDS)
 def test_no_graph_break_without_surrogate(name: str) -> None:
     torch._dynamo.reset()
     explanation = torch._dynamo.explain(SNNTORCH[name](surrogate_disable=True))(drive(name)[0])

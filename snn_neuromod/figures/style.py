@@ -125,6 +125,7 @@ def save(figure: Any, folder: Path, name: str) -> list[Path]:
     figure.savefig(drawn, dpi=DPI, format="png")
     with Image.open(drawn) as image:  # 256 colours make the file about a third
         image.convert("RGB").quantize(256).save(png, optimize=True)
+    figure.set_layout_engine("none")  # panels stay where they are
     figure.savefig(svg)
     return [png, svg]
 

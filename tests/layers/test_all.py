@@ -202,7 +202,7 @@ def test_forward_compiles_to_one_graph_with_its_gradient(case: LayerCase) -> Non
 @compiles
 def test_step_compiles_to_one_graph(case: LayerCase) -> None:
     torch._dynamo.reset()
-    layer, current = case.make(), case.current(4)
+    layer, current = case.make(), case.current(3)
     compiled = torch.compile(layer.step, fullgraph=True, backend="eager")
     state = expected_state = layer.initial_state(current[0])
     for current_t in current:
