@@ -1,4 +1,4 @@
-"""Any module as the network of a task."""
+"""Any module as the network of a task, and what a network tells of its layers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lightning_modules.networks import NetworkOutput
 from lightning_modules.precision import as_weights
 from snn_neuromod.errors import ConfigError
 
-__all__ = ["AnyNetwork"]
+__all__ = ["AnyNetwork", "layer_titles", "named_layers"]
 
 
 class AnyNetwork(nn.Module):
@@ -73,3 +73,27 @@ class AnyNetwork(nn.Module):
                 f"{outputs.shape[-1]}"
             )
         return NetworkOutput(outputs, spikes)
+
+
+def named_layers(network: Any, number: int) -> list[tuple[str, Any]]:
+    """Name and neurons of each layer of which a network gives spikes.
+
+    Args:
+        network: The network.
+        number: How many layers it gives spikes of.
+
+    Returns:
+        None in the place of neurons where the network does not tell those of just as many layers.
+    """
+    names = getattr(network, "layer_names", None) or [str(k) for k in range(1, 1 + number)]
+    neurons = getattr(network, "neurons", ())
+    return list(zip(names, neurons if len(neurons) == number else [None] * number, strict=True))
+
+
+def layer_titles(network: Any, number: int) -> list[str]:
+    """What to call the layers of a network in messages, such as "layer 1 (32 MSRC)"; arguments as of `named_layers`."""
+    return [
+        f"layer {name.replace('_', ', ')}"
+        + (f" ({neuron.num_neurons} {type(neuron).__name__})" if neuron is not None else "")
+        for name, neuron in named_layers(network, number)
+    ]

@@ -7,11 +7,12 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Any
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import LightningArgumentParser
 
+from lightning_modules.monitor import Mode
 from snn_neuromod.errors import ConfigError, SnnNeuromodError
 
 __all__ = ["MERGED", "Parser", "add_options", "refusals"]
@@ -19,20 +20,11 @@ __all__ = ["MERGED", "Parser", "add_options", "refusals"]
 MERGED = "{the merged configurations: }"
 """Stands on the command line for configurations that are read and merged already."""
 
-_OPTIONS: dict[str, tuple[Any, str]] = {
-    "monitor": (
-        str | None,
-        "Keep the weights with the best value of this metric too, such as val/accuracy, and report those.",
-    ),
-    "monitor_mode": (
-        Literal["min", "max"] | None,
-        "Which value is best; the tasks of this package know it of their metrics.",
-    ),
-    "output": (str | None, "CSV file to write; for classes of frames the folder of label files."),
-    "input": (
-        str | None,
-        "Folder of PNG images or wav files to predict for, in the place of the test data.",
-    ),
+_OPTIONS = {
+    "monitor": "Keep the weights with the best value of this metric too, such as val/accuracy, and report those.",
+    "monitor_mode": "Which value is best; the tasks of this package know it of their metrics.",
+    "output": "CSV file to write; for classes of frames the folder of label files.",
+    "input": "Folder of PNG images or wav files to predict for, in the place of the test data.",
 }
 _OURS = ("snn_neuromod", "lightning_modules")
 # What classes of other packages say to their arguments.
@@ -82,8 +74,8 @@ class Parser(LightningArgumentParser):
 def add_options(parser: LightningArgumentParser, *names: str) -> None:
     """Add some options of this package to the parser of a command."""
     for name in names:
-        kind, text = _OPTIONS[name]
-        parser.add_argument(f"--{name}", type=kind, default=None, help=text)
+        kind: Any = Mode | None if name == "monitor_mode" else str | None
+        parser.add_argument(f"--{name}", type=kind, default=None, help=_OPTIONS[name])
 
 
 def _make(kind: Any, *args: Any, **kwargs: Any) -> Any:

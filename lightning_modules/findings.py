@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
 
-__all__ = ["Findings", "FindingsWarning", "StateWatch", "coverage", "for_summary", "layer_titles"]
+__all__ = ["Findings", "FindingsWarning", "StateWatch", "coverage", "for_summary"]
 
 
 class FindingsWarning(UserWarning):
@@ -133,13 +133,3 @@ class StateWatch:
 def _lost_weights(module: nn.Module) -> list[str]:
     """Names of the parameters that are not finite; waits for the device."""
     return [name for name, p in module.named_parameters() if not bool(p.isfinite().all())]
-
-
-def layer_titles(network: Any) -> list[str]:
-    """What to call the layers of a network in messages, such as "layer 1 (32 MSRC)"."""
-    neurons = getattr(network, "neurons", ())
-    names = getattr(network, "layer_names", None) or [str(k) for k in range(1, 1 + len(neurons))]
-    return [
-        f"layer {name.replace('_', ', ')} ({neuron.num_neurons} {type(neuron).__name__})"
-        for name, neuron in zip(names, neurons, strict=True)
-    ]

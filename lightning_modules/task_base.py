@@ -11,9 +11,9 @@ from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from lightning_modules.any_network import AnyNetwork
+from lightning_modules.any_network import AnyNetwork, layer_titles, named_layers
 from lightning_modules.class_paths import check_hyper_parameters
-from lightning_modules.findings import StateWatch, layer_titles
+from lightning_modules.findings import StateWatch
 from lightning_modules.losses import FiringRate, mean_rates, spike_counts
 from lightning_modules.monitor import Mode
 from lightning_modules.networks import FeedForward, NetworkOutput, is_graded
@@ -150,9 +150,8 @@ class Task(pl.LightningModule):
         Rates are spikes per neuron and sample; with `inside`, (T, batch), they are means of the output over the steps
         that count.
         """
-        neurons = getattr(self.network, "neurons", ())
-        known = len(neurons) == len(spikes)
-        graded = [known and is_graded(neurons[k]) for k in range(len(spikes))]
+        neurons = [neuron for _, neuron in named_layers(self.network, len(spikes))]
+        graded = [neuron is not None and is_graded(neuron) for neuron in neurons]
         layers = [(s.detach(), g) for s, g in zip(spikes, graded, strict=True)]
         if inside is None:
             rates = [spike_counts(s, graded=g).mean() for s, g in layers]
@@ -182,9 +181,7 @@ class Task(pl.LightningModule):
         shown, others = self._results(tally, stage)
         self.log_dict({f"{stage}/{name}": value for name, value in shown.items()}, prog_bar=True)
         self.log_dict({f"{stage}/{name}": value for name, value in others.items()})
-        number, titles = len(tally.rates), layer_titles(self.network)
-        if len(titles) != number:
-            titles = [f"layer {k + 1}" for k in range(number)]
+        titles = layer_titles(self.network, len(tally.rates))
         self.findings[stage] = tally.findings(titles, self.counted)
         tally.reset()
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lightning_modules.any_network import named_layers
 from lightning_modules.arguments import check
 from lightning_modules.framewise.lstm import LstmNetwork
 from lightning_modules.framewise.networks import FramewiseNetwork
@@ -133,9 +134,8 @@ class FramewiseClassification(Task):
         values = {"loss": tally.loss, "error": error, "accuracy": 1 - error}
         for name, groups in self._groups.items():
             values[f"error_{name}"] = error_rate(confusion, groups)
-        names = getattr(self.network, "layer_names", None) or range(1, 1 + len(tally.rates))
-        neurons = getattr(self.network, "neurons", None) or [None] * len(tally.rates)
-        for name, neuron, rate in zip(names, neurons, tally.rates, strict=True):
+        layers = named_layers(self.network, len(tally.rates))
+        for (name, neuron), rate in zip(layers, tally.rates, strict=True):
             values[f"rate/{name}"] = rate * 1000 / getattr(neuron, "dt", 1.0)
         self.confusion[stage] = confusion.cpu().clone()
         return {}, values

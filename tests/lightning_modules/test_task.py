@@ -22,7 +22,7 @@ from lightning_modules.classification import (
 # isort: on
 import pytorch_lightning as pl
 
-from lightning_modules.findings import layer_titles
+from lightning_modules.any_network import layer_titles
 from lightning_modules.losses import CrossEntropy, FiringRate
 from lightning_modules.networks import FeedForward, SpikeSum
 from lightning_modules.tally import Tally, error_rate
@@ -254,7 +254,7 @@ def test_a_dead_network_scores_chance_and_says_so():
     module._step((x, torch.zeros_like(labels)), "test")  # all of the first class: once 100 %
     tally = module._tallies["test"]
     assert 1 - error_rate(tally.confusion).item() == pytest.approx(0.25)
-    assert tally.findings(layer_titles(module.network), "samples") == [
+    assert tally.findings(layer_titles(module.network, 2), "samples") == [
         "layer 1 (12 ALIF) did not spike at all",
         "layer 2 (4 ALIF) did not spike at all",
         "the scores of all classes are equal in all 32 samples, so that accuracy and loss are those of chance, "
@@ -262,7 +262,7 @@ def test_a_dead_network_scores_chance_and_says_so():
     ]
     alive = task()
     alive._step((x, labels), "test")
-    assert alive._tallies["test"].findings(layer_titles(alive.network)) == []
+    assert alive._tallies["test"].findings(layer_titles(alive.network, 2)) == []
 
 
 def test_a_saturated_layer_is_named():
@@ -272,7 +272,7 @@ def test_a_saturated_layer_is_named():
             layer.weight.fill_(5.0)
     x, labels = batches()[0]
     module._step((torch.ones_like(x), labels), "train")
-    (first, *_) = module._tallies["train"].findings(layer_titles(module.network))
+    (first, *_) = module._tallies["train"].findings(layer_titles(module.network, 2))
     assert re.match(r"layer 1 \(12 ALIF\) is saturated, it spikes in (9[5-9]|100)", first)
 
 
@@ -283,7 +283,7 @@ def test_states_and_losses_that_are_not_finite_are_named():
     with torch.no_grad():
         module.network.layers[0].weight[0, 0] = float("nan")
     module._step((x, labels), "train")
-    found = module._tallies["train"].findings(layer_titles(module.network))
+    found = module._tallies["train"].findings(layer_titles(module.network, 2))
     assert "the state of layer 1 (12 ALIF) is NaN or infinite" in found
     tally = Tally(2)
     scores = torch.tensor([[0.0, float("nan")], [1.0, 0.0]])
