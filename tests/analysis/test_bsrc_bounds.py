@@ -37,7 +37,7 @@ def test_the_default_cell() -> None:
     assert bsrc_offset_bounds() == pytest.approx((0.525, 0.642), abs=0.008)
 
 
-@pytest.mark.parametrize("h_s0", [0.5, 0.6, 0.7])
+@pytest.mark.parametrize("h_s0", [0.5, 0.7])
 def test_simulated_cells_burst_between_the_bounds(h_s0: float) -> None:
     lower, upper = bsrc_offset_bounds(h_s0=h_s0)
     offsets = np.array([lower - 0.015, lower + 0.015, upper - 0.01, upper + 0.01])

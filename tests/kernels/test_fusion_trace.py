@@ -51,9 +51,10 @@ def test_graph_gives_what_step_and_autograd_give(neuron: Neuron) -> None:
     assert right.grad_current.any()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(random_neurons())
 def test_random_steps(neuron: Neuron) -> None:
+    """The first of those in test_eager.py, which runs the graph of many."""
     problem = neuron.problem(5, (2, 3), F64)
     assert_close(by_graph(traced(neuron), problem), by_autograd(neuron, problem), 1e-10)
 

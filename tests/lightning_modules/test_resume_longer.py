@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,24 @@ def fit(*args: str, batches: int = 4, epochs: int = 2) -> Path:
         "--trainer.limit_test_batches=1", "--pictures.enabled=false", f"--trainer.max_epochs={epochs}",
         "--trainer.callbacks+=LearningRateMonitor", "--trainer.log_every_n_steps=1", *args,
     ])  # fmt: skip
+    return newest()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a run of the defaults was made."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(torch, "set_num_threads", lambda n: None)
+        fit()
+    return folder
+
+
+@pytest.fixture
+def first(finished: Path, _folder: None) -> Path:
+    """A copy of that run, in the test's folder."""
+    shutil.copytree(finished / "runs", "runs")
     return newest()
 
 
@@ -98,8 +117,8 @@ def test_another_number_of_batches_at_the_end_of_an_epoch(capfd) -> None:
     assert rates(longer) == pytest.approx(expected("cosine", 10)[8:], rel=1e-5)
 
 
-def test_more_batches_in_the_epochs_that_are_left(capfd) -> None:
-    first = fit()  # one_cycle, which raises where it is too short
+def test_more_batches_in_the_epochs_that_are_left(first: Path) -> None:
+    """one_cycle raises where it is too short."""
     longer = resume(first, "--trainer.max_epochs=3", "--trainer.limit_train_batches=6")
     assert len(rates(longer)) == 6
 
@@ -118,8 +137,7 @@ def test_a_schedule_that_ends_before_the_run_is_refused(capfd) -> None:
     assert "total_steps must be at least 12" in refused(capfd, first, "--trainer.max_epochs=3")
 
 
-def test_a_finished_run_says_that_nothing_is_left(capfd) -> None:
-    first = fit()
+def test_a_finished_run_says_that_nothing_is_left(first: Path, capfd) -> None:
     before = sorted(Path("runs").rglob("*"))
     capfd.readouterr()
     for args in (
@@ -132,8 +150,7 @@ def test_a_finished_run_says_that_nothing_is_left(capfd) -> None:
     assert sorted(Path("runs").rglob("*")) == before
 
 
-def test_what_cannot_be_changed_is_refused(capfd) -> None:
-    first = fit()
+def test_what_cannot_be_changed_is_refused(first: Path, capfd) -> None:
     error = refused(capfd, first, "--trainer.max_epochs=3", "--trainer.precision=64-true")
     assert "precision must be 32-true as in the run that is resumed" in error
     error = refused(capfd, first, "--trainer.max_epochs=3", "--model.optimizer=SGD")
@@ -195,8 +212,7 @@ def test_a_metric_of_training_is_monitored_in_its_own_direction() -> None:
     assert monitored["best_model_score"] == monitored["current_score"]
 
 
-def test_what_is_recorded() -> None:
-    run = fit()
-    ran = yaml.safe_load((run / "run.yaml").read_text())
+def test_what_is_recorded(first: Path) -> None:
+    ran = yaml.safe_load((first / "run.yaml").read_text())
     assert ran["command"][:4] == ["snn-neuromod", "fit", "-c", "smoke/msrc"]
     assert ran["versions"]["torch"] == torch.__version__
