@@ -99,6 +99,21 @@ class Call(NamedTuple):
         """All of them: current, params, state, recurrent, sources."""
         return [self.current, *self.params, *self.state, *self.recurrent, *self.sources]
 
+    @property
+    def wide(self) -> Call:
+        """The same in the type that is calculated in; where the input is of another one it has no values."""
+        dtype = widened(self.current, self.state)
+        if dtype == self.current.dtype:
+            return self
+        empty = self.current.new_empty((), dtype=dtype)
+        return self._replace(current=empty.expand(self.current.shape))
+
+    def brought(self, *, narrow: bool) -> Call:
+        """The same for a backend that takes an input of half precision, or else in the type that is calculated in."""
+        dtype = widened(self.current, self.state)
+        same = narrow or dtype == self.current.dtype
+        return self if same else self._replace(current=self.current.to(dtype))
+
     def whole_input(self, spikes: Tensor) -> Tensor:
         """Input of all steps with what comes through recurrent weights; all spikes are known."""
         if not self.recurrent:
@@ -297,5 +312,5 @@ def call_of(neuron: str, *given: Any) -> Call:
     """
     *parts, rule, keep, needed = given
     call = Call(decode(neuron), *parts)._replace(paths=paths(rule), keep=keep, needed=needed)
-    call.check()
+    call.wide.check()
     return call

@@ -18,7 +18,7 @@ from torch.autograd import forward_ad
 from torch.autograd.function import once_differentiable
 
 from snn_neuromod.kernels import backends
-from snn_neuromod.kernels.call import Adjoint, Call, Outline, Paths, widened
+from snn_neuromod.kernels.call import Adjoint, Call, Outline, Paths
 from snn_neuromod.kernels.gradients import Through, gradients, through
 from snn_neuromod.kernels.neurons import decode
 from snn_neuromod.kernels.registered import sequence
@@ -60,8 +60,7 @@ def planned(call: Call, asked: str) -> Plan:
         TypeError: If a type or a device does not fit.
         RuntimeError: If it was asked for by name and cannot serve.
     """
-    given = call.current.dtype
-    call = call._replace(current=call.current.to(widened(call.current, call.state)))
+    given, call = call.current.dtype, call.wide
     call.check()
     name = backends.choose(call, asked)
     dtype = given if backends.REGISTRY[name][Call].narrow else call.current.dtype
@@ -116,7 +115,6 @@ def run(
         recurrent = [past, *delays.split(w_rec)]
     tensors = [current, *params, *state, *recurrent, *delays.sources]
     if watched() or not _REAL.issuperset(map(type, tensors)) or current.is_meta:
-        current = current.to(widened(current, state))
         return _run_watched(neuron, current, params, state, recurrent, delays, paths, backend)
     needs = [x.requires_grad for x in tensors]
     keep = torch.is_grad_enabled() and True in needs
@@ -172,7 +170,7 @@ def _run_watched(
     if asked == "reference" or transformed(*tensors):
         call = Call(
             decode(neuron), current, params, state, recurrent, steps, sources, paths, needed, keep
-        )
+        ).brought(narrow=False)
         call.check()
         spikes, last, _ = backends.serving(call, "reference").forward(call)
         return spikes, last

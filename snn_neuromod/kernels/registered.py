@@ -22,9 +22,12 @@ _CALL = (
 _GRADS = "Tensor grad_spikes, Tensor?[] grad_state, Tensor spikes, Tensor[] tracks"
 
 
-def _swept(backend: str) -> str:
-    """The backend asked for, with a backward pass of its own: autograd sees no step inside an operator."""
-    return "eager" if backend == "reference" else backend
+def _served(call: Call, backend: str) -> tuple[Call, str, Any]:
+    """A call with its input as what runs it takes it, the name of that, and it; it has a backward pass of its own."""
+    own = "eager" if backend == "reference" else backend  # autograd sees no step inside an operator
+    name = backends.choose(call.wide, own)
+    serves = backends.prepared(call.wide, name)
+    return call.brought(narrow=backends.REGISTRY[name][Call].narrow), name, serves
 
 
 @torch.library.custom_op(
@@ -32,15 +35,16 @@ def _swept(backend: str) -> str:
 )
 def sequence(*given: Any) -> list[Tensor]:
     """Spikes, last state and what is kept."""
-    call = call_of(*given[:-1])
-    spikes, last, tracks = backends.serving(call, _swept(given[-1])).forward(call)
+    call, _, serves = _served(call_of(*given[:-1]), given[-1])
+    with torch.autocast(call.current.device.type, enabled=False):
+        spikes, last, tracks = serves.forward(call)
     return [spikes, *last, *tracks]
 
 
 @sequence.register_fake
 def _(*given: Any) -> list[Tensor]:
-    call = call_of(*given[:-1])
-    tracks = backends.serving(call, _swept(given[-1])).kept(call)
+    call, _, serves = _served(call_of(*given[:-1]), given[-1])
+    tracks = serves.kept(call)
     spikes = torch.empty_like(call.current, memory_format=torch.contiguous_format)
     return [spikes, *(torch.empty_like(s) for s in call.state), *tracks.values()]
 
@@ -49,10 +53,10 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> N
     *given, backend = inputs
     call = call_of(*given)
     ctx.outline = Outline.of(call)
-    ctx.name = backends.choose(call, _swept(backend))
+    _, ctx.name, serves = _served(call.wide, backend)
     ctx.set_materialize_grads(False)
     spikes, tracks = output[0], output[1 + len(call.state) :]
-    reads = backends.prepared(call, ctx.name).reads(call)
+    reads = serves.reads(call)
     ctx.save_for_backward(call.current if reads else spikes, *call.tensors[1:], spikes, *tracks)
 
 
@@ -80,18 +84,20 @@ def _backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
 )
 def sequence_backward(*given: Any) -> list[Tensor]:
     """Gradients of input, parameters, initial state, past spikes and recurrent weights."""
-    adjoint, call, backend = Adjoint(*given[:4]), call_of(*given[4:-1]), given[-1]
-    _check_backward(call, backend, adjoint)
+    adjoint, backend = Adjoint(*given[:4]), given[-1]
+    call, name, serves = _served(call_of(*given[4:-1]), backend)
+    if name != backend:
+        raise ConfigError(
+            f"sequence_backward: backend must be that of the forward pass, got {backend!r}"
+        )
+    _check_backward(call, serves, adjoint)
     wanted = [True] * len(call.recurrent)
-    serves = backends.prepared(call, backend)
-    found = gradients(call, serves, adjoint, wanted, through(call, backend))
+    with torch.autocast(call.current.device.type, enabled=False):
+        found = gradients(call, serves, adjoint, wanted, through(call, backend))
+    own = len(call.recurrent) - 1
+    if own > 1:  # they may be parts of one tensor, which results of an operator must not be
+        found[-own:] = [None if g is None else g.clone() for g in found[-own:]]
     like = [call.current, *call.params, *call.state, *call.recurrent]
-    if (
-        len(call.recurrent) > 2
-    ):  # they may be parts of one tensor, which results of an operator must not be
-        found[-len(call.delays) :] = [
-            None if g is None else g.clone() for g in found[-len(call.delays) :]
-        ]
     return [torch.zeros_like(x) if g is None else g for g, x in zip(found, like, strict=True)]
 
 
@@ -101,18 +107,14 @@ def _(*given: Any) -> list[Tensor]:
     return [torch.empty_like(tensor) for tensor in (spikes, *params, *state, *recurrent)]
 
 
-def _check_backward(call: Call, backend: str, given: Adjoint) -> None:
+def _check_backward(call: Call, serves: Any, given: Adjoint) -> None:
     """Compare what comes from the forward pass, and the gradients, with what would come.
 
     Raises:
         ValueError: If something does not fit.
     """
-    if backends.choose(call, backend) != backend:
-        raise ConfigError(
-            f"sequence_backward: backend must be that of the forward pass, got {backend!r}"
-        )
     grad_spikes, grad_state, spikes, tracks = given
-    like, expected = call.current, backends.prepared(call, backend).kept(call)
+    like, expected = call.current, serves.kept(call)
     if len(expected) != len(tracks):
         raise ConfigError(
             f"sequence_backward: tracks must be {', '.join(expected) or 'none'}, got {len(tracks)} tensors"
@@ -127,7 +129,3 @@ def _check_backward(call: Call, backend: str, given: Adjoint) -> None:
 
 
 sequence.register_autograd(_backward, setup_context=_setup_context)
-for _device in ("cpu", "cuda"):
-    # Under autocast inputs of half precision come as float32, and nothing inside is autocast.
-    sequence.register_autocast(_device, torch.float32)
-    sequence_backward.register_autocast(_device, torch.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor
 import snn_neuromod as nm
 from snn_neuromod.kernels.backends.triton import launch
 from tests.cuda.test_neurons import USERS, learning
-from tests.cuda.test_recurrent import DELAYS, RULES, network
+from tests.cuda.test_recurrent import DELAYS, RULES, Passing, network
 from tests.layers.cases import DEFAULTS, LayerCase
 
 HALF = [torch.float16, torch.bfloat16]
@@ -107,13 +108,14 @@ def test_recurrent_kernels_read_and_write_it(
         assert (a.cpu().double() - b).abs().max() <= bound
 
 
-@pytest.mark.parametrize("inside", [False, True], ids=["outside", "inside"])
-def test_autocast_does_not_convert_it_either(
-    inside: bool, device: torch.device, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("watched", [False, True], ids=["called", "by operators"])
+@pytest.mark.parametrize("where", ["nowhere", "outside", "inside"])
+def test_neither_autocast_nor_a_graph_converts_it(
+    where: str, watched: bool, device: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Weighted inputs of half precision give what they give without it, sent back inside or outside."""
-    net, x = network("ALIF", DELAYS["synapse"], "bptt")
-    net, x, dtype = net.float().to(device), x.float().to(device), torch.bfloat16
+    """Weighted inputs of half precision give what they give without, sent back inside or outside of autocast."""
+    net, x = network("ALIF", DELAYS["neuron"], "bptt")
+    net, x, dtype = net.float().to(device), x[:9].float().to(device), torch.bfloat16
     seen, original, found = list[Any](), launch.start, list[list[Tensor]]()
 
     def start(kernel: Any, grid: Any, *arguments: Any, **flags: Any) -> None:
@@ -124,13 +126,16 @@ def test_autocast_does_not_convert_it_either(
     with torch.autocast(device.type, dtype):
         current = torch.nn.functional.linear(x, net.w_in.detach())
     first = net._at_rest(current[0].float())
-    for autocast in (False, True):
+    for autocast, mode in (
+        (where != "nowhere", Passing() if watched else nullcontext()),
+        (False, nullcontext()),
+    ):
         leaf, weights = current.clone().requires_grad_(), net.w_rec.detach().requires_grad_()
-        with nm.kernels.use("triton"), torch.autocast(device.type, dtype, enabled=autocast):
+        with nm.kernels.use("triton"), torch.autocast(device.type, dtype, enabled=autocast), mode:
             spikes, _ = net.run(leaf, first, weights, rule=net.rule)
-            with torch.autocast(device.type, dtype, enabled=autocast and inside):
+            with torch.autocast(device.type, dtype, enabled=autocast and where == "inside"):
                 found.append([spikes, *torch.autograd.grad(spikes.sum(), [leaf, weights])])
     assert seen[0] == (dtype, dtype)
-    assert seen[: len(seen) // 2] == seen[len(seen) // 2 :]
+    assert set(seen) <= {(dtype, dtype), (torch.float32, dtype)}
     assert found[0][0].any()
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
