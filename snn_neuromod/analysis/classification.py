@@ -82,7 +82,7 @@ def classify(
 
     Examples:
         >>> from snn_neuromod.dynamics import msrc
-        >>> found = classify(msrc, np.arange(1, 8, 0.2), h_s0=[0.5, 0.9, 1.5], num_steps=500, burst_steps=0)
+        >>> found = classify(msrc, np.arange(2, 6, 0.5), h_s0=[0.5, 0.9, 1.5], num_steps=500, burst_steps=0)
         >>> found.kind.tolist()
         ['type 2*', 'type 1', 'type 2']
     """

@@ -13,10 +13,12 @@ SADDLE_NODES = {0.6: 2.831, 0.5: 3.386, 0.4: 4.091}
 
 def test_the_three_types_of_the_msrc() -> None:
     h_s0 = [0.4, 0.5, 0.6, 0.9, 1.5, 3.0]
-    found = classify(dynamics.msrc, np.arange(1, 8, 0.2), h_s0=h_s0, num_steps=600, burst_steps=600)
+    found = classify(
+        dynamics.msrc, np.arange(1.2, 6, 0.4), h_s0=h_s0, num_steps=600, burst_steps=600
+    )
     expected = ["type 2*"] * 3 + ["type 1", "type 2", "silent"]
     assert found.kind.tolist() == expected
-    # onsets are refined beyond the 0.2 of the sweep; from rest they are the saddle-nodes
+    # onsets are refined beyond the 0.4 of the sweep; from rest they are the saddle-nodes
     for k, value in enumerate(h_s0[:3]):
         assert found.onset_up[k] == pytest.approx(SADDLE_NODES[value], abs=0.002)
     assert (found.onset_down[:3] < found.onset_up[:3] - 0.3).all()

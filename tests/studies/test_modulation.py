@@ -171,9 +171,13 @@ def logged(tmp_path: Path) -> grid.Logged:
 
 
 def test_tables_and_figures_come_from_the_log(
-    logged: grid.Logged, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    logged: grid.Logged,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert len(logged) == 46
+    monkeypatch.setattr(style, "DPI", 40)
     main(["figures", "--out", str(tmp_path)])
     assert "46 runs" in capsys.readouterr().out
     for name in ("fixed_modulation", "learned_modulation", "learned_networks"):
