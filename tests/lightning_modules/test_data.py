@@ -406,15 +406,15 @@ def test_resumed_runs_equal_the_uninterrupted_one_bit_by_bit(root, tmp_path):
 def test_a_worker_that_reads_ahead_changes_neither_a_run_nor_where_it_goes_on(root, tmp_path):
     options = {"epochs": 2, "val_fraction": 0.0}
     saved = pl.callbacks.ModelCheckpoint(
-        dirpath=tmp_path, filename="{step}", save_top_k=-1, every_n_train_steps=3
+        dirpath=tmp_path, filename="{step}", save_top_k=-1, every_n_train_steps=4
     )
     reference = fit(root, tmp_path, Linear(), **options)
     whole = fit(root, tmp_path, Linear(), num_workers=1, callbacks=[saved], **options)
     resumed = fit(
-        root, tmp_path, Linear(), num_workers=1, ckpt_path=tmp_path / "step=3.ckpt", **options
+        root, tmp_path, Linear(), num_workers=1, ckpt_path=tmp_path / "step=8.ckpt", **options
     )
     assert whole.seen == reference.seen
-    assert resumed.seen == reference.seen[3:]
+    assert resumed.seen == reference.seen[8:]
     for network in (whole, resumed):
         assert torch.equal(network.linear.weight, reference.linear.weight)
 
