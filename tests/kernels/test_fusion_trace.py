@@ -85,6 +85,13 @@ def test_trace_works_where_autograd_is_off() -> None:
     assert repr(seen[0].grad_current) == repr(step.grad_current)
 
 
+def test_a_seeded_run_draws_what_it_draws_without_a_neuron_of_ours() -> None:
+    """Also where a neuron is read for the first time."""
+    before = torch.get_rng_state()
+    trace(lambda p, s, x: (x * p.k, OneState(s.v + x)), OneParam, OneState)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_steps_are_joined_in_one_graph() -> None:
     step = trace(Quadratic.step, Quadratic.Params, Quadratic.State, dtype=F64)
     graph = Graph(F64)

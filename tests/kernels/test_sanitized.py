@@ -88,7 +88,7 @@ def test_no_kernel_leaves_its_memory(compiler: list[str], tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("file", "right", "wrong", "where"),
     [
-        ("c/gather.h", "count += x[i] != 0", "count += x[i + 1] != 0", "events_of"),
+        ("c/nonzero.h", "count += x[i] != 0", "count += x[i + 1] != 0", "events_of"),
         ("fusion/call.h", "memcpy(to, row, wide *", "memcpy(to, row, (wide + 1) *", "_left"),
     ],
 )

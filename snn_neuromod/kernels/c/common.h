@@ -40,6 +40,23 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
+/* What depends on the width of vectors is there for each that processors may have, PLAIN the one that all have here;
+ * BEST(f) is the widest at hand. (gcc keeps arrays of wider vectors than there are in memory, ten times slower.) */
+#if defined(SNN_CLONES)
+#define PLAIN 16
+#define BEST(f) (__builtin_cpu_supports("avx512f") ? NAME(f##_512) \
+    : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? NAME(f##_256) : NAME(f##_plain))
+#else
+#if defined(__AVX512F__)
+#define PLAIN 64
+#elif defined(__AVX2__)
+#define PLAIN 32
+#else
+#define PLAIN 16
+#endif
+#define BEST(f) NAME(f##_plain)
+#endif
+
 /* Part of the samples: rows row0 to row1. */
 typedef struct {
     int64_t row0, row1;

@@ -15,6 +15,7 @@
 #define CLONES CLONES_OF("arch=x86-64-v4", "arch=x86-64-v3")
 #define NAME(f) f##_float
 #define MATH(name) name##f
+#include "events.h"
 #include "spikes.h"
 #include "weights.h"
 #include "eligibility.h"
@@ -27,6 +28,7 @@
 #define CLONES CLONES_OF("arch=x86-64-v3")
 #define NAME(f) f##_double
 #define MATH(name) name
+#include "events.h"
 #include "spikes.h"
 #include "weights.h"
 #include "eligibility.h"

@@ -1,10 +1,10 @@
-/* Product of a few rows with a matrix of weights, for one width of vectors: V(f) names it, VECTOR is the width in bytes.
+/* Product of a few rows with a matrix of weights, for one width of vectors.
  *
  * Sums are kept in registers, as many rows and vectors at a time as there are registers for; each row is summed in the
  * same order wherever it stands.
  */
-typedef REAL V(vec) __attribute__((vector_size(VECTOR), aligned(sizeof(REAL)), may_alias));
-#define WIDTH (VECTOR / (int64_t)sizeof(REAL))
+#include "width.h"
+
 #define HIGH (VECTOR < 64 ? 4 : 8) /* rows of a tile */
 #define SOON 16                    /* rows of weights from one that is read to one that is asked for */
 
@@ -66,9 +66,6 @@ TARGET static void V(product)(const NAME(Product) *p) {
     r = V(rows)(p, r, 2, 2);
     V(rows)(p, r, 1, 4);
 }
-#undef WIDTH
 #undef HIGH
 #undef SOON
 #undef VECTOR
-#undef TARGET
-#undef V

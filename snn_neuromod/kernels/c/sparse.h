@@ -1,94 +1,66 @@
-/* The products for one type IN of inputs; OF(f) names it. */
+/* Events of one type IN of inputs, and the sums over them; OF(f) names it. */
 
-#include "gather.h"
-
-#define HIGH 32 /* rows that share the weights of a strip while these are in cache */
-
-/* Rows row0 to row1 of out[r] = first + x[r] w. */
-CLONES FUSED static void OF(sparse_rows)(const NAME(SPIKES) *p, int64_t row0, int64_t row1) {
-    const int64_t inputs = p->inputs, outputs = p->outputs;
-    int32_t *const list = malloc(HIGH * inputs * sizeof(int32_t));
-    for (int64_t row = row0; row < row1; row += HIGH) {
-        const int64_t high = smaller(HIGH, row1 - row);
-        const IN *const x = (const IN *)p->x + row * inputs;
-        REAL *const out = p->out + row * outputs;
-        int64_t count[HIGH];
-        for (int64_t r = 0; r < high; r++) count[r] = OF(events)(x + r * inputs, inputs, list + r * inputs);
-        for (int64_t j = 0; j < outputs; j += STRIP) {
-            const REAL *const strip = p->w + j * inputs;
-            const int64_t columns = smaller(STRIP, outputs - j);
-            TILES(PADDED(columns), for (int64_t r = 0; r < high; r++) OF(gather_tile)(
-                out + r * outputs, p->first, x + r * inputs, strip + at, STRIP, list + r * inputs, count[r], outputs,
-                j + at, wide));
-        }
-    }
-    free(list);
-}
-
-EXPORT void OF(sparse_forward)(const int64_t *sizes, void *const *data) {
-    const NAME(SPIKES) p = NAME(spikes_of)(sizes, data);
-    const int64_t each = p.rows / p.threads + 1;
-    expect(p.out, p.rows * p.outputs * sizeof(REAL));
-    _Pragma("omp parallel for schedule(static) num_threads(p.threads) if (p.threads > 1)")
-    for (int64_t row = 0; row < p.rows; row += each) OF(sparse_rows)(&p, row, smaller(row + each, p.rows));
-}
-
-#define EVENTS 240 /* rows whose events are sorted by input at a time */
-
-/* `wide` vectors (constant) of the gradient of one input's weights; `found` are its events' rows of the strip. */
-INLINE void OF(gradient_tile)(
-    REAL *grad_w, const REAL *strip, const IN *x, const uint8_t *found, int64_t count, int64_t inputs, const int wide) {
-    FUSED_BLOCK
-    NAME(vector) sum[TILE];
-    for (int k = 0; k < wide; k++) sum[k] = *(const NAME(vector) *)(strip + found[0] * STRIP + k * WIDTH) * (REAL)x[found[0] * inputs];
-    for (int64_t e = 1; e < count; e++) {
-        const REAL *const g = strip + found[e] * STRIP, z = x[found[e] * inputs];
-#pragma GCC unroll 8
-        for (int k = 0; k < wide; k++) sum[k] += z * *(const NAME(vector) *)(g + k * WIDTH);
-    }
-    for (int k = 0; k < wide; k++) *(NAME(vector) *)(grad_w + k * WIDTH) += sum[k];
-}
-
-/* grad_w[i][n] = sum over r of x[r][i] grad_out[r][n] for inputs from0 to from1. */
-CLONES FUSED static void OF(sparse_gradient)(const NAME(SPIKES) *p, int64_t from0, int64_t from1) {
-    const int64_t own = from1 - from0, inputs = p->inputs, outputs = p->outputs, padded = PADDED(outputs);
-    REAL *const strip = calloc(EVENTS * STRIP, sizeof(REAL));
-    int32_t *const list = malloc(own * (sizeof(int32_t) + EVENTS + 1));
-    uint8_t *const found = (uint8_t *)(list + own), *const counts = found + own * EVENTS;
-    memset(p->grad_w + from0 * padded, 0, own * padded * sizeof(REAL));
-    for (int64_t first = 0; first < p->rows; first += EVENTS) {
-        const int64_t high = smaller(EVENTS, p->rows - first);
-        const IN *const x = (const IN *)p->x + first * inputs + from0;
-        memset(counts, 0, own);
+/* Those of `high` rows: inputs span..span+terms. */
+INLINE void OF(list_rows)(const NAME(Sparse) *p, const NAME(Lists) *l, int64_t span, int64_t terms, int64_t from, int64_t high) {
+    int64_t *start = l->start, count = 0;
+    for (int64_t b = 0; b < terms; b += p->block)
         for (int64_t r = 0; r < high; r++) {
-            const int64_t count = OF(events)(x + r * inputs, own, list);
-            for (int64_t e = 0; e < count; e++) found[list[e] * EVENTS + counts[list[e]]++] = (uint8_t)r;
+            const IN *const x = (const IN *)p->x + (from + r) * p->inputs + span + b;
+            const int64_t num = OF(events)(x, smaller(p->block, terms - b), l->list);
+            *start++ = count;
+            for (int64_t e = 0; e < num; e++)
+                l->events[count++] = (NAME(Event)){l->list[e], (REAL)x[l->list[e]]};
         }
-        for (int64_t j = 0; j < outputs; j += STRIP) {
-            const int64_t columns = smaller(STRIP, outputs - j);
-            const REAL *const from = p->grad_out + first * outputs + j;
-            if (columns == STRIP)
-                for (int64_t r = 0; r < high; r++) memcpy(strip + r * STRIP, from + r * outputs, STRIP * sizeof(REAL));
-            else
-                for (int64_t r = 0; r < high; r++)
-                    memcpy(strip + r * STRIP, from + r * outputs, columns * sizeof(REAL));
-            TILES(PADDED(columns), for (int64_t i = 0; i < own; i++) if (counts[i]) OF(gradient_tile)(
-                p->grad_w + (from0 + i) * padded + j + at, strip + at, x + i, found + i * EVENTS, counts[i], inputs,
-                wide));
-        }
-    }
-    free(list);
-    free(strip);
+    *start = count;
 }
 
-EXPORT void OF(sparse_weight_gradient)(const int64_t *sizes, void *const *data) {
-    const NAME(SPIKES) p = NAME(spikes_of)(sizes, data);
-    const int64_t each = p.inputs / p.threads + 1;
-    _Pragma("omp parallel for schedule(static) num_threads(p.threads) if (p.threads > 1)")
-    for (int64_t from = 0; from < p.inputs; from += each)
-        OF(sparse_gradient)(&p, from, smaller(from + each, p.inputs));
+/* Those of `high` inputs: rows span..span+terms. */
+INLINE void OF(list_inputs)(const NAME(Sparse) *p, const NAME(Lists) *l, int64_t span, int64_t terms, int64_t from, int64_t high) {
+    int64_t *start = l->start, count = 0;
+    for (int64_t b = 0; b < terms; b += p->block) {
+        memset(l->fill, 0, high * sizeof(int32_t));
+        for (int64_t r = 0; r < smaller(p->block, terms - b); r++) {
+            const IN *const x = (const IN *)p->x + (span + b + r) * p->inputs + from;
+            const int64_t num = OF(events)(x, high, l->list);
+            for (int64_t e = 0; e < num; e++) {
+                const int32_t i = l->list[e];
+                l->bucket[i * p->block + l->fill[i]++] = (NAME(Event)){(int32_t)r, (REAL)x[i]};
+            }
+        }
+        for (int64_t i = 0; i < high; i++) {
+            *start++ = count;
+            memcpy(l->events + count, l->bucket + i * p->block, l->fill[i] * sizeof(NAME(Event)));
+            count += l->fill[i];
+        }
+    }
+    *start = count;
 }
-#undef EVENTS
-#undef HIGH
-#undef IN
-#undef OF
+
+/* Sums from..from+high. */
+CLONES static void OF(sparse_sums)(const NAME(Sparse) *p, int64_t from, int64_t high) {
+    const int64_t all = p->gradient ? p->rows : p->inputs, most = smaller(SPAN, all), blocks = most / p->block + 1;
+    NAME(Lists) l = {
+        malloc((high * most + 1) * sizeof(NAME(Event))), malloc(p->gradient ? high * p->block * sizeof(NAME(Event)) : 1),
+        malloc((blocks * high + 1) * sizeof(int64_t)), malloc((most + high) * sizeof(int32_t)),
+        malloc(high * sizeof(int32_t)), calloc(high * STRIP, sizeof(REAL))};
+    int64_t span = 0;
+    do { /* once at least: without terms the sums are what they start from */
+        const int64_t terms = smaller(SPAN, all - span);
+        if (p->gradient) OF(list_inputs)(p, &l, span, terms, from, high);
+        else OF(list_rows)(p, &l, span, terms, from, high);
+        NAME(add_span)(p, &l, span, terms, from, high);
+    } while ((span += SPAN) < all);
+    free(l.events), free(l.bucket), free(l.start), free(l.list), free(l.fill), free(l.sums);
+}
+
+static void OF(sparse)(const int64_t *sizes, void *const *data, int gradient) {
+    const NAME(Sparse) p = {sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], data[0], data[1], data[2], data[3], gradient};
+    const int64_t num = gradient ? p.inputs : p.rows, each = smaller(TOGETHER, num / p.threads + 1);
+    expect(p.out, num * p.outputs * sizeof(REAL));
+    _Pragma("omp parallel for schedule(static) num_threads(p.threads) if (p.threads > 1)")
+    for (int64_t from = 0; from < num; from += each) OF(sparse_sums)(&p, from, smaller(each, num - from));
+}
+
+/* sizes and data in the order of the structure. */
+EXPORT void OF(sparse_forward)(const int64_t *sizes, void *const *data) { OF(sparse)(sizes, data, 0); }
+EXPORT void OF(sparse_weight_gradient)(const int64_t *sizes, void *const *data) { OF(sparse)(sizes, data, 1); }

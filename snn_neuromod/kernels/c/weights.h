@@ -14,33 +14,12 @@ typedef struct {
 
 #if defined(SNN_CLONES)
 #define VECTOR 64
-#define TARGET FUSED __attribute__((target("avx512f"), noinline))
-#define V(f) NAME(f##_512)
 #include "product.h"
 #define VECTOR 32
-#define TARGET FUSED __attribute__((target("avx2,fma"), noinline))
-#define V(f) NAME(f##_256)
 #include "product.h"
 #endif
-#if defined(__AVX512F__)
-#define VECTOR 64
-#elif defined(__AVX2__)
-#define VECTOR 32
-#else
-#define VECTOR 16
-#endif
-#define TARGET FUSED __attribute__((noinline))
-#define V(f) NAME(f##_plain)
+#define VECTOR PLAIN
 #include "product.h"
-
-static void NAME(product)(const NAME(Product) *p) {
-#if defined(SNN_CLONES)
-    if (__builtin_cpu_supports("avx512f")) NAME(product_512)(p);
-    else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) NAME(product_256)(p);
-    else
-#endif
-    NAME(product_plain)(p);
-}
 
 /* Synapses among the neurons in groups of equal delay, as in kernels/synapses.py. */
 typedef struct {
@@ -53,13 +32,15 @@ typedef struct {
 /* Room to compute a task's input of one step. */
 typedef struct {
     REAL *rows;           /* (rows of the task, N) */
+    NAME(Event) *events;  /* (N) */
     int32_t *list, *many; /* (N), (rows of the task) */
 } NAME(Space);
 
 INLINE NAME(Space) NAME(new_space)(int64_t high, int64_t num) {
-    REAL *const rows = malloc(high * num * sizeof(REAL) + (num + high) * sizeof(int32_t));
-    int32_t *const list = (int32_t *)(rows + high * num);
-    return (NAME(Space)){rows, list, list + num};
+    REAL *const rows = malloc(high * num * sizeof(REAL) + num * sizeof(NAME(Event)) + (num + high) * sizeof(int32_t));
+    NAME(Event) *const events = (NAME(Event) *)(rows + high * num);
+    int32_t *const list = (int32_t *)(events + num);
+    return (NAME(Space)){rows, events, list, list + num};
 }
 
 /* Writes a task's input of step t, (rows of the task, N): `current`, (T, rows, N), and what arrives through the synapses.
@@ -80,17 +61,19 @@ CLONES FUSED static void NAME(recurrent_input)(
                 for (int64_t k = 0; k < count; k++) row[k] = z[b * num + sources[k]];
             const REAL *const z_row = sources ? row : z + b * num;
             const int64_t fired = NAME(events_of_reals)(z_row, count, space.list);
+            if (input != first) memcpy(input, first, num * sizeof(REAL));
             if (fired > MANY * count) {
                 if (!sources) memcpy(row, z_row, count * sizeof(REAL));
-                if (!g) memcpy(input, first, num * sizeof(REAL));
                 space.many[dense++] = (int32_t)(b - part.row0);
             } else {
-                NAME(gather_of_reals)(input, first, z_row, w, space.list, fired, num);
+                for (int64_t e = 0; e < fired; e++)
+                    space.events[e] = (NAME(Event)){space.list[e], z_row[space.list[e]]};
+                BEST(gather)(input, w, space.events, fired, num);
             }
         }
         if (dense) {
             const NAME(Product) p = {out, out, num, space.many, NULL, space.rows, w, dense, count, num};
-            NAME(product)(&p);
+            BEST(product)(&p);
         }
         w += count * PADDED(num);
         if (sources) sources += count;
@@ -111,7 +94,7 @@ INLINE void NAME(add_transposed)(
             if (sources && sum != out) memcpy(out, sum, high * num * sizeof(REAL));
             const REAL *const x = delta + read * rows * num + from;
             const NAME(Product) p = {out, sources ? out : sum, num, NULL, sources, x, w, high, num, count};
-            NAME(product)(&p);
+            BEST(product)(&p);
             sum = out;
         }
         w += num * PADDED(count);

@@ -223,7 +223,11 @@ def trace(
             results = (spikes, *after)
             return *results, *_gradients(results, given, values[inner:])
 
-    examples = [torch.rand(_SHAPE, dtype=dtype) + 0.5 for _ in range(inner + num_states + 1)]
+    own = torch.Generator().manual_seed(0)  # numbers of the global one are its user's
+    examples = [
+        torch.rand(_SHAPE, generator=own, dtype=dtype, device="cpu") + 0.5
+        for _ in range(inner + num_states + 1)
+    ]
     try:
         with _LOCK:
             recorded = make_fx(joint, decomposition_table=decompositions())(*examples)

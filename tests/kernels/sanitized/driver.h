@@ -10,17 +10,17 @@ static REAL *NAME(numbers)(int64_t count) { return NAME(between)(count, -1, 1); 
 static REAL *NAME(zeros)(int64_t count) { return NAME(between)(count, 0, 0); }
 
 static void NAME(run_spikes)(int64_t rows, int64_t inputs, int64_t outputs, const uint8_t *x) {
-    const int64_t padded = PADDED(outputs), strip = 256 / sizeof(REAL), strips = (outputs + strip - 1) / strip;
+    const int64_t strip = 256 / sizeof(REAL), strips = (outputs + strip - 1) / strip;
     uint8_t *const bytes = malloc(rows * inputs);
     REAL *const reals = NAME(zeros)(rows * inputs);
     memcpy(bytes, x, rows * inputs);
     for (int64_t i = 0; i < rows * inputs; i++) reals[i] = (REAL)-0.5 * x[i]; /* -0 is 0 too */
-    const int64_t given[] = {rows, inputs, outputs, 2};
-    void *data[] = {bytes, NAME(numbers)(strips * inputs * strip), NAME(numbers)(outputs), NAME(zeros)(rows * outputs),
-                    NAME(numbers)(rows * outputs), NAME(zeros)(inputs * padded)};
+    const int64_t given[] = {rows, inputs, outputs, 2, 64};
+    const int64_t most = rows > inputs ? rows : inputs;
+    void *data[] = {bytes, NAME(numbers)(strips * most * strip), NAME(numbers)(outputs), NAME(zeros)(most * outputs)};
     NAME(sparse_forward_of_bytes)(given, data);
     NAME(sparse_weight_gradient_of_bytes)(given, data);
-    data[0] = reals;
+    data[0] = reals, data[2] = NULL;
     NAME(sparse_forward_of_reals)(given, data);
     NAME(sparse_weight_gradient_of_reals)(given, data);
 }
@@ -41,6 +41,6 @@ static void NAME(run_all)(const uint8_t *x) {
     static const int64_t sizes[] = {1, 17, 65};
     for (int s = 0; s < 3; s++) {
         for (int count = 1; count <= CARRIED; count++) NAME(run_eligibility)(1 + 17 * s, 2, sizes[s], sizes[2 - s], count);
-        NAME(run_spikes)(3, sizes[s], 9 + 60 * s, x);
+        NAME(run_spikes)(3, sizes[s], 9 + 60 * s, x), NAME(run_spikes)(65, 3, 9 + 60 * s, x);
     }
 }

@@ -16,20 +16,30 @@ from snn_neuromod.kernels.backends.c import library
 from snn_neuromod.kernels.backends.eager import jobs as eager
 from snn_neuromod.kernels.jobs import Advance, Gather, Product, RateCode, WeightGradient
 
-RARE = 0.4
-"""Share of inputs other than 0 below which single ones are faster than a matrix product."""
+SCAN, LIST, ADD, CONVERT = 30, 120, 2.7, 80
+"""What single inputs cost, in multiplications of a matrix product: to look at one, to list one other than 0, for each
+output of one; and to turn a byte into a number for the product. Measured with AVX-512 on one thread."""
 
 VECTOR = 64
 """Bytes of a vector in the C sources."""
+
+TOGETHER = 32
+"""Inputs other than 0 of a block, on average: fewer are not worth its overhead, more need more weights in cache."""
 
 MOST, STEPS = 4, 240
 """Variables and steps of a segment that the kernels know."""
 
 
-def rare(x: Tensor, below: float = RARE) -> bool:
-    """Whether few inputs, (rows, ...), are other than 0, by a sample of them."""
+def share(x: Tensor) -> float:
+    """Share of inputs, (rows, ...), that are other than 0, by a sample of them."""
     some = x[:: max(1, len(x) // 128)]
-    return int(some.count_nonzero()) <= below * some.numel()
+    return int(some.count_nonzero()) / max(1, some.numel())
+
+
+def rare(found: float, outputs: int, *, as_bytes: bool) -> bool:
+    """Whether so small a share of inputs is faster one by one than by a matrix product."""
+    outputs += -outputs % 16
+    return SCAN + found * (LIST + ADD * outputs) < outputs + CONVERT * as_bytes
 
 
 def product_unable(job: Product) -> str | None:
@@ -40,16 +50,11 @@ def product_unable(job: Product) -> str | None:
 def product(job: Product) -> Tensor:
     """The product, (rows, outputs)."""
     x, weight, bias = job
-    if not rare(x):
+    found = share(x)
+    if not rare(found, len(weight), as_bytes=x.dtype == torch.uint8):
         return eager.product(job)
-    outputs, inputs = weight.shape
-    strip = 4 * VECTOR // weight.dtype.itemsize
-    padded = functional.pad(weight, (0, 0, 0, -outputs % strip))
-    w = padded.view(-1, strip, inputs).transpose(1, 2).contiguous()
-    first = w.new_zeros(outputs) if bias is None else bias.contiguous()
-    out = weight.new_empty(len(x), outputs)
-    _sparse("forward", x, outputs, [w, first, out, None, None])
-    return out
+    out = weight.new_empty(len(x), len(weight))
+    return _sparse(x, weight.T, found, out, bias, gradient=False)
 
 
 def gradient_unable(job: WeightGradient) -> str | None:
@@ -61,19 +66,28 @@ def weight_gradient(job: WeightGradient) -> Tensor:
     """The sum over rows of `grad` times `x`, (outputs, inputs)."""
     x, grad = job
     outputs = grad.shape[1]
-    # A few columns take as long as a strip of them, the product of matrices does not.
-    if not rare(x, RARE * min(1.0, outputs / 64)):
+    found = share(x)
+    if not rare(found, outputs, as_bytes=x.dtype == torch.uint8):
         return eager.weight_gradient(job)
-    padded = outputs + -outputs % (VECTOR // grad.dtype.itemsize)
-    grad_w = grad.new_empty(x.shape[1], padded)
-    _sparse("weight_gradient", x, outputs, [None, None, None, grad.contiguous(), grad_w])
-    return grad_w[:, :outputs].T.contiguous()
+    out = grad.new_empty(outputs, x.shape[1])
+    return _sparse(x, grad, found, out, None, gradient=True)
 
 
-def _sparse(direction: str, x: Tensor, outputs: int, tensors: Sequence[Tensor | None]) -> None:
+def _sparse(
+    x: Tensor, w: Tensor, found: float, out: Tensor, bias: Tensor | None, *, gradient: bool
+) -> Tensor:
+    """Sum rows of `w`, (terms, outputs): for every row of `x` over its inputs, or for every input over the rows."""
+    outputs = w.shape[1]
+    strip = 4 * VECTOR // w.dtype.itemsize
+    padded = functional.pad(w, (0, -outputs % strip)) if outputs % strip else w
+    strips = padded.unflatten(1, (-1, strip)).transpose(0, 1).contiguous()
+    block = min(max(64, int(TOGETHER / max(found, 1e-3)) // 64 * 64), 4096)
     kind = "bytes" if x.dtype == torch.uint8 else "reals"
-    sizes = [*x.shape, outputs, torch.get_num_threads()]
-    library.call(f"sparse_{direction}_of_{kind}", sizes, [x, *tensors])
+    sizes = [*x.shape, outputs, torch.get_num_threads(), block]
+    first = None if bias is None else bias.contiguous()
+    which = "weight_gradient" if gradient else "forward"
+    library.call(f"sparse_{which}_of_{kind}", sizes, [x, strips, first, out])
+    return out
 
 
 def code_unable(job: RateCode) -> str | None:

@@ -1,0 +1,26 @@
+/* Sums that take the rows of a block of terms one after the other, for one width of vectors. */
+#include "width.h"
+
+INLINE void V(add_blocks)(
+    const NAME(Lists) *l, const REAL *w, REAL *sums, int64_t terms, int64_t block, int64_t high, const int wide) {
+    const int64_t *start = l->start;
+    for (int64_t b = 0; b < terms; b += block)
+        for (int64_t r = 0; r < high; r++, start++)
+            V(add_events)(sums + r * STRIP, w + b * STRIP, STRIP, l->events + start[0], l->events + start[1], wide);
+}
+
+/* What the events of a span add to `high` sums of `columns` columns. */
+TARGET static void V(add_strip)(
+    const NAME(Lists) *l, const REAL *w, int64_t columns, int64_t terms, int64_t block, int64_t high) {
+    for (int64_t at = 0; at < columns; at += HELD * WIDTH) {
+        switch (smaller(HELD, (columns - at + WIDTH - 1) / WIDTH)) {
+#define WIDE(k) case k: V(add_blocks)(l, w + at, l->sums + at, terms, block, high, k); break;
+        WIDE(1) WIDE(2) WIDE(3) WIDE(4)
+#if VECTOR < 64
+        WIDE(5) WIDE(6) WIDE(7) WIDE(8)
+#endif
+#undef WIDE
+        }
+    }
+}
+#undef VECTOR
