@@ -78,11 +78,10 @@ def run(
 
 
 def error(found: list[Tensor], expected: list[Tensor]) -> list[float]:
-    """Of each tensor, relative to its largest element, or to 1e-6."""
-    return [
-        float((a.double() - b.double()).abs().max() / b.double().abs().max().clamp(min=1e-6))
-        for a, b in zip(found, expected, strict=True)
-    ]
+    """Of each tensor, relative to its largest element, or to 1e-6; infinite where something is not a number."""
+    most = [(a.double() - b.double()).abs().max() for a, b in zip(found, expected, strict=True)]
+    sizes = [b.double().abs().max().clamp(min=1e-6) for b in expected]
+    return [float((m / s).nan_to_num(torch.inf)) for m, s in zip(most, sizes, strict=True)]
 
 
 @pytest.mark.parametrize("num_steps", [1, 29, 32])
