@@ -3,9 +3,9 @@
 
 typedef REAL V(vec) __attribute__((vector_size(VECTOR), aligned(sizeof(REAL)), may_alias));
 
-/* `wide` vectors (constant) of a sum; rows of w are `apart`. */
+/* to = from + the sum over events of value w[at], `wide` vectors (constant); rows of w are `apart`. to may be from. */
 INLINE void V(add_events)(
-    REAL *sum, const REAL *w, int64_t apart, const NAME(Event) *e, const NAME(Event) *stop, const int wide) {
+    REAL *to, const REAL *from, const REAL *w, int64_t apart, const NAME(Event) *e, const NAME(Event) *stop, const int wide) {
     FUSED_BLOCK
     V(vec) even[8], odd[8];
     for (int k = 0; k < wide; k++) even[k] = odd[k] = (V(vec)){0};
@@ -17,18 +17,21 @@ INLINE void V(add_events)(
             odd[k] += z1 * *(const V(vec) *)(w1 + k * WIDTH);
         }
     }
+#pragma GCC unroll 1
     for (; e < stop; e++) {
         const REAL *const row = w + e->at * apart, z = e->value;
 #pragma GCC unroll 8
         for (int k = 0; k < wide; k++) even[k] += z * *(const V(vec) *)(row + k * WIDTH);
     }
-    for (int k = 0; k < wide; k++) *(V(vec) *)(sum + k * WIDTH) += even[k] + odd[k];
+    for (int k = 0; k < wide; k++)
+        *(V(vec) *)(to + k * WIDTH) = *(const V(vec) *)(from + k * WIDTH) + (even[k] + odd[k]);
 }
 
 /* Columns `at` to `num` of a sum, as many as there are `wide` vectors (constant) at a time; returns the next one. */
 INLINE int64_t V(add_columns)(
     REAL *out, const REAL *w, const NAME(Event) *e, const NAME(Event) *stop, int64_t at, int64_t num, const int wide) {
-    for (; at + wide * WIDTH <= num; at += wide * WIDTH) V(add_events)(out + at, w + at, PADDED(num), e, stop, wide);
+    for (; at + wide * WIDTH <= num; at += wide * WIDTH) 
+        V(add_events)(out + at, out + at, w + at, PADDED(num), e, stop, wide);
     return at;
 }
 
@@ -42,7 +45,7 @@ TARGET static void V(gather)(REAL *out, const REAL *w, const NAME(Event) *e, int
     at = V(add_columns)(out, w, e, stop, at, num, 1);
     if (at == num) return;
     memcpy(rest, out + at, (num - at) * sizeof(REAL));
-    V(add_events)(rest, w + at, PADDED(num), e, stop, 1);
+    V(add_events)(rest, rest, w + at, PADDED(num), e, stop, 1);
     memcpy(out + at, rest, (num - at) * sizeof(REAL));
 }
 #undef VECTOR

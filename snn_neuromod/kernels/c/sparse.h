@@ -16,6 +16,7 @@ INLINE void OF(list_rows)(const NAME(Sparse) *p, const NAME(Lists) *l, int64_t s
 
 /* Those of `high` inputs: rows span..span+terms. */
 INLINE void OF(list_inputs)(const NAME(Sparse) *p, const NAME(Lists) *l, int64_t span, int64_t terms, int64_t from, int64_t high) {
+    const int64_t apart = APART(p->block);
     int64_t *start = l->start, count = 0;
     for (int64_t b = 0; b < terms; b += p->block) {
         memset(l->fill, 0, high * sizeof(int32_t));
@@ -24,12 +25,12 @@ INLINE void OF(list_inputs)(const NAME(Sparse) *p, const NAME(Lists) *l, int64_t
             const int64_t num = OF(events)(x, high, l->list);
             for (int64_t e = 0; e < num; e++) {
                 const int32_t i = l->list[e];
-                l->bucket[i * p->block + l->fill[i]++] = (NAME(Event)){(int32_t)r, (REAL)x[i]};
+                l->bucket[i * apart + l->fill[i]++] = (NAME(Event)){(int32_t)r, (REAL)x[i]};
             }
         }
         for (int64_t i = 0; i < high; i++) {
             *start++ = count;
-            memcpy(l->events + count, l->bucket + i * p->block, l->fill[i] * sizeof(NAME(Event)));
+            memcpy(l->events + count, l->bucket + i * apart, l->fill[i] * sizeof(NAME(Event)));
             count += l->fill[i];
         }
     }
@@ -38,23 +39,23 @@ INLINE void OF(list_inputs)(const NAME(Sparse) *p, const NAME(Lists) *l, int64_t
 
 /* Sums from..from+high. */
 CLONES static void OF(sparse_sums)(const NAME(Sparse) *p, int64_t from, int64_t high) {
-    const int64_t all = p->gradient ? p->rows : p->inputs, most = smaller(SPAN, all), blocks = most / p->block + 1;
+    const int64_t all = p->gradient ? p->rows : p->inputs, most = smaller(p->span, all), blocks = most / p->block + 1;
     NAME(Lists) l = {
-        malloc((high * most + 1) * sizeof(NAME(Event))), malloc(p->gradient ? high * p->block * sizeof(NAME(Event)) : 1),
+        malloc((high * most + 1) * sizeof(NAME(Event))), malloc(p->gradient ? high * APART(p->block) * sizeof(NAME(Event)) : 1),
         malloc((blocks * high + 1) * sizeof(int64_t)), malloc((most + high) * sizeof(int32_t)),
-        malloc(high * sizeof(int32_t)), calloc(high * STRIP, sizeof(REAL))};
+        malloc(high * sizeof(int32_t)), calloc((high + 1) * STRIP, sizeof(REAL))};
     int64_t span = 0;
     do { /* once at least: without terms the sums are what they start from */
-        const int64_t terms = smaller(SPAN, all - span);
+        const int64_t terms = smaller(p->span, all - span);
         if (p->gradient) OF(list_inputs)(p, &l, span, terms, from, high);
         else OF(list_rows)(p, &l, span, terms, from, high);
         NAME(add_span)(p, &l, span, terms, from, high);
-    } while ((span += SPAN) < all);
+    } while ((span += p->span) < all);
     free(l.events), free(l.bucket), free(l.start), free(l.list), free(l.fill), free(l.sums);
 }
 
 static void OF(sparse)(const int64_t *sizes, void *const *data, int gradient) {
-    const NAME(Sparse) p = {sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], data[0], data[1], data[2], data[3], gradient};
+    const NAME(Sparse) p = {sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], data[0], data[1], data[2], data[3], gradient};
     const int64_t num = gradient ? p.inputs : p.rows, each = smaller(TOGETHER, num / p.threads + 1);
     expect(p.out, num * p.outputs * sizeof(REAL));
     _Pragma("omp parallel for schedule(static) num_threads(p.threads) if (p.threads > 1)")

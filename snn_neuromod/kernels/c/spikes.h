@@ -5,11 +5,12 @@
  * add stay in the first cache while some sums take them, a strip of columns at a time.
  */
 #define STRIP (256 / (int64_t)sizeof(REAL)) /* columns that are held side by side, so that all rows of a few columns stay in cache */
+#define APART(block) ((block) + 64 / (int64_t)sizeof(NAME(Event))) /* an odd number of cache lines for whole 64 events */
 #define TOGETHER 256 /* sums that take the rows of a block one after the other */
-#define SPAN 4096    /* terms whose events are listed at a time */
 
 typedef struct {
-    int64_t rows, inputs, outputs, threads, block; /* block: terms at a time */
+    int64_t rows, inputs, outputs, threads;
+    int64_t block, span; /* terms whose rows are in cache at a time, and whose events are listed: whole blocks */
     const void *x;     /* (rows, inputs), bytes or reals */
     const REAL *w;     /* what is summed, (strips, terms, STRIP): weights or gradient of the outputs */
     const REAL *first; /* (outputs), or NULL */
@@ -22,7 +23,7 @@ typedef struct {
     NAME(Event) *events, *bucket;
     int64_t *start; /* where those of a block and a sum begin, block after block */
     int32_t *list, *fill;
-    REAL *sums;     /* (TOGETHER, STRIP) */
+    REAL *sums;     /* (TOGETHER, STRIP), and one row of what they start from */
 } NAME(Lists);
 
 #if defined(SNN_CLONES)
@@ -34,34 +35,40 @@ typedef struct {
 #define VECTOR PLAIN
 #include "sums.h"
 
-/* Takes sums from..from+high of columns j.. out of their matrix, or puts them there. */
-INLINE void NAME(move_sums)(const NAME(Sparse) *p, REAL *sums, int64_t from, int64_t high, int64_t j, const int put) {
+/* Takes sums first..first+high of columns j.. out of their matrix, or puts them there. */
+INLINE void NAME(move_sums)(const NAME(Sparse) *p, REAL *sums, int64_t first, int64_t high, int64_t j, const int put) {
     const int64_t columns = smaller(STRIP, p->outputs - j), row = p->gradient ? 1 : p->outputs;
     const int64_t column = p->gradient ? p->inputs : 1;
-    REAL *const out = p->out + from * row + j * column;
+    REAL *const out = p->out + first * row + j * column;
     if (p->gradient)
         for (int64_t c = 0; c < columns; c++)
             for (int64_t r = 0; r < high; r++)
                 if (put) out[c * column + r] = sums[r * STRIP + c];
                 else sums[r * STRIP + c] = out[c * column + r];
     else
-        for (int64_t r = 0; r < high; r++)
-            if (put) memcpy(out + r * row, sums + r * STRIP, columns * sizeof(REAL));
-            else memcpy(sums + r * STRIP, out + r * row, columns * sizeof(REAL));
+        for (int64_t r = 0; r < high; r++) {
+            REAL *const to = put ? out + r * row : sums + r * STRIP, *const from = put ? sums + r * STRIP : out + r * row;
+            if (columns == STRIP) memcpy(to, from, STRIP * sizeof(REAL)); /* a constant number of moves */
+            else memcpy(to, from, columns * sizeof(REAL));
+        }
 }
 
-/* What the events of a span add to sums from..from+high. */
+/* What the events of a span add to sums from..from+high. Whole strips of the product go to their place at once. */
 static void NAME(add_span)(
     const NAME(Sparse) *p, const NAME(Lists) *l, int64_t span, int64_t terms, int64_t from, int64_t high) {
     const int64_t all = p->gradient ? p->rows : p->inputs;
+    REAL *const begin = l->sums + high * STRIP;
     for (int64_t j = 0; j < p->outputs; j += STRIP) {
         const int64_t columns = smaller(STRIP, p->outputs - j);
-        const REAL *const w = p->w + (j * all + span * STRIP);
+        const int direct = !p->gradient && columns == STRIP && terms;
+        REAL *const out = direct ? p->out + from * p->outputs + j : NULL;
         if (span) NAME(move_sums)(p, l->sums, from, high, j, 0);
-        else if (!p->first) memset(l->sums, 0, high * STRIP * sizeof(REAL));
-        else for (int64_t r = 0; r < high; r++) memcpy(l->sums + r * STRIP, p->first + j, columns * sizeof(REAL));
-        BEST(add_strip)(l, w, columns, terms, p->block, high);
-        NAME(move_sums)(p, l->sums, from, high, j, 1);
+        else if (p->first) memcpy(begin, p->first + j, columns * sizeof(REAL));
+        if (!terms)
+            for (int64_t r = 0; r < high; r++) memcpy(l->sums + r * STRIP, begin, STRIP * sizeof(REAL));
+        BEST(add_strip)(
+            l, p->w + (j * all + span * STRIP), span ? NULL : begin, out, p->outputs, columns, terms, p->block, high);
+        if (!direct) NAME(move_sums)(p, l->sums, from, high, j, 1);
     }
 }
 
@@ -76,6 +83,6 @@ static void NAME(add_span)(
 #include "sparse.h"
 #undef IN
 #undef OF
-#undef SPAN
 #undef TOGETHER
+#undef APART
 #undef STRIP

@@ -15,7 +15,7 @@ static void NAME(run_spikes)(int64_t rows, int64_t inputs, int64_t outputs, cons
     REAL *const reals = NAME(zeros)(rows * inputs);
     memcpy(bytes, x, rows * inputs);
     for (int64_t i = 0; i < rows * inputs; i++) reals[i] = (REAL)-0.5 * x[i]; /* -0 is 0 too */
-    const int64_t given[] = {rows, inputs, outputs, 2, 64};
+    const int64_t given[] = {rows, inputs, outputs, 2, 64, 64};
     const int64_t most = rows > inputs ? rows : inputs;
     void *data[] = {bytes, NAME(numbers)(strips * most * strip), NAME(numbers)(outputs), NAME(zeros)(most * outputs)};
     NAME(sparse_forward_of_bytes)(given, data);

@@ -23,8 +23,8 @@ output of one; and to turn a byte into a number for the product. Measured with A
 VECTOR = 64
 """Bytes of a vector in the C sources."""
 
-TOGETHER = 32
-"""Inputs other than 0 of a block, on average: fewer are not worth its overhead, more need more weights in cache."""
+TOGETHER, LISTED = 48, 1600
+"""Inputs other than 0 of a sum, on average, whose rows are in cache at a time, and that are listed at a time."""
 
 MOST, STEPS = 4, 240
 """Variables and steps of a segment that the kernels know."""
@@ -81,9 +81,12 @@ def _sparse(
     strip = 4 * VECTOR // w.dtype.itemsize
     padded = functional.pad(w, (0, -outputs % strip)) if outputs % strip else w
     strips = padded.unflatten(1, (-1, strip)).transpose(0, 1).contiguous()
-    block = min(max(64, int(TOGETHER / max(found, 1e-3)) // 64 * 64), 4096)
+    block, span = (
+        min(max(64, int(n / max(found, 1e-6)) // 64 * 64), 1 << 15) for n in (TOGETHER, LISTED)
+    )
+    block = min(block, 4096)
     kind = "bytes" if x.dtype == torch.uint8 else "reals"
-    sizes = [*x.shape, outputs, torch.get_num_threads(), block]
+    sizes = [*x.shape, outputs, torch.get_num_threads(), block, span // block * block]
     first = None if bias is None else bias.contiguous()
     which = "weight_gradient" if gradient else "forward"
     library.call(f"sparse_{which}_of_{kind}", sizes, [x, strips, first, out])
