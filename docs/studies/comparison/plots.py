@@ -112,7 +112,7 @@ def _line(run: Run) -> Line:
     rule = "BPTT" if run.rule == "bptt" else f"{run.rule} e-prop"
     layers = f", {run.layers} layers" if run.layers > 1 else ""
     label = "LSTM" if run.neuron == "lstm" else f"{TITLES[run.neuron]}, {rule}{layers}"
-    dashes = "--" if run.rule == "bptt" else "-"
+    dashes = {"bptt": "--", "adaptive": ":"}.get(run.rule, "-")
     return label, COLOURS[run.neuron], dashes, lambda r: r._replace(seed=0) == run
 
 
@@ -140,7 +140,7 @@ def _draw(logged: Logged, panels: Mapping[str, Sequence[Line]], title: str) -> A
                 ax.legend(fontsize="x-small", frameon=False)
     if high == 1:
         shown = axes[0, 0].get_legend_handles_labels()
-        figure.legend(*shown, loc="outside lower center", ncols=4, fontsize="small", frameon=False)
+        figure.legend(*shown, loc="outside lower center", ncols=3, fontsize="small", frameon=False)
     return figure
 
 
