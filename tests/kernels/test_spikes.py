@@ -61,6 +61,26 @@ def test_equal_to_the_dense_product(
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
+@needs_c
+@pytest.mark.parametrize("outputs", [63, 64, 170])
+def test_sums_of_many_blocks_and_spans(monkeypatch: pytest.MonkeyPatch, outputs: int) -> None:
+    monkeypatch.setattr(jobs, "TOGETHER", 3)
+    monkeypatch.setattr(jobs, "LISTED", 8)
+    sizes: list[list[int]] = []
+    call = library.call
+
+    def recorded(name: str, numbers: list[int], tensors: Any) -> None:
+        sizes.append(numbers)
+        call(name, numbers, tensors)
+
+    monkeypatch.setattr(library, "call", recorded)
+    x, weight, bias = operands(1000, outputs)
+    found = results(nm.kernels.spike_linear, x, weight, bias)
+    torch.testing.assert_close(found, results(dense, x, weight, bias), rtol=1e-12, atol=1e-12)
+    assert len(sizes) == 2
+    assert all(block < span < 255 for *_, block, span in sizes)
+
+
 @every_backend
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.9])
 def test_any_share_of_spikes(backend: nm.kernels.Backend, share: float) -> None:

@@ -20,8 +20,8 @@ SCAN, LIST, ADD, CONVERT = 30, 120, 2.7, 80
 """What single inputs cost, in multiplications of a matrix product: to look at one, to list one other than 0, for each
 output of one; and to turn a byte into a number for the product. Measured with AVX-512 on one thread."""
 
-VECTOR = 64
-"""Bytes of a vector in the C sources."""
+STRIP = 256
+"""Bytes of the columns that the C sources hold side by side."""
 
 TOGETHER, LISTED = 48, 1600
 """Inputs other than 0 of a sum, on average, whose rows are in cache at a time, and that are listed at a time."""
@@ -78,7 +78,7 @@ def _sparse(
 ) -> Tensor:
     """Sum rows of `w`, (terms, outputs): for every row of `x` over its inputs, or for every input over the rows."""
     outputs = w.shape[1]
-    strip = 4 * VECTOR // w.dtype.itemsize
+    strip = STRIP // w.dtype.itemsize
     padded = functional.pad(w, (0, -outputs % strip)) if outputs % strip else w
     strips = padded.unflatten(1, (-1, strip)).transpose(0, 1).contiguous()
     block, span = (
