@@ -38,15 +38,19 @@ def sequence(*given: Any) -> list[Tensor]:
     call, _, serves = _served(call_of(*given[:-1]), given[-1])
     with torch.autocast(call.current.device.type, enabled=False):
         spikes, last, tracks = serves.forward(call)
-    return [spikes, *last, *tracks]
+    return [spikes, *(s.contiguous() for s in last), *tracks]
 
 
 @sequence.register_fake
 def _(*given: Any) -> list[Tensor]:
     call, _, serves = _served(call_of(*given[:-1]), given[-1])
     tracks = serves.kept(call)
-    spikes = torch.empty_like(call.current, memory_format=torch.contiguous_format)
-    return [spikes, *(torch.empty_like(s) for s in call.state), *tracks.values()]
+    return [*map(_promised, (call.current, *call.state)), *tracks.values()]
+
+
+def _promised(like: Tensor) -> Tensor:
+    """A result as a compiler is told of it: contiguous, whatever the strides of what it looks like."""
+    return torch.empty_like(like, memory_format=torch.contiguous_format)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
@@ -98,13 +102,16 @@ def sequence_backward(*given: Any) -> list[Tensor]:
     if own > 1:  # they may be parts of one tensor, which results of an operator must not be
         found[-own:] = [None if g is None else g.clone() for g in found[-own:]]
     like = [call.current, *call.params, *call.state, *call.recurrent]
-    return [torch.zeros_like(x) if g is None else g for g, x in zip(found, like, strict=True)]
+    return [
+        x.new_zeros(x.shape) if g is None else g.contiguous()
+        for g, x in zip(found, like, strict=True)
+    ]
 
 
 @sequence_backward.register_fake
 def _(*given: Any) -> list[Tensor]:
     _, _, spikes, _, _, _, params, state, recurrent, *_ = given
-    return [torch.empty_like(tensor) for tensor in (spikes, *params, *state, *recurrent)]
+    return [*map(_promised, (spikes, *params, *state, *recurrent))]
 
 
 def _check_backward(call: Call, serves: Any, given: Adjoint) -> None:

@@ -3,11 +3,13 @@
     python -m pytest -m cuda tests/cuda                       # on a machine with a CUDA device
     TRITON_INTERPRET=1 python -m pytest -m cuda tests/cuda    # anywhere, in an environment with triton and numpy < 2.4
 
-They import torch, triton, numpy, pytest and hypothesis alone.
+They import torch, triton, numpy, pytest and hypothesis alone. On a device most of their time is that of Triton's
+compiler; with SNN_NEUROMOD_SHARE=3/16 a process runs the fourth of sixteen shares.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import importlib.util
 import os
 from collections.abc import Iterator
@@ -21,9 +23,13 @@ from snn_neuromod.kernels.backends.triton import launch
 
 EMULATED = os.environ.get("TRITON_INTERPRET") == "1"
 HERE = Path(__file__).parent
+LIMIT = 240
+"""Seconds of a test on a device; what takes longer hangs."""
+
 INTERPRETERS = "ignore:Conversion of an array with ndim > 0:DeprecationWarning"
 """A warning of numpy about Triton's interpreter."""
 
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic, as PyTorch asks
 if EMULATED:
     launch.BLOCK = (
         512  # the interpreter takes as long for a program of one neuron as for one of many
@@ -58,6 +64,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings(INTERPRETERS))
             if reason is not None:
                 item.add_marker(pytest.mark.skip(reason=reason))
+    share, shares = map(int, os.environ.get("SNN_NEUROMOD_SHARE", "0/1").split("/"))
+    items[:] = items[share::shares]
 
 
 @pytest.fixture
@@ -72,6 +80,22 @@ def gpu() -> torch.device:
     if EMULATED:
         pytest.skip("needs a CUDA device, not an emulated one")
     return torch.device("cuda")
+
+
+@pytest.fixture(autouse=True)
+def _answers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that hangs ends the process (its traceback needs --capture=sys), a device that is lost all tests."""
+    if not torch.cuda.is_available():
+        yield
+        return
+    faulthandler.dump_traceback_later(LIMIT, exit=True)
+    yield
+    try:
+        torch.cuda.synchronize()
+    except Exception as error:  # each later call would fail alike
+        pytest.exit(f"the device is lost after {request.node.nodeid}: {error}", returncode=3)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -150,6 +151,61 @@ def test_modulation_per_step(make: Any, device: torch.device) -> None:
                 spikes, _ = layer.to(where)(current.to(where), modulation=on)
             grads.append(torch.autograd.grad(spikes.square().sum(), on)[0].cpu())
         assert max(error(grads[1:], grads[:1])) < TOLERANCE
+
+
+def test_a_parameter_whose_samples_lie_far_apart(device: torch.device, tmp_path: Path) -> None:
+    """Further than 32 bits count; on a CPU in a file with holes."""
+    far, num = 1 << 30, 5
+    if device.type == "cpu":
+        memory = torch.from_file(str(tmp_path / "memory"), shared=True, size=2 * far + num)
+    else:
+        memory = torch.empty(2 * far + num, device=device)
+    modulation = memory.as_strided((3, num), (far, 1)).copy_(torch.rand(3, num))
+    layer, current = nm.MSRC(num, alpha=0.5).to(device), 5 * torch.rand(7, 3, num, device=device)
+    with nm.kernels.use("triton"):
+        found = layer(current, modulation=modulation)[0]
+        expected = layer(current, modulation=modulation.contiguous())[0]
+    assert torch.equal(found, expected)
+    assert not torch.equal(found, layer(current, modulation=modulation.roll(1, 0))[0])
+
+
+class Function:
+    """A neuron that is one function and remembers nothing."""
+
+    class Params(NamedTuple):
+        slope: float = 1.0
+
+    class State(NamedTuple):
+        pass
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+
+    def initial_state(self, current: Tensor) -> Any:
+        return self.State()
+
+    def step(self, params: Any, state: Any, current: Tensor) -> tuple[Tensor, Any]:
+        return self.function(params.slope * current), state
+
+
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
+@pytest.mark.parametrize("function", [torch.sigmoid, torch.tanh])
+def test_functions_at_their_ends(function: Any, device: torch.device) -> None:
+    """Where an exponential is infinite or 0, as far as infinity; what is between is measured elsewhere."""
+    ends = torch.tensor([90.0, 1e3, 1e38, 3.4e38, torch.inf])
+    ends = torch.cat([ends, torch.linspace(85, 200, 1000), torch.linspace(0, 12, 200)])
+    current = torch.cat([ends, -ends, torch.tensor([torch.nan])])[None, None]
+    layer = nm.Custom(current.shape[-1], Function(function), learn=["slope"])
+    with nm.kernels.use("triton"):
+        x = current.to(device).requires_grad_()
+        found = layer.to(device)(x)[0]
+        (slope,) = torch.autograd.grad(found.sum(), x)
+    y = function(current.double())
+    expected = y * (1 - y) if function is torch.sigmoid else 1 - y.square()
+    near: dict[str, Any] = {"rtol": 1e-6, "atol": 1.2e-38, "equal_nan": True}
+    torch.testing.assert_close(found.detach().cpu().double(), y, **near)
+    near["atol"] = 3e-7
+    torch.testing.assert_close(slope.cpu().double(), expected, **near)
 
 
 def test_runs_are_the_same_again(device: torch.device) -> None:

@@ -233,6 +233,26 @@ class Passing(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.parametrize("rule", ["inf", "0"])
+def test_matrices_of_all_neurons_for_several_delays(rule: str, device: torch.device) -> None:
+    """The operator takes them; layers send the neurons that have a synapse of each delay."""
+    torch.manual_seed(0)
+    layer, found = nm.ALIF(6, v_th=0.6).double().to(device), list[list[Tensor]]()
+    x, past = torch.rand(12, 2, 6), torch.zeros(3, 2, 6)
+    weights = [0.4 * torch.rand(6, 6) for _ in range(2)]
+    leaves = [t.double().to(device).requires_grad_() for t in (x, past, *weights)]
+    state, params = layer.initial_state(leaves[0][0].detach()), [*layer.params(torch.float64)]
+    for backend in ("reference", "triton"):
+        spikes, *_ = torch.ops.snn_neuromod.sequence(
+            layer._know(), leaves[0], params, [*state], leaves[1:], [1, 3], [], rule, True,
+            [False] * len(params), backend,
+        )  # fmt: skip
+        loss = (spikes * torch.linspace(0, 1, spikes.numel()).view_as(spikes).to(spikes)).sum()
+        found.append([g.cpu() for g in (spikes.detach(), *torch.autograd.grad(loss, leaves))])
+    assert found[0][0].any()
+    assert max(error(found[1], found[0])) < TOLERANCE
+
+
 @pytest.mark.parametrize(("delay", "rule"), [("synapse", "khop"), ("neuron", "bptt")])
 def test_by_the_operators(delay: str, rule: str, device: torch.device) -> None:
     """As where a graph is traced; no two of their results may lie in the same memory."""

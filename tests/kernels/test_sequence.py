@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._pytree import tree_map
 
 import snn_neuromod as nm
 from snn_neuromod import dynamics, surrogate
@@ -189,6 +192,30 @@ def test_opcheck(neuron: str, delay: int | torch.Tensor | None) -> None:
         backends.choose(call_of(*args[:-1]), "auto"),
     )
     torch.library.opcheck(torch.ops.snn_neuromod.sequence_backward.default, backward)
+
+
+@pytest.mark.parametrize("backend", ["auto", "eager"])
+@pytest.mark.parametrize("layer", [nm.MSRC(6), nm.ALIF(6)], ids=["MSRC", "ALIF"])
+def test_results_lie_as_a_compiler_is_told(layer: Any, backend: str) -> None:
+    """Also beside states and parameters that are transposed."""
+    turned = lambda t: t.expand(4, 6).T.contiguous().T  # noqa: E731
+    x, mode = torch.rand(6, 4, 5).permute(2, 1, 0), FakeTensorMode()
+    params, state = [*map(turned, layer.params(x.dtype))], [*layer.initial_state(turned(x[0]))]
+    call = [layer._know(), x, params, state, [], [1], [], "inf", True, [True] * len(params)]
+    call.append(backends.choose(call_of(*call), backend))
+    forward = torch.ops.snn_neuromod.sequence
+    spikes, *rest = forward(*call)
+    count = len(state)
+    adjoint = [spikes, rest[:count], spikes, rest[count:]]
+    for run, given in (
+        (forward, call),
+        (torch.ops.snn_neuromod.sequence_backward, [*adjoint, *call]),
+    ):
+        with mode:
+            told = run(
+                *tree_map(lambda t: mode.from_tensor(t) if isinstance(t, Tensor) else t, given)
+            )
+        assert [t.stride() for t in run(*given)] == [t.stride() for t in told]
 
 
 @pytest.mark.parametrize("neuron", ["src", "alif"])

@@ -32,7 +32,7 @@ MOST = {"forward": 128, "backward": 255}
 """Registers of a thread."""
 
 NUMBERS = re.compile(r"T|E|N|M|R|samples|longest|every|room|now|p\d+[rct]")
-KINDS = {"listed": "*i32", "delay": "*i32", "source": "*i64", "alive": "*u8"}
+KINDS = {"listed": "*i32", "senders": "*i64", "alive": "*u8"}
 
 
 def resources(kernel: Any, flags: dict[str, Any], warps: int, folder: Path) -> tuple[int, int, int]:

@@ -56,7 +56,8 @@ class Passes:
         shapes = {
             k: spikes.shape if self.plan.per_step[k] else spikes.shape[1:] for k in self.plan.wanted
         }
-        sums = {k: state[0].new_empty(shape) for k, shape in shapes.items()}
+        dtype = self.plan.step.graph.dtype
+        sums = {k: spikes.new_empty(shape, dtype=dtype) for k, shape in shapes.items()}
         return like(spikes), [like(s) for s in state], sums
 
     def _steady(self, state: Sequence[Tensor]) -> list[Tensor]:

@@ -25,8 +25,8 @@ def _mix(k):
 
 @triton.jit(do_not_specialize=["steps", "blank", "samples", "pixels"])
 def rate_code(spikes, limit, key, steps, blank, samples, pixels, STEPS: tl.constexpr, BLOCK: tl.constexpr):
-    pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    sample = tl.program_id(1)
+    sample = tl.program_id(0)
+    pixel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     some = pixel < pixels
     below = tl.load(limit + sample.to(tl.int64) * pixels + pixel, mask=some, other=0)
     word = _mix(pixel ^ tl.load(key + 2 * sample))
@@ -55,7 +55,7 @@ def forward(job: RateCode) -> Tensor:
     steps = blank_steps + num_steps
     spikes = torch.empty(steps, samples, pixels, dtype=torch.uint8, device=limit.device)
     if spikes.numel():
-        grid = (-(-pixels // _BLOCK), samples, -(-steps // _STEPS))
+        grid = (samples, -(-pixels // _BLOCK), -(-steps // _STEPS))  # only the first may pass 65535
         sizes = (steps, blank_steps, samples, pixels)
         tensors = (spikes, limit.contiguous(), key.contiguous())
         start(_kernel(), grid, *tensors, *sizes, STEPS=_STEPS, BLOCK=_BLOCK, num_warps=4)

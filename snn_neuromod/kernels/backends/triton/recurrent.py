@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -25,7 +24,7 @@ class Weights(NamedTuple):
         parts: Weights of each delay, (neuron to, senders).
         delays: The delays in steps.
         sources: The senders of each delay, or nothing: all.
-        kept: What of "rows" and "senders" the forward pass keeps, by name.
+        kept: What the forward pass keeps, by name; where senders are delayed "senders" among it.
     """
 
     past: Tensor
@@ -55,35 +54,31 @@ class Weights(NamedTuple):
         if "rows" in self.kept:
             torch.cat([part.T for part in self.parts], out=self.kept["rows"])
         if "senders" in self.kept:
-            torch.cat(list(self.sources), out=self.kept["senders"])
+            self._number(self.kept["senders"])
 
     def rows(self) -> Tensor:
         """Weights of all delays below one another, (senders, neuron to)."""
         kept = self.kept.get("rows")
         return _joined([part.T for part in self.parts], 0) if kept is None else kept
 
-    def senders(self) -> list[Tensor]:
-        """Neuron and delay of each sender; not read unless they are delayed."""
+    def senders(self) -> Tensor:
+        """Neuron of each sender, and its delay in the upper 32 bits; not read unless they are delayed."""
         if not self.delayed:
-            return [self.past, self.past]
-        counts = tuple(w.shape[1] for w in self.parts)
-        late, everyone = _late(self.past.device, tuple(self.delays), counts)
-        if not self.sources:
-            return [everyone, late]
+            return self.past
         kept = self.kept.get("senders")
-        return [torch.cat(list(self.sources)) if kept is None else kept, late]
+        empty = (self.num_senders,)
+        return self._number(self.past.new_empty(empty, dtype=torch.int64)) if kept is None else kept
 
+    def _number(self, senders: Tensor) -> Tensor:
+        """Write them, in as many launches however many delays there are.
 
-@cache
-def _late(
-    device: torch.device, delays: tuple[int, ...], counts: tuple[int, ...]
-) -> tuple[Tensor, Tensor]:
-    """Delays of the senders, and the numbers of all of them."""
-    parts = [
-        torch.full((count,), delay, dtype=torch.int32, device=device)
-        for delay, count in zip(delays, counts, strict=True)
-    ]
-    return torch.cat(parts), torch.arange(sum(counts), device=device)
+        They are made for each run: what is made while a CUDA graph is captured lies in the graph's memory.
+        """
+        counts = [part.shape[1] for part in self.parts]
+        everyone = [] if self.sources else [torch.arange(counts[0], device=senders.device)]
+        torch.cat([*self.sources] or everyone * len(counts), out=senders)
+        torch._foreach_add_(senders.split(counts), [delay << 32 for delay in self.delays])
+        return senders
 
 
 class Recurrents(Passes):
@@ -137,7 +132,7 @@ class Recurrents(Passes):
         w = _joined(weights.parts, 1) if alive is None else weights.rows()
         steps = len(weights.past) + len(total)
         waiting = total.new_zeros(steps, *total.shape[1:]) if weights.delayed else total
-        tensors = [total, grad_spikes.contiguous(), found[0], marks, w, *weights.senders(), waiting]
+        tensors = [total, grad_spikes.contiguous(), found[0], marks, w, weights.senders(), waiting]
         rest = [
             marks if alive is None else alive,
             *self._steady(state),
@@ -180,7 +175,7 @@ def given(current: Tensor, weights: Weights) -> tuple[Tensor, list[Tensor]]:
     weights.keep()
     spikes = like(current)
     total, marks = weights.kept.get("total", spikes), weights.kept.get("marks", spikes)
-    tensors = [current.contiguous(), spikes, total, marks, weights.rows(), *weights.senders()]
+    tensors = [current.contiguous(), spikes, total, marks, weights.rows(), weights.senders()]
     return spikes, [*tensors, weights.past.contiguous()]
 
 

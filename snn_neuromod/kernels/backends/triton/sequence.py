@@ -71,7 +71,7 @@ def _room(call: Call) -> dict[str, tuple[Sequence[int], torch.dtype]]:
         return room
     room["total"] = shape, dtype
     senders = sum(w.shape[1] for w in call.recurrent[1:])
-    if call.sources:
+    if Weights.of(call, {}).delayed:
         room["senders"] = (senders,), torch.int64
     if through and plan.gates:
         room["alive"] = shape, torch.uint8

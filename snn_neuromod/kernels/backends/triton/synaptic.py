@@ -10,25 +10,23 @@ from torch import Tensor
 
 from snn_neuromod.kernels.backends.triton import launch
 from snn_neuromod.kernels.backends.triton.recurrent import Weights
+from snn_neuromod.kernels.fusion.triton.recurrent import SENDERS
 
 __all__ = ["arrived", "sent_back"]
 
-SOURCE = '''
+SOURCE = (
+    f"""
 import triton
 import triton.language as tl
-
-
+{SENDERS}"""
+    + '''
 @triton.jit(do_not_specialize=["R", "samples", "N", "M", "longest"])
-def arrived(out, z, past, source, delay, R, samples, N, M, longest,
+def arrived(out, z, past, senders, R, samples, N, M, longest,
             DELAYED: tl.constexpr, ROWS: tl.constexpr, LANES: tl.constexpr):
     """Spikes as they arrive: out[row, m] = z[row - late * samples, who] of each sender; a row is a step and sample."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     m = tl.program_id(1) * LANES + tl.arange(0, LANES)
-    who = m
-    late = tl.full([LANES], 1, tl.int32)
-    if DELAYED:
-        who = tl.load(source + m, mask=m < M, other=0)
-        late = tl.load(delay + m, mask=m < M, other=1)
+    who, late = _sender(m, m < M, senders, DELAYED)
     some = (row < R)[:, None] & (m < M)[None, :]
     sent = row[:, None] - (late * samples)[None, :]
     spot = sent.to(tl.int64) * N + who[None, :]
@@ -39,7 +37,7 @@ def arrived(out, z, past, source, delay, R, samples, N, M, longest,
 
 
 @triton.jit(do_not_specialize=["T", "samples", "N", "M", "longest"])
-def sent_back(out, above, pushed, source, delay, T, samples, N, M, longest,
+def sent_back(out, above, pushed, senders, T, samples, N, M, longest,
               DELAYED: tl.constexpr, STEPS: tl.constexpr, LANES: tl.constexpr):
     """The share of each sender to what it sent: out[now - late, who] += pushed[now, m] of each sample.
 
@@ -60,11 +58,7 @@ def sent_back(out, above, pushed, source, delay, T, samples, N, M, longest,
     for now in range(tl.maximum(first + 1, 0), tl.minimum(last + longest, T)):
         for j in range(0, M, LANES):
             m = j + lane
-            who = m
-            late = tl.full([LANES], 1, tl.int32)
-            if DELAYED:
-                who = tl.load(source + m, mask=m < M, other=0)
-                late = tl.load(delay + m, mask=m < M, other=1)
+            who, late = _sender(m, m < M, senders, DELAYED)
             when = now - late
             own = (m < M) & (when >= first) & (when < last)
             at = out + when * wide + who
@@ -72,6 +66,7 @@ def sent_back(out, above, pushed, source, delay, T, samples, N, M, longest,
             tl.store(at, tl.load(at, mask=own, other=0.0) + v, mask=own)
             tl.debug_barrier()
 '''
+)
 _ROWS, _LANES, _STEPS, _WIDE = 16, 64, 32, 512
 _WARPS = {"arrived": 4, "sent_back": 8}
 _MOST = 8
@@ -93,7 +88,7 @@ def arrived(weights: Weights, delta: Tensor, spikes: Tensor) -> list[Tensor]:
         spikes: Spikes of all steps.
     """
     past, num, shape = weights.past.contiguous(), delta.shape[-1], delta.shape
-    rows, samples, who, late = shape[:-1].numel(), shape[1:-1].numel(), *weights.senders()
+    rows, samples, senders = shape[:-1].numel(), shape[1:-1].numel(), weights.senders()
     found, total = list[Tensor](), weights.num_senders
     flat = delta.reshape(rows, num)
     for first in range(0, total, _MOST * num):
@@ -101,7 +96,7 @@ def arrived(weights: Weights, delta: Tensor, spikes: Tensor) -> list[Tensor]:
         seen = delta.new_empty(rows, count)
         grid = (-(-rows // _ROWS), -(-count // _LANES))
         launch.start(
-            kernels()["arrived"], grid, seen, spikes.contiguous(), past, who[first:], late[first:],
+            kernels()["arrived"], grid, seen, spikes.contiguous(), past, senders[first:],
             rows, samples, num, count, len(past), DELAYED=weights.delayed, ROWS=_ROWS, LANES=_LANES,
             num_warps=_WARPS["arrived"],
         )  # fmt: skip
@@ -124,7 +119,7 @@ def sent_back(weights: Weights, delta: Tensor, above: Tensor) -> tuple[Tensor, T
     out = rows.new_empty(longest + steps, *shape[1:])
     grid = (samples, -(-(longest + steps) // _STEPS))
     launch.start(
-        kernels()["sent_back"], grid, out, above.contiguous(), pushed, *weights.senders(),
+        kernels()["sent_back"], grid, out, above.contiguous(), pushed, weights.senders(),
         steps, samples, num, len(rows), longest, DELAYED=weights.delayed, STEPS=_STEPS, LANES=_WIDE,
         num_warps=_WARPS["sent_back"],
     )  # fmt: skip

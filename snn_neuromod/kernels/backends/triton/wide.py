@@ -68,7 +68,7 @@ class Wide(Passes):
         grid = (shape[1:-1].numel(), -(-shape[-1] // _BLOCK))
         listed = torch.empty(*grid, _LANES, dtype=torch.int32, device=delta.device)
         tensors = [kept["total"], grad_spikes.contiguous(), delta, kept["marks"], weights.rows()]
-        tensors += [*weights.senders(), kept.get("alive", delta), listed, *self._steady(state)]
+        tensors += [weights.senders(), kept.get("alive", delta), listed, *self._steady(state)]
         tensors += [*adjoints, *sums.values()]
         arguments, flags = self._arguments(tensors, params, shape, [weights.num_senders])
         flags |= {"LIVE": "alive" in kept, "DELAYED": weights.delayed, "LANES": _LANES}

@@ -55,7 +55,9 @@ def _sigmoid(x, EMULATED: tl.constexpr):
         # What rounding took from a large exponent, and from the constant.
         lost = tl.fma(x, -1.925963033500e-08, tl.fma(x, -1.4426950408889634, -power))
         e = tl.exp2(power)
-        y = _inverse(1.0 + tl.fma(e, lost * 0.6931471805599453, e), EMULATED)
+        # Where e is 0 or infinite no digits are lost, and infinity times what is would be no number.
+        e = tl.where(tl.abs(power) < 126.0, tl.fma(e, lost * 0.6931471805599453, e), e)
+        y = _inverse(1.0 + e, EMULATED)
     return y
 
 

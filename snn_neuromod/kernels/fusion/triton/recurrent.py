@@ -12,7 +12,7 @@ of the others are computed. Where a pseudo-derivative is never zero, all rows ar
 | marks | moving states before each step that is a multiple of `every`, (steps, moving, samples, N) |
 | alive | where LIVE: bytes, whether the gradient of a spike has an effect, (T, samples, N) |
 | w | weights of all delays below one another, (M senders, N); reverse without `alive`: beside one another, (N, M) |
-| source, delay | neuron and delay of each of the M senders, where DELAYED; else they are the N neurons, a step before |
+| senders | where DELAYED: neuron of each of the M, its delay in the upper 32 bits; else they are all, a step before |
 | past | spikes before the first step, oldest first, (longest delay, samples, N) |
 | arriving | where DELAYED: gradient that reaches spikes through the weights, zeros, (longest + T, samples, N) |
 | listed, values | the list of each sample, (samples, room) |
@@ -29,7 +29,20 @@ from snn_neuromod.kernels.fusion.graph import Graph, Node
 from snn_neuromod.kernels.fusion.triton.expressions import FUNCTIONS, Body
 from snn_neuromod.kernels.fusion.triton.writer import Plan, Writer, decision, load, whole
 
-__all__ = ["mark_alive", "reverse_step", "source"]
+__all__ = ["SENDERS", "mark_alive", "reverse_step", "source"]
+
+SENDERS = '''
+@triton.jit
+def _sender(k, some, senders, DELAYED: tl.constexpr):
+    """Neuron and delay of these senders, and a delay of 1 of others."""
+    if DELAYED:
+        both = tl.load(senders + k, mask=some, other=4294967296)
+        who, late = both.to(tl.int32), (both >> 32).to(tl.int32)
+    else:
+        who = k
+        late = tl.zeros_like(k) + 1
+    return who, late
+'''
 
 PRODUCTS = '''
 @triton.jit
@@ -93,7 +106,7 @@ def _dense_product(v, lanes, values, w, num, width, out, within, GROUP: tl.const
 
 def source(plan: Plan) -> str:
     """Text of a module with the kernels `forward` and `backward`; the plan's chunk is one step."""
-    return "\n".join([FUNCTIONS, PRODUCTS, *_forward(plan), "", *_backward(plan), ""])
+    return "\n".join([FUNCTIONS, SENDERS, PRODUCTS, *_forward(plan), "", *_backward(plan), ""])
 
 
 _SAMPLE = [
@@ -103,12 +116,7 @@ _SAMPLE = [
     "    e = sample * N + n",
     "    lane = tl.arange(0, SENDERS)",
     "    sends = lane < M",
-    "    if DELAYED:",
-    "        who = tl.load(source + lane, mask=sends, other=0)",
-    "        late = tl.load(delay + lane, mask=sends, other=1)",
-    "    else:",
-    "        who = lane",
-    "        late = tl.full([SENDERS], 1, tl.int32)",
+    "    who, late = _sender(lane, sends, senders, DELAYED)",
     "    listed += sample * room",
     "    values += sample * room",
 ]
@@ -125,8 +133,7 @@ def _forward(plan: Plan) -> list[str]:
         "total",
         "marks",
         "w",
-        "source",
-        "delay",
+        "senders",
         "past",
         "listed",
         "values",
@@ -189,8 +196,7 @@ def _backward(plan: Plan) -> list[str]:
         "gx",
         "marks",
         "w",
-        "source",
-        "delay",
+        "senders",
         "arriving",
         "listed",
         "values",
@@ -205,7 +211,9 @@ def _backward(plan: Plan) -> list[str]:
     static = [k for k in plan.wanted if not plan.per_step[k]]
     out += [f"    s{k}_v = {load(f's{k} + e')}" for k in steady]
     out += [f"    a{k}_v = nothing" for k in states] + [f"    g{k}_v = nothing" for k in static]
-    out += ["    if LAST:"] + [f"        a{k}_v = {load(f'a{k} + e')}" for k in states]
+    out += ["    if LAST:", "        pass"] + [
+        f"        a{k}_v = {load(f'a{k} + e')}" for k in states
+    ]
     out += [
         "    at = (T - 1) * wide + e",
         f"    k_at = marks + (T - 1) * {len(plan.moving)} * wide + e",

@@ -101,7 +101,9 @@ def _backward(plan: Plan) -> list[str]:
     sums = [k for k in plan.wanted if not plan.per_step[k]]
     out += [f"    s{k}_v = {load(f's{k} + e')}" for k in steady]
     out += [f"    a{k}_v = nothing" for k in states] + [f"    g{k}_v = nothing" for k in sums]
-    out += ["    if LAST:"] + [f"        a{k}_v = {load(f'a{k} + e')}" for k in states]
+    out += ["    if LAST:", "        pass"] + [
+        f"        a{k}_v = {load(f'a{k} + e')}" for k in states
+    ]
     out += [
         f"    chunks = (T + {K - 1}) // {K}",
         f"    t = (chunks - 1) * {K}",

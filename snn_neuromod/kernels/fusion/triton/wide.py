@@ -10,7 +10,7 @@ overwritten.
 from __future__ import annotations
 
 from snn_neuromod.kernels.fusion.triton.expressions import FUNCTIONS
-from snn_neuromod.kernels.fusion.triton.recurrent import mark_alive, reverse_step
+from snn_neuromod.kernels.fusion.triton.recurrent import SENDERS, mark_alive, reverse_step
 from snn_neuromod.kernels.fusion.triton.writer import Plan, Writer, load, whole
 
 __all__ = ["source"]
@@ -27,11 +27,7 @@ _PRODUCT = """\
     for j in range(0, M, GROUP):
         k = j + tl.arange(0, GROUP)
         some = k < M
-        who = k
-        late = tl.full([GROUP], 1, tl.int32)
-        if DELAYED:
-            who = tl.load(source + k, mask=some, other=0)
-            late = tl.load(delay + k, mask=some, other=1)
+        who, late = _sender(k, some, senders, DELAYED)
         step = now - late
         spot = step.to(tl.int64) * wide + sample * N + who
         v = tl.load(z + spot, mask=some & (step >= 0), other=0.0).to(REAL)
@@ -44,7 +40,7 @@ _PRODUCT = """\
 
 PRODUCT = '''
 @triton.jit
-def _sent_back(first, sample, now, T, N, M, wide, gx, w, source, delay, alive, listed, DELAYED: tl.constexpr,
+def _sent_back(first, sample, now, T, N, M, wide, gx, w, senders, alive, listed, DELAYED: tl.constexpr,
                LIVE: tl.constexpr, LANES: tl.constexpr, GROUP: tl.constexpr, BLOCK: tl.constexpr, REAL: tl.constexpr):
     """Gradient of the spikes of a block of neurons, through the weights."""
     lane = tl.arange(0, LANES)
@@ -54,11 +50,7 @@ def _sent_back(first, sample, now, T, N, M, wide, gx, w, source, delay, alive, l
     found = tl.zeros([BLOCK], REAL)
     for j in range(begin, end, LANES):
         k = j + lane
-        who = k
-        late = tl.full([LANES], 1, tl.int32)
-        if DELAYED:
-            who = tl.load(source + k, mask=k < end, other=0)
-            late = tl.load(delay + k, mask=k < end, other=1)
+        who, late = _sender(k, k < end, senders, DELAYED)
         needed = (k < end) & (now + late < T) & (who >= first) & (who < first + BLOCK)
         if LIVE:
             needed &= tl.load(alive + now * wide + sample * N + who, mask=needed, other=0) != 0
@@ -70,11 +62,7 @@ def _sent_back(first, sample, now, T, N, M, wide, gx, w, source, delay, alive, l
             place = i + tl.arange(0, GROUP)
             own = place < count
             row = tl.load(listed + place, mask=own, other=0)
-            to = row
-            after = tl.full([GROUP], 1, tl.int32)
-            if DELAYED:
-                to = tl.load(source + row, mask=own, other=0)
-                after = tl.load(delay + row, mask=own, other=1)
+            to, after = _sender(row, own, senders, DELAYED)
             share = tl.zeros([GROUP, LANES], REAL)
             for p in range(0, N, LANES):
                 c = p + lane
@@ -91,12 +79,12 @@ def _sent_back(first, sample, now, T, N, M, wide, gx, w, source, delay, alive, l
 
 def source(plan: Plan) -> str:
     """Text of a module with the kernels `forward` and `backward`; the plan's chunk is one step."""
-    return "\n".join([FUNCTIONS, PRODUCT, *_forward(plan), "", *_backward(plan), ""])
+    return "\n".join([FUNCTIONS, SENDERS, PRODUCT, *_forward(plan), "", *_backward(plan), ""])
 
 
 def _forward(plan: Plan) -> list[str]:
     states = range(len(plan.step.states))
-    pointers = ["x", "z", "total", "marks", "w", "source", "delay", "past", "alive"]
+    pointers = ["x", "z", "total", "marks", "w", "senders", "past", "alive"]
     pointers += [f"s{k}" for k in states]
     numbers, flags = ["M", "longest", "every", "now"], ["KEEP", "LIVE", "DELAYED", "GROUP"]
     w = Writer(plan, "forward", pointers, flags, numbers=numbers, place=_BLOCK)
@@ -124,7 +112,7 @@ def _forward(plan: Plan) -> list[str]:
 def _backward(plan: Plan) -> list[str]:
     states, wanted = range(len(plan.step.states)), plan.wanted
     steady = [k for k in states if k not in plan.moving]
-    pointers = ["x", "gz", "gx", "marks", "w", "source", "delay", "alive", "listed"]
+    pointers = ["x", "gz", "gx", "marks", "w", "senders", "alive", "listed"]
     pointers += [f"s{k}" for k in steady] + [f"a{k}" for k in states] + [f"g{k}" for k in wanted]
     flags = ["LAST", "LIVE", "DELAYED", "LANES", "GROUP"]
     w = Writer(plan, "backward", pointers, flags, numbers=["M", "now"], place=_BLOCK)
@@ -145,7 +133,7 @@ def _backward(plan: Plan) -> list[str]:
     out += [
         "    listed += (sample * tl.num_programs(1) + tl.program_id(1)) * LANES",
         "    gz0 = _sent_back(",
-        "        tl.program_id(1) * BLOCK, sample, now, T, N, M, wide, gx, w, source, delay, alive, listed,",
+        "        tl.program_id(1) * BLOCK, sample, now, T, N, M, wide, gx, w, senders, alive, listed,",
         "        DELAYED, LIVE, LANES, GROUP, BLOCK, REAL,",
         "    )",
         f"    gz0 += {load('gz + at')}",

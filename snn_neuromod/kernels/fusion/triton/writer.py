@@ -104,7 +104,7 @@ class Writer:
             *(f"    o{k} = {k} * wide" for k in range(plan.chunk + 1)),
         ]
         for k in plan.read:
-            offset = f"p{k}_at = p{k} + row * p{k}r + col * p{k}c"
+            offset = f"p{k}_at = p{k} + row.to(tl.int64) * p{k}r + col * p{k}c"
             self.lines.append(f"    {offset}")
             if plan.per_step[k]:
                 self.lines.append(f"    p{k}w = p{k}t.to(tl.int64)")
