@@ -1,14 +1,19 @@
 """Layers on a CUDA device: forward and backward pass as one captured graph, and as they are called.
 
-Beside each row stand the same layer in plain PyTorch, and what copying and launching cost in the same run.
+Beside each row stand the same layer in plain PyTorch, and what copying and launching cost in the same run. Rows are
+measured in processes of their own: one that hangs or loses the device costs its row alone.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import json
+import os
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +36,8 @@ from snn_neuromod import (
 __all__ = ["LAYERS", "measure"]
 
 Step = Callable[[], None]
+LIMIT = 120
+"""Seconds of a row; what takes longer hangs."""
 
 LAYERS: dict[str, tuple[Callable[[], Any], tuple[int, int, int], float]] = {
     "MSRC(512), all gradients": (lambda: MSRC(512, detach_recurrence=False), (200, 64, 512), 0.5),
@@ -95,16 +102,46 @@ def _driver() -> str:
 
 
 def _rows(device: str) -> Iterator[dict[str, Any]]:
-    for label, (make, shape, largest) in LAYERS.items():
-        torch.manual_seed(0)
+    left = [*LAYERS]
+    while left:
+        with subprocess.Popen(_command(device, left), stdout=subprocess.PIPE, text=True) as process:
+            for line in process.stdout or ():
+                left.pop(0)
+                yield json.loads(line)
+        if process.returncode:
+            row, status = _row(left.pop(0)), process.returncode
+            yield row | {"error": f"the process ended with status {status}, see what it printed"}
+
+
+def _command(device: str, labels: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", __name__, device, *labels]
+
+
+def _row(label: str) -> dict[str, Any]:
+    return {"layer": label, "input": list(LAYERS[label][1])}
+
+
+def _measured(device: str, label: str) -> dict[str, Any]:
+    make, shape, largest = LAYERS[label]
+    torch.manual_seed(0)
+    try:
         layer = make().to(device)
         x = (largest * torch.rand(shape, device=device)).requires_grad_()
-        row: dict[str, Any] = {"layer": label, "input": list(shape)}
-        try:
-            row |= _times(layer, x)
-        except Exception as error:
-            row["error"] = f"{type(error).__name__}: {str(error)[:300]}"
-        yield row
+        return _row(label) | _times(layer, x)
+    except Exception as error:
+        return _row(label) | {"error": f"{type(error).__name__}: {str(error)[:300]}"}
+
+
+def main(device: str, *labels: str) -> None:
+    """Print a row for each of these layers, as far as the first that fails: the device may be lost with it."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # for what libraries print
+    for label in labels:
+        faulthandler.dump_traceback_later(LIMIT, exit=True)
+        row = _measured(device, label)
+        print(json.dumps(row), file=answers, flush=True)
+        if "error" in row:
+            os._exit(0)  # what would be tidied up may be lost
 
 
 def _times(layer: Any, x: Tensor) -> dict[str, Any]:
@@ -189,3 +226,7 @@ def _ceilings(device: str) -> dict[str, float]:
         "copy_TB_per_s": round(2 * a.nbytes / copy / 1e6, 2),
         "launch_us": round(_called(launches, 5) / 1000, 2),
     }
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

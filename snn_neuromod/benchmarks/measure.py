@@ -168,13 +168,14 @@ class Bench:
         key = (case.label, variant.name)
         if key not in self._runs:
             self._runs[key] = build(variant, self._problem(case))
-        self._synchronise()
+        self.synchronise()
         start = self._clock()
         found = self._runs[key]()
-        self._synchronise()
+        self.synchronise()
         return self._clock() - start, found
 
-    def _synchronise(self) -> None:
+    def synchronise(self) -> None:
+        """Wait for the device."""
         if self.device != "cpu":
             import torch
 
@@ -220,7 +221,7 @@ class Bench:
         torch.cuda.reset_peak_memory_stats(self.device)
         before, start = torch.cuda.memory_allocated(self.device), self._clock()
         kept = run()
-        self._synchronise()
+        self.synchronise()
         seconds = self._clock() - start
         peak = torch.cuda.max_memory_allocated(self.device) - before
         del kept

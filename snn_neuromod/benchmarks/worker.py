@@ -7,6 +7,7 @@ own. So a variant that dies takes no other with it.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import json
 import os
 import subprocess
@@ -21,11 +22,19 @@ from snn_neuromod.benchmarks.variants import VARIANTS, Variant
 
 __all__ = ["DiedError", "Worker"]
 
-ERRORS = {"WrongResultError": WrongResultError, "UnableError": UnableError}
+LIMIT = 240
+"""Seconds of a request on a device; what takes longer hangs."""
 
 
 class DiedError(Exception):
-    """The process ended before it answered."""
+    """The process ended before it answered, or with its answer."""
+
+
+ERRORS = {
+    "WrongResultError": WrongResultError,
+    "UnableError": UnableError,
+    "DiedError": DiedError,
+}
 
 
 class Worker:
@@ -132,8 +141,10 @@ def _find(key: list[str] | None) -> Variant | None:
 
 
 def serve(bench: Bench, requests: TextIO, answers: TextIO) -> None:
-    """Answer requests until there are none."""
+    """Answer requests until there are none, or the device answers no more."""
     for line in requests:
+        if bench.device != "cpu":
+            faulthandler.dump_traceback_later(LIMIT, exit=True)
         request = json.loads(line)
         case = Case(**{**request["case"], "size": Size(*request["case"]["size"])})
         variant = _find(request["variant"])
@@ -144,9 +155,22 @@ def serve(bench: Bench, requests: TextIO, answers: TextIO) -> None:
             text = str(error).strip().splitlines() or [""]
             known = type(error).__name__ in ERRORS
             reason = text[0] if known else f"{type(error).__name__}: {text[0]}"
-            answer = {"error": reason, "kind": type(error).__name__}
+            kind = type(error).__name__ if _answers(bench) else "DiedError"
+            answer = {"error": reason, "kind": kind}
+        faulthandler.cancel_dump_traceback_later()
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
+        if answer.get("kind") == "DiedError":
+            return
+
+
+def _answers(bench: Bench) -> bool:
+    """Whether the device can go on after an error."""
+    try:
+        bench.synchronise()
+    except Exception:
+        return False
+    return True
 
 
 def main() -> None:

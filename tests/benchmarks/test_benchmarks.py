@@ -1,8 +1,10 @@
 """The benchmarks compare what is equal, refuse what is wrong, and keep what was measured; no time is judged."""
 
 import importlib.util
+import io
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 import torch
 
 from snn_neuromod.benchmarks import __main__ as command
-from snn_neuromod.benchmarks import driver, measure, picture, problems, table, worker
+from snn_neuromod.benchmarks import device, driver, measure, picture, problems, table, worker
 from snn_neuromod.benchmarks.driver import Options
 from snn_neuromod.benchmarks.measure import Bench, WrongResultError
 from snn_neuromod.benchmarks.outcome import Outcome, UnableError
@@ -226,6 +228,60 @@ def test_a_peer_in_its_own_interpreter_and_one_that_dies():
             own.call("time", TINY, variant)
     finally:
         own.close()
+
+
+def test_a_process_whose_device_is_lost_ends_with_its_answer(monkeypatch):
+    """Later variants would fail alike; they get a new process."""
+
+    def lost():
+        raise RuntimeError("an illegal memory access")
+
+    bench, answers = Bench(), io.StringIO()
+    monkeypatch.setattr(bench, "synchronise", lost)
+    case = {**vars(TINY), "size": list(TINY.size)}
+    request = json.dumps({"method": "no_such_method", "case": case, "variant": None}) + "\n"
+    worker.serve(bench, io.StringIO(2 * request), answers)
+    (answer,) = answers.getvalue().splitlines()
+    assert json.loads(answer)["kind"] == "DiedError"
+    monkeypatch.undo()
+    worker.serve(bench, io.StringIO(2 * request), answers)
+    assert len(answers.getvalue().splitlines()) == 1 + 2
+
+
+def test_a_layer_that_ends_its_process_costs_its_row_alone(monkeypatch):
+    labels = [*device.LAYERS]
+    program = (
+        "import json, os, sys\n"
+        "for label in sys.argv[1:]:\n"
+        f"    if label == {labels[1]!r}: os._exit(7)\n"
+        "    row = {'layer': label}\n"
+        f"    print(json.dumps(row | ({{'error': 'x'}} if label == {labels[3]!r} else {{}})), flush=True)\n"
+        f"    if label == {labels[3]!r}: os._exit(0)\n"
+    )
+    started = []
+
+    def command(_, left):
+        started.append(left[0])
+        return [sys.executable, "-c", program, *left]
+
+    monkeypatch.setattr(device, "_command", command)
+    rows = [*device._rows("cuda")]
+    assert [row["layer"] for row in rows] == labels
+    assert [row["layer"] for row in rows if "error" in row] == [labels[1], labels[3]]
+    assert "status 7" in rows[1]["error"]
+    assert started == [labels[0], labels[2], labels[4]]
+
+
+def test_layers_of_a_device_are_measured_by_a_command():
+    """Without a device each is an error, which names what is missing."""
+    if torch.cuda.is_available():
+        pytest.skip("there is a device")
+    label = next(iter(device.LAYERS))
+    done = subprocess.run(device._command("cuda", [label]), capture_output=True, text=True)
+    (line,) = done.stdout.splitlines()
+    row = json.loads(line)
+    assert (done.returncode, row["layer"]) == (0, label)
+    assert "CUDA" in row["error"]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
