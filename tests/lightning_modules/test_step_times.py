@@ -87,6 +87,21 @@ def test_every_part_is_told_apart(capsys):
     assert profiler.summary() == ""
 
 
+def test_a_part_waits_for_what_it_started_on_a_device(monkeypatch):
+    started, profiler = [], StepTimes(warm_up=1)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: started and time.sleep(started.pop()))
+    profiler.start("run_training_epoch")
+    for _ in range(3):
+        profiler.start("run_training_batch")
+        for part in ("training_step", "backward"):
+            profiler.start(f"[Strategy]SingleDevice.{part}")
+            started += [0.02] if part == "training_step" else []
+            profiler.stop(f"[Strategy]SingleDevice.{part}")
+        profiler.stop("run_training_batch")
+    assert profiler.seconds["forward"] >= 2 * 0.02 > profiler.seconds["backward"]
+
+
 @pytest.mark.parametrize("wrong", [{"warm_up": 0}, {"clock": "sun"}])
 def test_misuse(wrong):
     with pytest.raises(ValueError, match=f"StepTimes: {next(iter(wrong))} must"):
