@@ -23,7 +23,7 @@ from snn_neuromod.kernels.backends.triton import launch
 
 EMULATED = os.environ.get("TRITON_INTERPRET") == "1"
 HERE = Path(__file__).parent
-LIMIT = 240
+LIMIT = 330
 """Seconds of a test on a device; what takes longer hangs."""
 
 INTERPRETERS = "ignore:Conversion of an array with ndim > 0:DeprecationWarning"

@@ -97,7 +97,11 @@ def test_equals_the_step(case: LayerCase, num_steps: int, device: torch.device) 
 
 @pytest.mark.parametrize("case", ALL, ids=str)
 def test_is_as_accurate_as_plain_pytorch(case: LayerCase, device: torch.device) -> None:
-    """In float32, over 30 steps, beside eager on the same device: the same spikes if they are decided, or its error."""
+    """In float32, over 30 steps, beside eager on the same device: the same spikes if they are decided, or its error.
+
+    Of errors the geometric mean: a few neurons on the verge of a spike, whose errors grow a thousandfold, decide the
+    arithmetic one.
+    """
     layer = learning(case, 200)
     current = case.mean + case.std * torch.randn(30, 6, 200)
     expected = run(learning(case, 200).double(), current.double(), "reference")
@@ -106,8 +110,9 @@ def test_is_as_accurate_as_plain_pytorch(case: LayerCase, device: torch.device) 
     if {*eager[0].unique().tolist()} <= {0.0, 1.0}:
         assert torch.equal(found[0], eager[0])
     for mine, theirs, right in zip(found, eager, expected, strict=True):
-        allowed = 3 * (theirs - right).abs().mean() + 1e-6 * right.abs().mean()
-        assert (mine - right).abs().mean() <= allowed
+        least = 1e-7 * right.abs().mean()
+        own, eagers = ((x - right).abs().add(least).log().mean().exp() for x in (mine, theirs))
+        assert own <= 3 * eagers
 
 
 @pytest.mark.parametrize("case", ALL, ids=str)
