@@ -23,7 +23,7 @@ compiles = pytest.mark.filterwarnings("ignore:.*should not be instantiated:Depre
 def operands(
     inputs: int, outputs: int, share: float = 0.05, dtype: torch.dtype = torch.float64
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Spikes (17, 15, inputs), weights and bias; blocks of 32 and of 240 rows end unevenly."""
+    """Spikes (17, 15, inputs), weights and bias; blocks of rows and inputs end unevenly."""
     x = (torch.rand(17, 15, inputs) < share).to(torch.uint8)
     x[0, 0, -1] = 1
     weight = torch.randn(outputs, inputs, dtype=dtype).requires_grad_()
@@ -63,9 +63,8 @@ def test_equal_to_the_dense_product(
 
 @needs_c
 @pytest.mark.parametrize("outputs", [63, 64, 170])
-def test_sums_of_many_blocks_and_spans(monkeypatch: pytest.MonkeyPatch, outputs: int) -> None:
+def test_sums_of_many_blocks_and_groups(monkeypatch: pytest.MonkeyPatch, outputs: int) -> None:
     monkeypatch.setattr(jobs, "TOGETHER", 3)
-    monkeypatch.setattr(jobs, "LISTED", 8)
     sizes: list[list[int]] = []
     call = library.call
 
@@ -74,11 +73,12 @@ def test_sums_of_many_blocks_and_spans(monkeypatch: pytest.MonkeyPatch, outputs:
         call(name, numbers, tensors)
 
     monkeypatch.setattr(library, "call", recorded)
-    x, weight, bias = operands(1000, outputs)
+    x, weight, bias = operands(1500, outputs)
+    x = x.repeat(5, 1, 1)
     found = results(nm.kernels.spike_linear, x, weight, bias)
     torch.testing.assert_close(found, results(dense, x, weight, bias), rtol=1e-12, atol=1e-12)
     assert len(sizes) == 2
-    assert all(block < span < 255 for *_, block, span in sizes)
+    assert all(block < inputs and rows > 1024 for rows, inputs, *_, block, _ in sizes)
 
 
 @every_backend

@@ -45,12 +45,12 @@ INLINE void V(carry)(
 
 INLINE void V(carry_sample)(const NAME(ELIGIBILITY) *p, int64_t b, const int count) {
     const int64_t inputs = p->inputs, steps = p->steps;
-    int32_t *const list = malloc(inputs * (sizeof(int32_t) + steps + 1));
-    uint8_t *const found = (uint8_t *)(list + inputs), *const fired = found + inputs * steps;
+    NAME(Event) *const list = malloc((inputs + AT_ONCE) * sizeof(NAME(Event)) + inputs * (steps + 1));
+    uint8_t *const found = (uint8_t *)(list + inputs + AT_ONCE), *const fired = found + inputs * steps;
     memset(fired, 0, inputs);
     for (int64_t t = 0; t < steps; t++) {
         const int64_t all = NAME(events_of_reals)(p->s + (t * p->rows + b) * inputs, inputs, list);
-        for (int64_t k = 0; k < all; k++) found[list[k] * steps + fired[list[k]]++] = (uint8_t)t;
+        for (int64_t k = 0; k < all; k++) found[list[k].at * steps + fired[list[k].at]++] = (uint8_t)t;
     }
     for (int64_t i = 0; i < inputs; i++)
         for (int64_t j = 0; j < p->num; j += WIDTH) V(carry)(p, b, i, j, found + i * steps, fired[i], count);

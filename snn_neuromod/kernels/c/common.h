@@ -106,13 +106,22 @@ static int64_t rows_of_task(int64_t rows, int64_t num, int64_t threads) {
     return smaller(num < 512 ? 8 : 16, (each + BLOCK - 1) / BLOCK * BLOCK);
 }
 
+#define AT_ONCE 4 /* events that are written together: lists have room for as many more than there may be */
+
 /* 64 bytes that are 0 or 1 as bits, the first one lowest. */
 INLINE uint64_t packed(const uint8_t *flags) {
     uint64_t bits = 0;
+#if defined(__SSE2__)
+    for (int k = 0; k < 4; k++) {
+        const __m128i highest = _mm_slli_epi16(_mm_loadu_si128((const __m128i *)flags + k), 7);
+        bits |= (uint64_t)(uint32_t)_mm_movemask_epi8(highest) << 16 * k;
+    }
+#else
     for (int k = 0; k < 8; k++) {
         uint64_t eight;
         memcpy(&eight, flags + 8 * k, 8);
         bits |= (eight * 0x0102040810204080u >> 56) << 8 * k; /* the first byte is the lowest: little-endian */
     }
+#endif
     return bits;
 }

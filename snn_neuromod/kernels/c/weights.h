@@ -31,16 +31,18 @@ typedef struct {
 
 /* Room to compute a task's input of one step. */
 typedef struct {
-    REAL *rows;           /* (rows of the task, N) */
-    NAME(Event) *events;  /* (N) */
-    int32_t *list, *many; /* (N), (rows of the task) */
+    REAL *rows;          /* (rows of the task, N) */
+    NAME(Event) *events; /* of all rows */
+    int64_t *start;      /* (rows of the task and one) */
+    int32_t *many;       /* (rows of the task) */
 } NAME(Space);
 
 INLINE NAME(Space) NAME(new_space)(int64_t high, int64_t num) {
-    REAL *const rows = malloc(high * num * sizeof(REAL) + num * sizeof(NAME(Event)) + (num + high) * sizeof(int32_t));
-    NAME(Event) *const events = (NAME(Event) *)(rows + high * num);
-    int32_t *const list = (int32_t *)(events + num);
-    return (NAME(Space)){rows, events, list, list + num};
+    const int64_t all = high * num;
+    REAL *const rows = malloc(all * sizeof(REAL) + (all + AT_ONCE) * sizeof(NAME(Event)) + (high + 1) * (sizeof(int64_t) + sizeof(int32_t)));
+    NAME(Event) *const events = (NAME(Event) *)(rows + all);
+    int64_t *const start = (int64_t *)(events + all + AT_ONCE);
+    return (NAME(Space)){rows, events, start, (int32_t *)(start + high + 1)};
 }
 
 /* Writes a task's input of step t, (rows of the task, N): `current`, (T, rows, N), and what arrives through the synapses.
@@ -48,33 +50,34 @@ INLINE NAME(Space) NAME(new_space)(int64_t high, int64_t num) {
 CLONES FUSED static void NAME(recurrent_input)(
     REAL *out, NAME(Space) space, const NAME(Synapses) *s, const REAL *current, const REAL *spikes, int64_t t, Part part,
     int64_t rows, int64_t num) {
-    const int64_t longest = s->groups[1], *sources = s->sources;
-    const REAL *w = s->w;
+    const int64_t longest = s->groups[1], high = part.row1 - part.row0, *sources = s->sources;
+    const REAL *w = s->w, *first = current + (t * rows + part.row0) * num;
     for (int64_t g = 0; g < s->groups[0]; g++) {
         const int64_t sent = t - s->groups[2 + 2 * g], count = s->groups[3 + 2 * g];
         const REAL *const z = (sent < 0 ? s->past + (longest + sent) * rows * num : spikes + sent * rows * num);
-        int64_t dense = 0;
-        for (int64_t b = part.row0; b < part.row1; b++) {
-            REAL *const row = space.rows + dense * count, *const input = out + (b - part.row0) * num;
-            const REAL *const first = g ? input : current + (t * rows + b) * num;
-            if (sources)
-                for (int64_t k = 0; k < count; k++) row[k] = z[b * num + sources[k]];
-            const REAL *const z_row = sources ? row : z + b * num;
-            const int64_t fired = NAME(events_of_reals)(z_row, count, space.list);
-            if (input != first) memcpy(input, first, num * sizeof(REAL));
+        int64_t dense = 0, listed = 0;
+        for (int64_t r = 0; r < high; r++) {
+            REAL *const row = space.rows + dense * count;
+            const REAL *z_row = z + (part.row0 + r) * num;
+            if (sources) {
+                for (int64_t k = 0; k < count; k++) row[k] = z_row[sources[k]];
+                z_row = row;
+            }
+            space.start[r] = listed;
+            const int64_t fired = NAME(events_of_reals)(z_row, count, space.events + listed);
             if (fired > MANY * count) {
                 if (!sources) memcpy(row, z_row, count * sizeof(REAL));
-                space.many[dense++] = (int32_t)(b - part.row0);
-            } else {
-                for (int64_t e = 0; e < fired; e++)
-                    space.events[e] = (NAME(Event)){space.list[e], z_row[space.list[e]]};
-                BEST(gather)(input, w, space.events, fired, num);
-            }
+                space.many[dense++] = (int32_t)r;
+            } else listed += fired;
         }
+        space.start[high] = listed;
+        const NAME(Sums) sums = {out, first, w, num, num, PADDED(num), space.events, space.start, high, num};
+        BEST(add)(&sums);
         if (dense) {
             const NAME(Product) p = {out, out, num, space.many, NULL, space.rows, w, dense, count, num};
             BEST(product)(&p);
         }
+        first = out;
         w += count * PADDED(num);
         if (sources) sources += count;
     }

@@ -10,19 +10,19 @@ static REAL *NAME(numbers)(int64_t count) { return NAME(between)(count, -1, 1); 
 static REAL *NAME(zeros)(int64_t count) { return NAME(between)(count, 0, 0); }
 
 static void NAME(run_spikes)(int64_t rows, int64_t inputs, int64_t outputs, const uint8_t *x) {
-    const int64_t strip = 256 / sizeof(REAL), strips = (outputs + strip - 1) / strip;
+    const int64_t strip = smaller(256 / sizeof(REAL), PADDED(outputs)), strips = (outputs + strip - 1) / strip;
     uint8_t *const bytes = malloc(rows * inputs);
     REAL *const reals = NAME(zeros)(rows * inputs);
     memcpy(bytes, x, rows * inputs);
     for (int64_t i = 0; i < rows * inputs; i++) reals[i] = (REAL)-0.5 * x[i]; /* -0 is 0 too */
-    const int64_t given[] = {rows, inputs, outputs, 2, 64, 64};
-    const int64_t most = rows > inputs ? rows : inputs;
-    void *data[] = {bytes, NAME(numbers)(strips * most * strip), NAME(numbers)(outputs), NAME(zeros)(most * outputs)};
-    NAME(sparse_forward_of_bytes)(given, data);
-    NAME(sparse_weight_gradient_of_bytes)(given, data);
-    data[0] = reals, data[2] = NULL;
-    NAME(sparse_forward_of_reals)(given, data);
-    NAME(sparse_weight_gradient_of_reals)(given, data);
+    const int64_t given[] = {rows, inputs, outputs, 2, 64, strip};
+    REAL *const weights = NAME(numbers)(strips * inputs * strip), *const first = NAME(numbers)(outputs);
+    REAL *const grad = NAME(numbers)(rows * outputs);
+    REAL *const out = NAME(zeros)(rows * outputs), *const grad_w = NAME(zeros)(outputs * inputs);
+    NAME(sparse_forward_of_bytes)(given, (void *[]){bytes, weights, first, out});
+    NAME(sparse_weight_gradient_of_bytes)(given, (void *[]){bytes, grad, NULL, grad_w});
+    NAME(sparse_forward_of_reals)(given, (void *[]){reals, weights, first, out});
+    NAME(sparse_weight_gradient_of_reals)(given, (void *[]){reals, grad, NULL, grad_w});
 }
 
 static void NAME(run_eligibility)(int64_t steps, int64_t rows, int64_t inputs, int64_t num, int count) {

@@ -16,15 +16,16 @@ from snn_neuromod.kernels.backends.c import library
 from snn_neuromod.kernels.backends.eager import jobs as eager
 from snn_neuromod.kernels.jobs import Advance, Gather, Product, RateCode, WeightGradient
 
-SCAN, LIST, ADD, CONVERT = 30, 120, 2.7, 80
-"""What single inputs cost, in multiplications of a matrix product: to look at one, to list one other than 0, for each
-output of one; and to turn a byte into a number for the product. Measured with AVX-512 on one thread."""
+SCAN, LIST, ADD, CONVERT, FEW = 10, 130, 2.7, 30, 8
+"""What single inputs cost, in multiplications of a wide matrix product: to look at one, to list one other than 0, for
+each output of one; to turn a byte into a number for the product, and what a product adds for each input. Measured with
+AVX-512 on one thread."""
 
 STRIP = 256
 """Bytes of the columns that the C sources hold side by side."""
 
-TOGETHER, LISTED = 48, 1600
-"""Inputs other than 0 of a sum, on average, whose rows are in cache at a time, and that are listed at a time."""
+TOGETHER = 48
+"""Inputs other than 0 of a sum, on average, whose rows are in cache at a time."""
 
 MOST, STEPS = 4, 240
 """Variables and steps of a segment that the kernels know."""
@@ -38,8 +39,9 @@ def share(x: Tensor) -> float:
 
 def rare(found: float, outputs: int, *, as_bytes: bool) -> bool:
     """Whether so small a share of inputs is faster one by one than by a matrix product."""
-    outputs += -outputs % 16
-    return SCAN + found * (LIST + ADD * outputs) < outputs + CONVERT * as_bytes
+    alone = SCAN + found * (LIST + ADD * outputs)
+    together = min(2.5 * outputs, outputs + FEW) + CONVERT * as_bytes
+    return alone < together
 
 
 def product_unable(job: Product) -> str | None:
@@ -50,11 +52,14 @@ def product_unable(job: Product) -> str | None:
 def product(job: Product) -> Tensor:
     """The product, (rows, outputs)."""
     x, weight, bias = job
-    found = share(x)
-    if not rare(found, len(weight), as_bytes=x.dtype == torch.uint8):
+    found, (outputs, inputs) = share(x), weight.shape
+    if not rare(found, outputs, as_bytes=x.dtype == torch.uint8):
         return eager.product(job)
-    out = weight.new_empty(len(x), len(weight))
-    return _sparse(x, weight.T, found, out, bias, gradient=False)
+    strip = _strip(weight)
+    padded = functional.pad(weight, (0, 0, 0, -outputs % strip)) if outputs % strip else weight
+    strips = padded.view(-1, strip, inputs).transpose(1, 2).contiguous()
+    first = weight.new_zeros(outputs) if bias is None else bias.contiguous()
+    return _sparse("forward", x, strips, first, found, strip, (len(x), outputs))
 
 
 def gradient_unable(job: WeightGradient) -> str | None:
@@ -65,31 +70,35 @@ def gradient_unable(job: WeightGradient) -> str | None:
 def weight_gradient(job: WeightGradient) -> Tensor:
     """The sum over rows of `grad` times `x`, (outputs, inputs)."""
     x, grad = job
-    outputs = grad.shape[1]
-    found = share(x)
+    found, outputs = share(x), grad.shape[1]
     if not rare(found, outputs, as_bytes=x.dtype == torch.uint8):
         return eager.weight_gradient(job)
-    out = grad.new_empty(outputs, x.shape[1])
-    return _sparse(x, grad, found, out, None, gradient=True)
+    shape = outputs, x.shape[1]
+    return _sparse("weight_gradient", x, grad.contiguous(), None, found, _strip(grad.T), shape)
+
+
+def _strip(w: Tensor) -> int:
+    """Columns that are held side by side: rows of `w`, all in one strip if they are few."""
+    most, vector = STRIP // w.dtype.itemsize, 64 // w.dtype.itemsize
+    return min(most, len(w) + -len(w) % vector)
 
 
 def _sparse(
-    x: Tensor, w: Tensor, found: float, out: Tensor, bias: Tensor | None, *, gradient: bool
+    direction: str,
+    x: Tensor,
+    w: Tensor,
+    first: Tensor | None,
+    found: float,
+    strip: int,
+    shape: tuple[int, int],
 ) -> Tensor:
-    """Sum rows of `w`, (terms, outputs): for every row of `x` over its inputs, or for every input over the rows."""
-    outputs = w.shape[1]
-    strip = STRIP // w.dtype.itemsize
-    padded = functional.pad(w, (0, -outputs % strip)) if outputs % strip else w
-    strips = padded.unflatten(1, (-1, strip)).transpose(0, 1).contiguous()
-    block, span = (
-        min(max(64, int(n / max(found, 1e-6)) // 64 * 64), 1 << 15) for n in (TOGETHER, LISTED)
-    )
-    block = min(block, 4096)
+    """Sum rows of `w`: for every row of `x` over its inputs, or for every input over the rows."""
+    out = w.new_empty(shape)
+    block = min(max(64, int(TOGETHER / max(found, 1e-6)) // 64 * 64), 4096)
     kind = "bytes" if x.dtype == torch.uint8 else "reals"
-    sizes = [*x.shape, outputs, torch.get_num_threads(), block, span // block * block]
-    first = None if bias is None else bias.contiguous()
-    which = "weight_gradient" if gradient else "forward"
-    library.call(f"sparse_{which}_of_{kind}", sizes, [x, strips, first, out])
+    outputs = shape[first is not None]
+    sizes = [*x.shape, outputs, torch.get_num_threads(), block, strip]
+    library.call(f"sparse_{direction}_of_{kind}", sizes, [x, w, first, out])
     return out
 
 
