@@ -16,6 +16,7 @@ from snn_neuromod.dynamics import NEURONS as KNOWN
 from snn_neuromod.kernels.backends.triton import synaptic
 from snn_neuromod.kernels.backends.triton import wide as many
 from snn_neuromod.kernels.backends.triton.launch import module
+from snn_neuromod.kernels.backends.triton.recurrent import rows
 from snn_neuromod.kernels.fusion.trace import trace
 from snn_neuromod.kernels.fusion.triton import recurrent, sequence, wide
 from snn_neuromod.kernels.fusion.triton.writer import Plan
@@ -100,6 +101,15 @@ def test_recurrent(neuron: str, direction: str, delayed: bool, tmp_path: Path) -
     )
     assert (stack, spilled) == (0, 0)
     assert registers <= 128
+
+
+@pytest.mark.parametrize("neuron", ["alif", "msrc"])
+def test_reverse_pass_of_1024_neurons(neuron: str, tmp_path: Path) -> None:
+    kernel, num = module(recurrent.source(plan(neuron, 1)))["backward"], 1024
+    flags = {"KEEP": True, "DELAYED": False, "BLOCK": num, "SENDERS": num, "LAST": False}
+    registers, stack, _ = resources(kernel, flags | {"GROUP": rows(16, num)}, 16, tmp_path)
+    assert registers <= 128
+    assert stack <= 64  # bytes; up to 872 with twice the rows
 
 
 @pytest.mark.parametrize("direction", MOST)

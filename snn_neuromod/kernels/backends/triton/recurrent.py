@@ -13,7 +13,7 @@ from snn_neuromod.kernels.call import Call
 from snn_neuromod.kernels.fusion.triton import recurrent
 from snn_neuromod.kernels.fusion.triton.writer import Plan
 
-__all__ = ["Recurrents", "Weights", "given"]
+__all__ = ["Recurrents", "Weights", "given", "rows"]
 
 
 class Weights(NamedTuple):
@@ -164,7 +164,7 @@ class Recurrents(Passes):
         values = past.new_empty(programs, widest)
         flags |= {"BLOCK": block, "SENDERS": width, "DELAYED": weights.delayed}
         flags["num_warps"] = max(flags["num_warps"], min(16, widest // 64))
-        flags["GROUP"] = max(8, min(flags["GROUP"], 32 * flags["num_warps"] * 64 // widest))
+        flags["GROUP"] = min(flags["GROUP"], rows(flags["num_warps"], widest))
         numbers = [weights.num_senders, len(past), every, widest]
         tensors = [*tensors, listed, values, *rest]
         self._start(kernel, programs, tensors, params, shape, numbers, **flags)
@@ -182,6 +182,11 @@ def given(current: Tensor, weights: Weights) -> tuple[Tensor, list[Tensor]]:
 def _joined(parts: Sequence[Tensor], dim: int) -> Tensor:
     """Matrices below or beside one another, contiguous."""
     return parts[0].contiguous() if len(parts) == 1 else torch.cat(list(parts), dim)
+
+
+def rows(num_warps: int, lanes: int) -> int:
+    """Rows of weights to sum at once: 32 numbers a thread, more would not stay in registers."""
+    return 32 * 32 * num_warps // lanes
 
 
 def _lanes(num: int) -> int:
