@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and write `benchmarks.json`, `benchmarks.md` and, with matplotlib, `benchmarks.png`.
 
-    On a CUDA device also layers as captured graphs and what copies and launches cost: `device.json`.
+    On a CUDA device before them layers as captured graphs and what copies and launches cost: `device.json`.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -67,11 +67,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results = Results(options.out)
     try:
         if not options.report:
-            run(cases, results, _options(parser, options), _say)
+            how = _options(parser, options)
             if options.device.startswith("cuda"):
                 from snn_neuromod.benchmarks import device
 
                 device.measure(options.device, options.out, _say)
+            run(cases, results, how, _say)
     except KeyboardInterrupt:
         print("stopped; what was measured is written, the same command goes on", file=sys.stderr)
         raise SystemExit(130) from None
