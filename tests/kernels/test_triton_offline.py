@@ -1,4 +1,7 @@
-"""Kernels of every neuron compiled for sm_90 without a device: nothing spilled, no more registers than there are."""
+"""Kernels of every neuron compiled for sm_90 without a device: nothing spilled, no more registers than there are.
+
+And those that layers start, as they start them.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,10 @@ from typing import Any
 import pytest
 import torch
 
+import snn_neuromod as nm
 from snn_neuromod.dynamics import NEURONS as KNOWN
-from snn_neuromod.kernels.backends.triton import synaptic
+from snn_neuromod.kernels.backends.triton import launch, synaptic
+from snn_neuromod.kernels.backends.triton import sequence as backend
 from snn_neuromod.kernels.backends.triton import wide as many
 from snn_neuromod.kernels.backends.triton.launch import module
 from snn_neuromod.kernels.backends.triton.recurrent import rows
@@ -140,3 +145,57 @@ def test_gradients_of_and_through_weights(name: str, delayed: bool, tmp_path: Pa
     registers, stack, spilled = resources(synaptic.kernels()[name], flags, warps, tmp_path)
     assert (stack, spilled) == (0, 0)
     assert registers <= 64
+
+
+class Absent:
+    """Stands for the driver of a device for which is compiled, and on which nothing runs."""
+
+    def get_current_device(self) -> int:
+        return 0
+
+    get_current_stream = staticmethod(lambda device: 0)
+
+    def get_current_target(self) -> Any:
+        from triton.backends.compiler import GPUTarget
+
+        return GPUTarget("cuda", 90, 32)
+
+
+BY_SYNAPSE = (torch.arange(36).view(6, 6) * 7) % 4 + 1
+LAUNCHED: dict[str, tuple[Any, torch.dtype, torch.dtype]] = {
+    "one neuron": (lambda: nm.Recurrent(nm.ALIF(1), 1), torch.float32, torch.float32),
+    "half precision": (
+        lambda: nm.Recurrent(nm.ALIF(6), 6, delay=BY_SYNAPSE, learning_rule="khop"),
+        torch.float32, torch.bfloat16,
+    ),
+    "double precision": (
+        lambda: nm.Recurrent(nm.MSRC(6, learn=["r"]), 6, delay=2), torch.float64, torch.float64,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wide", [False, True], ids=["a program", "many"])
+@pytest.mark.parametrize("name", LAUNCHED)
+def test_what_layers_start_compiles(name: str, wide: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the types and sizes that they give, of which the compiler knows whether they are 1 or multiples of 16."""
+    from triton.runtime.driver import driver
+
+    started = list[str]()
+
+    def start(kernel: Any, grid: Any, *arguments: Any, num_warps: int, **flags: Any) -> None:
+        started.append(kernel.__name__)
+        options = {"num_warps": num_warps, "enable_fp_fusion": False}
+        assert kernel.warmup(*arguments, grid=tuple(grid), **flags, **options) is not None
+
+    monkeypatch.setattr(driver, "_active", Absent())
+    monkeypatch.setattr(launch, "start", start)
+    monkeypatch.setattr(backend, "missing", lambda tensor: None)
+    monkeypatch.setattr(backend, "MOST_NEURONS", 0 if wide else backend.MOST_NEURONS)
+    make, states, dtype = LAUNCHED[name]
+    net = make().to(states)
+    current = torch.rand(2, 3, net.w_rec.shape[0]).to(dtype).requires_grad_()
+    with nm.kernels.use("triton"):
+        first = net._at_rest(current[0].detach().to(states))
+        spikes, _ = net.run(current, first, net.w_rec, rule=net.rule)
+        spikes.sum().backward()
+    assert {"forward", "backward", "arrived"} <= set(started)
