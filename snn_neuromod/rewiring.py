@@ -153,10 +153,11 @@ class DeepRewiring:
         self.generator = torch.Generator().manual_seed(seed)
         self.signs: dict[str, Tensor] = {}
         for name, weight, mask, _ in self._masked():
-            drawn = torch.randint(0, 2, weight.shape, generator=self.generator) * 2 - 1
-            own = weight.detach().sign().to(torch.int8)
+            own = self.generator
+            drawn = torch.randint(0, 2, weight.shape, generator=own, device=own.device) * 2 - 1
+            now = weight.detach().sign().to(torch.int8)
             self.signs[name] = torch.where(
-                mask & (own != 0), own, drawn.to(weight.device, torch.int8)
+                mask & (now != 0), now, drawn.to(weight.device, torch.int8)
             )
         if not self.signs:
             raise ConfigError(

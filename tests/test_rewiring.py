@@ -217,6 +217,13 @@ def test_rewiring_finds_the_inputs_that_matter() -> None:
     assert rewired < 0.6 * frozen
 
 
+def test_signs_are_drawn_whatever_the_default_device_is() -> None:
+    net = nm.Recurrent(nm.ALIF(20), 5, mask_rec=Random(sparsity=0.8))
+    expected = DeepRewiring(net, seed=1).signs["w_rec"]
+    with torch.device("meta"):
+        assert torch.equal(DeepRewiring(net, seed=1).signs["w_rec"], expected)
+
+
 def test_errors() -> None:
     net, optimizer, deep = make()
     with pytest.raises(ValueError, match="DeepRewiring: network must have a Recurrent layer with"):

@@ -107,7 +107,7 @@ class KeyedSampler(Sampler[tuple[int, int]]):
     def __iter__(self) -> Iterator[tuple[int, int]]:
         (order_seed,) = sample_seeds(self.seed, self.epoch, [2**32 - 1])
         generator = torch.Generator().manual_seed(order_seed)
-        order = torch.randperm(len(self.data_source), generator=generator).tolist()
+        order = torch.randperm(len(self.data_source), generator=generator, device="cpu").tolist()
         return iter([(self.epoch, index) for index in order])
 
 

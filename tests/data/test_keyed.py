@@ -74,3 +74,9 @@ def test_keys_survive_a_batch_sampler():
     assert [len(batch) for batch in batches] == [2, 2, 1]
     assert [split_key(key)[0] for batch in batches for key in batch] == [2] * 5
     assert split_key(4) == (0, 4)
+
+
+def test_the_order_is_that_of_any_default_device():
+    expected = list(KeyedSampler(range(9), seed=3))
+    with torch.device("meta"):
+        assert list(KeyedSampler(range(9), seed=3)) == expected
