@@ -11,7 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import yaml
-from jsonargparse import set_parsing_settings
+from jsonargparse import Namespace, set_parsing_settings
 from lightning_fabric.plugins import TorchCheckpointIO
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar, StochasticWeightAveraging
@@ -112,7 +112,11 @@ class CLI(LightningCLI):
         return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        self.config = parser.parse_args(args)
+        """Read by the parser of the command alone: the one above it, which prints, would check everything again."""
+        if any(arg.startswith("--print_config") for arg in args):
+            parser.parse_args(args)  # ends the process
+        found = self._parser(self.asked).parse_args(args[1:])
+        self.config = Namespace({"subcommand": self.asked, self.asked: found})
 
     def _set_seed(self) -> None:
         with refusals("seed_everything"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
+from multiprocessing import get_all_start_methods, get_context
+from multiprocessing.context import BaseContext
 from typing import Any, cast
 
 import torch
@@ -145,11 +147,22 @@ class KeyedDataModule(LightningDataModule):
             collate_fn=self.collate,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            # A forked copy of a process that runs threads may hang.
-            multiprocessing_context="spawn" if self.num_workers else None,
+            multiprocessing_context=_workers() if self.num_workers else None,
             pin_memory=to_cuda,  # Lightning then copies without waiting
             **options,
         )
+
+
+def _workers() -> BaseContext:
+    """How worker processes start: as copies of one that has imported what they need and runs nothing.
+
+    A copy of this process, which runs threads, may hang, and a new one imports everything, for some seconds each.
+    """
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["lightning_modules.data"])
+    return context
 
 
 def mixed_order(labels: Sequence[int] | Tensor) -> list[int] | None:
