@@ -12,9 +12,11 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 WAITS = """
-import json, os, sys
+import gc, json, os, sys
 import torch
+import torch._dynamo  # its compiler, which torchvision imports, for a second and a half
 
+gc.freeze()  # or each copy would look through all of it when it ends, for a second
 for line in iter(sys.stdin.readline, ""):
     asked = json.loads(line)
     child = os.fork()

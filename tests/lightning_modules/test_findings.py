@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import subprocess
-import sys
 import warnings
 from types import SimpleNamespace
 
@@ -20,17 +18,17 @@ from torch.utils.data import DataLoader
 from lightning_modules.cli import main
 from lightning_modules.data import EmbeddedDigits
 from lightning_modules.findings import Findings, FindingsWarning, coverage, for_summary
+from tests.fresh import ROOT
 
 SILENT = r"layer 2 \(10 MSRC\) did not spike at all"
 
 
-def test_a_silent_network_is_no_success(tmp_path, monkeypatch, capfd):
+def test_a_silent_network_is_no_success(tmp_path, monkeypatch, capfd, fresh):
     """Its 40 test digits were all of class 0, which it was said to find in 100 %."""
-    command = [sys.executable, "-m", "lightning_modules", "fit", "-c", "smoke/msrc"]
+    command = f"import runpy, sys; sys.path.insert(0, {str(ROOT)!r})\n"
+    command += "runpy.run_module('lightning_modules', run_name='__main__')"
     silent = ["--pictures.enabled=false", "--model.network.gain=1.4"]
-    result = subprocess.run(
-        [*command, *silent], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
+    result = fresh(command, "fit", "-c", "smoke/msrc", *silent, cwd=tmp_path)
     assert result.returncode == 0
     assert "held-out accuracy 10.00% on 40 of 1000 samples\n" in result.stdout
     assert re.search(f"^  but {SILENT}$", result.stdout, re.MULTILINE)
