@@ -52,8 +52,9 @@ pytestmark = pytest.mark.skipif(jit.unable() is not None, reason=f"{jit.unable()
 
 @pytest.fixture(autouse=True)
 def _cache(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kernels of earlier runs are used again."""
+    """Kernels of earlier runs are used again; others are compiled in the shortest time, for a few steps each."""
     monkeypatch.setenv(jit.CACHE, str(request.config.cache.mkdir("kernels")))  # type: ignore[union-attr]
+    monkeypatch.setenv(jit.FLAGS, "-O0")
 
 
 def kernels(neuron: Neuron) -> neurons.Neuron:
