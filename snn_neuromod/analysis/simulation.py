@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 M = TypeVar("M")
 CHUNK = 16384
 """Neurons that are stepped together: their state then stays in the processor's cache."""
+_BLOCK = 50
+"""Steps whose spikes are counted together."""
 
 
 def prepared(source: Source, parameters: Mapping[str, Any], synapse: float | None = None) -> Neuron:
@@ -114,36 +116,66 @@ def run(
         The counts.
     """
     total, threshold = discard + num_steps, found.threshold
-    spikes = torch.zeros(current.shape, dtype=torch.int32)
-    waiting = torch.zeros(current.shape, dtype=torch.int32)
-    earliest = torch.full(current.shape, total, dtype=torch.int32)
-    latest = torch.zeros(current.shape, dtype=torch.int32)
-    seen = torch.zeros(current.shape, dtype=torch.bool)
+    counts = _Counts.none(current, total)
     raster = torch.empty((num_steps, *current.shape), dtype=torch.bool) if record else None
+    block = torch.empty((min(total, _BLOCK), *current.shape), dtype=torch.bool)
     above = None if threshold is None else getattr(state, found.membrane) > threshold
-    for t in range(total):
-        output, state = found.step(found.params, state, current)
-        if above is None:
-            fired = output > 0
-        else:
-            before, above = above, getattr(state, found.membrane) > threshold
-            fired = above > before
-        if t >= discard:
-            spikes += fired
-            earliest = torch.where(fired, earliest.clamp(max=t), earliest)
-            latest = torch.where(fired, t, latest)
-            if raster is not None:
-                raster[t - discard] = fired
-        seen |= fired
-        waiting += ~seen
-        if t % 50 == 49 or t == total - 1:
-            tick(t % 50 + 1)
-            if until_first and bool(seen.all()):
-                break
+    for start in range(0, total, _BLOCK):
+        fired = block[: total - start]
+        for row in fired.unbind(0):
+            output, state = found.step(found.params, state, current)
+            if above is None:
+                torch.gt(output, 0, out=row)
+            else:
+                before, above = above, getattr(state, found.membrane) > threshold
+                torch.gt(above, before, out=row)
+        counts = counts.after(start, fired, discard)
+        if raster is not None and start + len(fired) > discard:
+            kept = fired[max(discard - start, 0) :]
+            end = start + len(fired) - discard
+            raster[end - len(kept) : end] = kept
+        tick(len(fired))
+        if until_first and bool((counts.first < total).all()):
+            break
     finite = torch.isfinite(getattr(state, found.membrane))
-    counted = torch.where(finite, spikes.double(), torch.nan)
-    rate = _rate(counted, earliest - discard, latest - discard, num_steps)
-    return Run(counted, rate, waiting, state, raster)
+    counted = torch.where(finite, counts.spikes.double(), torch.nan)
+    rate = _rate(counted, counts.earliest - discard, counts.latest - discard, num_steps)
+    return Run(counted, rate, counts.first, state, raster)
+
+
+class _Counts(NamedTuple):
+    """Spikes so far: how many behind the discarded steps, the first and the last of those, and the first of all."""
+
+    spikes: Tensor
+    earliest: Tensor
+    latest: Tensor
+    first: Tensor
+
+    @classmethod
+    def none(cls, current: Tensor, total: int) -> _Counts:
+        zero = torch.zeros(current.shape, dtype=torch.int32)
+        return cls(zero, zero + total, zero, zero + total)
+
+    def after(self, start: int, fired: Tensor, discard: int) -> _Counts:
+        """With the spikes of the steps from `start` on, (steps, ...): together they cost less than each alone."""
+        first = torch.minimum(self.first, _first(fired, start))
+        late = fired[max(discard - start, 0) :]
+        if not len(late):
+            return self._replace(first=first)
+        end = start + len(fired)
+        last = end - 1 - _first(late.flip(0), 0)
+        return _Counts(
+            self.spikes + late.sum(0, dtype=torch.int32),
+            torch.minimum(self.earliest, _first(late, end - len(late))),
+            torch.where(late.any(0), last, self.latest),
+            first,
+        )
+
+
+def _first(fired: Tensor, start: int) -> Tensor:
+    """Step of the first spike of each neuron, counted from `start`; a later one than all where there is none."""
+    step = fired.byte().argmax(0).int() + start
+    return torch.where(fired.any(0), step, torch.iinfo(torch.int32).max)
 
 
 def _rate(spikes: Tensor, earliest: Tensor, latest: Tensor, num_steps: int) -> Tensor:

@@ -54,8 +54,9 @@ def worker(rank: int, folder: str) -> None:
 
 
 @pytest.mark.skipif(not dist.is_available(), reason="torch was built without torch.distributed")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_two_processes_give_the_gradient_of_the_whole_batch(tmp_path: Path) -> None:
-    mp.spawn(worker, (str(tmp_path),), nprocs=2)
+    mp.start_processes(worker, (str(tmp_path),), nprocs=2, start_method="fork")
     whole = gradients(*example())
     found = torch.load(tmp_path / "gradients.pt")
     assert len(found) == len(whole) == 7

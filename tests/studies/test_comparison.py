@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import multiprocessing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -156,9 +157,16 @@ def test_seeds_repeat_a_run_and_differ(corpus: str) -> None:
     assert first != losses(1)
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_finished_runs_are_not_run_again(
-    corpus: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    corpus: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """The other is, in a copy of this process; test_modulation.py has one that begins afresh."""
+    copies = multiprocessing.get_context("fork")
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: copies)
     runs = [Run("wide", "russian_small", "lstm", 1, "bptt", 1, 0.01, seed) for seed in range(2)]
     log = open_log(tmp_path / "out" / "epochs.csv")
     roots = {"russian_small": corpus}
