@@ -39,12 +39,21 @@ def heaviside(distance: Tensor) -> Tensor:
     return distance.clamp(0, 1).ceil()
 
 
+def _spikes(distance: Tensor, held: Tensor | None) -> Tensor:
+    return heaviside(distance) if held is None else heaviside(distance) * ~held
+
+
+def _is_constant(x: Tensor) -> bool:
+    """Whether nothing can ask for a derivative: what is kept for one costs more than the spikes themselves."""
+    return forward_ad._current_level < 0 and not (torch.is_grad_enabled() and x.requires_grad)
+
+
 class _Heaviside(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
     def forward(distance: Tensor, psi: Tensor, held: Tensor | None) -> Tensor:
-        return heaviside(distance) if held is None else heaviside(distance) * ~held
+        return _spikes(distance, held)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -95,6 +104,8 @@ class _DualStraightThroughReLU(_StraightThroughReLU):
 
 def straight_through_relu(h: Tensor) -> Tensor:
     """`torch.relu` forward, identity as its derivative; any shape."""
+    if _is_constant(h):
+        return torch.relu(h)
     function = _DualStraightThroughReLU if forward_ad._current_level >= 0 else _StraightThroughReLU
     out: Tensor = function.apply(h)
     return out
@@ -189,6 +200,8 @@ class Psi:
 
     def __call__(self, distance: Tensor, unit: Param, held: Tensor | None = None) -> Tensor:
         """Spikes in {0, 1}: 1 where `distance` > 0 and the neuron is not held; NaN where `distance` is NaN."""
+        if _is_constant(distance):
+            return _spikes(distance, held)
         psi = self.derivative(distance.detach(), unit, held)
         function = _DualHeaviside if forward_ad._current_level >= 0 else _Heaviside
         spikes: Tensor = function.apply(distance, psi.detach(), held)

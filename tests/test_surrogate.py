@@ -143,3 +143,21 @@ def test_spike_functions_go_through_vmap(spike_fn: Any) -> None:
     grads = torch.vmap(torch.func.grad(lambda d: spike_fn(d, 0.5, None).sum()))(distance)
     leaf = distance.clone().requires_grad_()
     assert_close(grads, torch.autograd.grad(spike_fn(leaf, 0.5, None).sum(), leaf)[0])
+
+
+@pytest.mark.parametrize("held", [None, torch.tensor([False, True, False, False, True])])
+def test_where_nothing_is_differentiated_the_spikes_are_the_same(held: torch.Tensor | None) -> None:
+    distance = torch.tensor([-1.0, 1.0, 0.5, math.nan, 0.3])
+    for function in (lambda d: Psi()(d, 1.0, held), surrogate.straight_through_relu):
+        learned = function(distance.clone().requires_grad_())
+        assert learned.requires_grad
+        assert learned.nansum() > 0
+        constant = function(distance)
+        with torch.no_grad():
+            without = function(distance.clone().requires_grad_())
+            _, tangent = torch.func.jvp(function, (distance,), (torch.ones(5),))
+        assert not constant.requires_grad
+        assert not without.requires_grad
+        assert_close(constant, learned.detach(), rtol=0, atol=0, equal_nan=True)
+        assert_close(without, constant, rtol=0, atol=0, equal_nan=True)
+        assert tangent.nansum() > 0  # forward mode asks under no_grad too

@@ -113,7 +113,9 @@ def results(neuron: Any, x: Tensor, *, fused: bool) -> list[Tensor]:
         state = [spk, *state] if neuron.state_names[0] == "spk" else state
         spikes.append(spk)
     bound = vars(neuron).get("_bound_step")
-    assert fused == bool(bound and bound.step and None not in bound.step._plans.values())
+    plans = bound.step._plans if bound and bound.step else {}  # those of other tests too
+    mine = [plan for key, plan in plans.items() if key[0] == x.shape[1:]]
+    assert fused == bool(mine and None not in mine)
     stacked = torch.stack(spikes)
     weights = torch.linspace(-1, 1, stacked.numel(), dtype=x.dtype).view_as(stacked)
     loss = (stacked * weights).sum() + sum((s * weights[0]).sum() for s in state)
