@@ -14,6 +14,7 @@ import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,6 +67,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reason))
     share, shares = map(int, os.environ.get("SNN_NEUROMOD_SHARE", "0/1").split("/"))
     items[:] = items[share::shares]
+
+
+@pytest.fixture(autouse=True)
+def _rounded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A multiply-add of float32 rounds once on a device, twice in the interpreter."""
+    if not EMULATED:
+        return
+    from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
+
+    def fma(builder: Any, x: Any, y: Any, z: Any) -> Any:
+        exact = x.data * y.data.astype(np.float64) + z.data
+        return TensorHandle(exact.astype(z.data.dtype), z.dtype.scalar)
+
+    monkeypatch.setattr(InterpreterBuilder, "create_fma", fma)
 
 
 @pytest.fixture
