@@ -100,7 +100,12 @@ def test_what_a_configuration_gets_wrong(text, message, capfd) -> None:
     code, error = refused(capfd, "fit", "-c", "c.yaml")
     assert re.search(message, error), error
     assert code == 2
-    assert refused(capfd, "fit", "-c", str(Path("c.yaml").resolve()))[0] == code
+
+
+def test_a_configuration_is_wrong_by_its_whole_path_too(capfd) -> None:
+    for text in ("a: [1\n", "base: quickstart\ntrainer: 3\n"):
+        write("c.yaml", text)
+        assert refused(capfd, "fit", "-c", str(Path("c.yaml").resolve()))[0] == 2
 
 
 def test_an_empty_section_changes_nothing() -> None:
