@@ -86,7 +86,8 @@ def _recorded(
     with nm.kernels.use("triton"):
         layer = make().to(device)
         x = torch.rand(num_steps, 2, 5, device=device, requires_grad=True)
-        layer(x)[0].sum().backward()
+        y = layer(x)[0]
+        y.backward(torch.ones_like(y))
     return recorder
 
 
@@ -128,7 +129,7 @@ def test_a_recurrent_layer_with_readout(
     found = [recorded(make, steps, device) for steps in (7, 23)]
     assert not found[0].read
     assert found[0].started == found[1].started
-    assert found[0].started.total() <= 13
+    assert found[0].started.total() <= 12
 
 
 @pytest.mark.parametrize("delay", [1, 3, BY_SYNAPSE], ids=["one", "three", "synapse"])
