@@ -36,7 +36,6 @@ CLONES static void OF(gradient_inputs)(const NAME(Sparse) *p, int64_t from, int6
     free(l.events), free(l.start), free(room);
 }
 
-/* sizes and data in the order of the structure. */
 EXPORT void OF(sparse_forward)(const int64_t *sizes, void *const *data) {
     const NAME(Sparse) p = NAME(sparse_of)(sizes, data);
     const int64_t each = smaller(MOST_SUMS, p.rows / p.threads + 1);

@@ -55,11 +55,13 @@ def product(job: Product) -> Tensor:
     found, (outputs, inputs) = share(x), weight.shape
     if not rare(found, outputs, as_bytes=x.dtype == torch.uint8):
         return eager.product(job)
-    strip = _strip(weight)
+    strip = _strip(outputs, weight)
     padded = functional.pad(weight, (0, 0, 0, -outputs % strip)) if outputs % strip else weight
     strips = padded.view(-1, strip, inputs).transpose(1, 2).contiguous()
     first = weight.new_zeros(outputs) if bias is None else bias.contiguous()
-    return _sparse("forward", x, strips, first, found, strip, (len(x), outputs))
+    out = weight.new_empty(len(x), outputs)
+    _sparse("forward", found, outputs, x, strips, first, out)
+    return out
 
 
 def gradient_unable(job: WeightGradient) -> str | None:
@@ -73,33 +75,25 @@ def weight_gradient(job: WeightGradient) -> Tensor:
     found, outputs = share(x), grad.shape[1]
     if not rare(found, outputs, as_bytes=x.dtype == torch.uint8):
         return eager.weight_gradient(job)
-    shape = outputs, x.shape[1]
-    return _sparse("weight_gradient", x, grad.contiguous(), None, found, _strip(grad.T), shape)
+    out = grad.new_empty(outputs, x.shape[1])
+    _sparse("weight_gradient", found, outputs, x, grad.contiguous(), None, out)
+    return out
 
 
-def _strip(w: Tensor) -> int:
-    """Columns that are held side by side: rows of `w`, all in one strip if they are few."""
-    most, vector = STRIP // w.dtype.itemsize, 64 // w.dtype.itemsize
-    return min(most, len(w) + -len(w) % vector)
+def _strip(outputs: int, like: Tensor) -> int:
+    """Columns that are held side by side: all if they are few, and whole vectors."""
+    size = like.dtype.itemsize
+    return min(STRIP // size, outputs + -outputs % (64 // size))
 
 
 def _sparse(
-    direction: str,
-    x: Tensor,
-    w: Tensor,
-    first: Tensor | None,
-    found: float,
-    strip: int,
-    shape: tuple[int, int],
-) -> Tensor:
+    direction: str, found: float, outputs: int, x: Tensor, w: Tensor, *others: Tensor | None
+) -> None:
     """Sum rows of `w`: for every row of `x` over its inputs, or for every input over the rows."""
-    out = w.new_empty(shape)
     block = min(max(64, int(TOGETHER / max(found, 1e-6)) // 64 * 64), 4096)
     kind = "bytes" if x.dtype == torch.uint8 else "reals"
-    outputs = shape[first is not None]
-    sizes = [*x.shape, outputs, torch.get_num_threads(), block, strip]
-    library.call(f"sparse_{direction}_of_{kind}", sizes, [x, w, first, out])
-    return out
+    sizes = [*x.shape, outputs, torch.get_num_threads(), block, _strip(outputs, w)]
+    library.call(f"sparse_{direction}_of_{kind}", sizes, [x, w, *others])
 
 
 def code_unable(job: RateCode) -> str | None:
