@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,11 @@ from snn_neuromod._storage import write_atomically
 from snn_neuromod.errors import DataError
 
 __all__ = ["DurableCheckpoints", "read_checkpoint"]
+
+_NEEDED = {"pytorch-lightning_version": str, "state_dict": dict}
+_PARTS = _NEEDED | {
+    "callbacks": dict, "epoch": int, "global_step": int, "loops": dict, "lr_schedulers": list, "optimizer_states": list,
+}  # fmt: skip
 
 
 class DurableCheckpoints(TorchCheckpointIO):
@@ -35,29 +42,51 @@ class DurableCheckpoints(TorchCheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = lambda storage, _: storage, weights_only: Any = None
     ) -> dict[str, Any]:
-        try:
-            found = super().load_checkpoint(path, map_location, weights_only)
-        except OSError:
-            raise
-        except Exception as error:  # zip, pickle and tensors each fail in their own ways
-            raise DataError(
-                "the checkpoint cannot be read: it must be whole and hold weights and plain values only, as fit "
-                "writes them",
-                path,
-            ) from error
-        version = isinstance(found, dict) and found.get("pytorch-lightning_version")
-        if not version or not isinstance(found.get("state_dict"), dict):
-            raise DataError(
-                "must be a checkpoint of PyTorch Lightning with its version and a state_dict, as fit writes them",
-                path,
-            )
-        return found
+        load = super().load_checkpoint
+        return _whole(path, lambda: load(path, map_location, weights_only))
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(file: Any) -> dict[str, Any]:
     """Read a checkpoint of Lightning, weights and plain values only, on the CPU.
 
+    Args:
+        file: Its path, or a file open for reading.
+
     Raises:
-        DataError: If the file is cut, empty or something else.
+        DataError: If the file is cut, damaged, empty or something else.
     """
-    return DurableCheckpoints().load_checkpoint(path, "cpu", weights_only=True)
+    return _whole(file, lambda: torch.load(file, map_location="cpu", weights_only=True))
+
+
+def _whole(file: Any, load: Callable[[], Any]) -> dict[str, Any]:
+    try:
+        _compare_checksums(file)
+        found = load()
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
+    except Exception as error:  # zip, pickle and tensors each fail in their own ways
+        raise DataError(
+            "the checkpoint cannot be read: it must be whole and hold weights and plain values only, as fit writes "
+            "them",
+            file,
+        ) from error
+    sound = isinstance(found, dict) and found.keys() >= _NEEDED.keys()
+    sound = sound and all(
+        isinstance(found.get(name, kind()), kind) for name, kind in _PARTS.items()
+    )
+    if not sound or not all(isinstance(name, str) for name in found["state_dict"]):
+        raise DataError(
+            "must be a checkpoint of PyTorch Lightning with its version and a state_dict, as fit writes them",
+            file,
+        )
+    whole: dict[str, Any] = found
+    return whole
+
+
+def _compare_checksums(file: Any) -> None:
+    """PyTorch writes a checksum of each part and does not look at it when it reads: a flipped bit would be a weight."""
+    if "://" in str(file) or not zipfile.is_zipfile(file):
+        return
+    with zipfile.ZipFile(file) as parts:
+        if damaged := parts.testzip():
+            raise zipfile.BadZipFile(f"{damaged} is damaged")

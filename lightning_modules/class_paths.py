@@ -21,7 +21,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import Profiler
 
 from lightning_modules.config_files import arguments
-from lightning_modules.type_hints import Wanted, parameter_hint, return_hint, wanted
+from lightning_modules.type_hints import Wanted, parameter_hint, return_hint, takes_none, wanted
 from snn_neuromod.errors import ConfigError
 
 __all__ = ["ROOTS", "check_class_paths", "check_hyper_parameters"]
@@ -59,8 +59,8 @@ def check_class_paths(config: Mapping[str, Any]) -> None:
             resolved to classes and functions already.
 
     Raises:
-        ConfigError: If a name is not a subclass of what stands there, nor a function declared to return one, or if
-            `weights_only` is false.
+        ConfigError: If a name is not a subclass of what stands there, nor a function declared to return one, if an
+            argument is null that cannot be None, or if `weights_only` is false.
 
     Examples:
         >>> check_class_paths({"model": {"class_path": "os.system", "init_args": {"command": "true"}}})
@@ -92,6 +92,10 @@ def _check(value: Any, place: _Place) -> None:
             made = _permitted(path, place._replace(key=f"{place.key}.class_path"))
         for name, argument in arguments(value):
             hint = Any if made is None else parameter_hint(made, str(name))
+            if argument is None and made is not None and not takes_none(made, str(name)):
+                raise ConfigError(
+                    f"{place.key}.{name} must not be null; leave it out for its default"
+                )
             _check(argument, _Place(f"{place.key}.{name}", wanted(hint)))
     elif isinstance(value, list | tuple):
         for item in value:

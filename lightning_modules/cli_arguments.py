@@ -51,20 +51,19 @@ def prepare(args: Sequence[str]) -> Arguments:
     command, rest = args[0], list(args[1:])
     rest, configs = take(rest, ("-c", "--config"))
     rest, checkpoints = take(rest, ("--ckpt_path",))
-    _, roots = take(rest, ("--trainer.default_root_dir",))
-    root = Path(roots[-1] if roots else "runs")
+    if checkpoints and not configs:
+        configs = [_config_of(checkpoints[-1])]
+    merged: dict[str, Any] = {}
+    for config in configs:
+        merged = merge(merged, load_config(config))
+    root = _root(merged, rest)
     name = _experiment_name(configs[0], root) if configs else ""
     checkpoint = _checkpoint(checkpoints[-1], root, name) if checkpoints else None
-    if checkpoint is not None and not configs:
-        name, configs = _config_of(checkpoint, root)
     if command != "fit" and checkpoint is None and not _asks_only(rest):
         raise ConfigError(
             f"{command}: --ckpt_path must be given, for instance --ckpt_path "
             f"{root / (name or 'quickstart')}/version_0; without it the network would be untrained"
         )
-    merged: dict[str, Any] = {}
-    for config in configs:
-        merged = merge(merged, load_config(config))
     rest = _swap(merged, rest)
     check_class_paths(merged)
     _refuse_overlay(command, merged, configs, rest)
@@ -74,6 +73,13 @@ def prepare(args: Sequence[str]) -> Arguments:
     if checkpoint is not None:
         ready += ["--ckpt_path", str(checkpoint)]
     return Arguments([*ready, *rest], name or "unnamed", root, merged, rest)
+
+
+def _root(config: dict[str, Any], args: list[str]) -> Path:
+    """Folder of all runs, by the command line, else by the configuration."""
+    _, given = take(args, ("--trainer.default_root_dir",))
+    roots = [config.get("trainer", {}).get("default_root_dir"), *given]
+    return Path(str(next((r for r in reversed(roots) if r not in (None, "null")), "runs")))
 
 
 def _refuse_overlay(
@@ -163,8 +169,6 @@ def take(args: Sequence[str], keys: tuple[str, ...]) -> tuple[list[str], list[st
 def _checkpoint(given: str, root: Path, name: str) -> Path:
     """The checkpoint file that `--ckpt_path` means."""
     if given == "last":
-        if not name:
-            raise ConfigError("--ckpt_path last must come with a configuration: add -c NAME")
         runs = [path / "checkpoints" / "last.ckpt" for path in versions(root / name)]
         runs = [path for path in runs if path.is_file()]
         if not runs:
@@ -194,11 +198,14 @@ def folder_of(checkpoint: Path) -> Path:
     return Path(os.path.relpath(place.parent)) if in_a_run else Path()
 
 
-def _config_of(checkpoint: Path, root: Path) -> tuple[str, list[str]]:
-    """Name and configuration of the run that a checkpoint belongs to."""
+def _config_of(given: str) -> str:
+    """Configuration of the run that a checkpoint belongs to."""
+    if given == "last":
+        raise ConfigError("--ckpt_path last must come with a configuration: add -c NAME")
+    checkpoint = checkpoint_of(given, "--ckpt_path")
     config = checkpoint.resolve().parents[1] / "config.yaml"
     if not config.is_file():
         raise ConfigError(
             f"--ckpt_path must lie in the folder of a run with its config.yaml, got {checkpoint}; or add -c NAME"
         )
-    return _experiment_name(str(config), root), [str(config)]
+    return str(config)

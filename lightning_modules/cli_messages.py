@@ -79,10 +79,21 @@ def exit_code(error: BaseException) -> int | None:
     """With what the program ends: 2 if the command line or a configuration is wrong, 1 if what they name is.
 
     None for an error that is not the user's to mend. The user's are this package's own classes, what the system says of
-    files and memory, missing packages, and wrong settings of the trainer. A ValueError or a TypeError that is none of
-    those is a fault of this package.
+    files and memory, missing packages, and what Lightning itself says of its settings, also where it finds them wrong
+    in the middle of a run. A ValueError or a TypeError that is none of those is a fault of this package.
     """
     if isinstance(error, ArgumentError | ConfigError):
         return 2
     system = (OSError, ImportError, MemoryError, torch.OutOfMemoryError)
-    return 1 if isinstance(error, (SnnNeuromodError, MisconfigurationException, *system)) else None
+    users = isinstance(error, (SnnNeuromodError, MisconfigurationException, *system))
+    return 1 if users or _by_lightning(error) else None
+
+
+def _by_lightning(error: BaseException) -> bool:
+    """Whether Lightning's own code raised the error, as it refuses what does not fit together."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    module = "" if place is None else place.tb_frame.f_globals.get("__name__", "")
+    theirs = module.partition(".")[0] in ("pytorch_lightning", "lightning_fabric")
+    return theirs and isinstance(error, ValueError | RuntimeError)

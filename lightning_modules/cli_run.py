@@ -132,7 +132,8 @@ class CLI(LightningCLI):
         config = self._get(self.config_init, "trainer")
         checkpoint = self._get(self.config_init, "ckpt_path")
         self.interrupt: Interrupt | None = None
-        own = [*(config.callbacks or [])]
+        given = config.callbacks or []
+        own = given if isinstance(given, list) else [given]
         callbacks: list[pl.Callback] = [Findings()]
         if self.subcommand == "fit":
             callbacks += self._prepare_fit(config, checkpoint, kwargs)
@@ -163,6 +164,7 @@ class CLI(LightningCLI):
         made = {"_class_path": settings["model"]["class_path"]}
         made |= {"_instantiator": "pytorch_lightning.cli.instantiate_module"}
         self.model.save_hyperparameters(made | settings["model"].get("init_args", {}), logger=False)
+        self.root = Path(config.default_root_dir or self.root)
         experiment = self.root / self.name
         first = getattr(rank_zero_only, "rank", 0) == 0  # of several processes
         kept = first and not config.fast_dev_run

@@ -110,7 +110,7 @@ def load_config(name: str | Path) -> dict[str, Any]:
 
     Raises:
         MissingConfigError: If a file is not there.
-        ConfigError: If a file is not a mapping in YAML, or a base leads back to itself.
+        ConfigError: If a file is not a mapping in YAML, holds a key twice, or a base leads back to itself.
 
     Example:
         >>> sorted(load_config("quickstart"))
@@ -139,7 +139,7 @@ def _read(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        own = yaml.safe_load(path.read_text(encoding="utf-8-sig")) or {}
+        own = _parsed(path.read_text(encoding="utf-8-sig")) or {}
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
@@ -157,6 +157,23 @@ def _read(path: Path) -> dict[str, Any]:
         elif not isinstance(value, dict) and section == "trainer":
             raise _error(path, f"{section} must be a mapping, got {value!r}")
     return own
+
+
+def _parsed(text: str) -> Any:
+    """What a YAML text says; of a key that stands twice PyYAML would drop the first with all that is below it."""
+    import yaml
+
+    class Once(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            seen = set[str]()
+            for key, _ in node.value:
+                if str(key.value) in seen:
+                    problem = f"{key.value} stands twice in one mapping"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+                seen.add(str(key.value))
+            return super().construct_mapping(node, deep)
+
+    return yaml.load(text, Loader=Once)
 
 
 def _find_base(path: Path, base: str) -> Path:

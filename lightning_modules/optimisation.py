@@ -93,8 +93,8 @@ def _over_the_run(
         return scheduler.schedule(made, total=total, per_epoch=steps_per_epoch(trainer))
     if not 0 < total < math.inf:
         raise ConfigError(
-            f"scheduler: {scheduler} must come with a run that has an end, got max_epochs={trainer.max_epochs}; set "
-            "max_epochs or max_steps, or scheduler: null"
+            f"scheduler: {scheduler} must come with a run that has steps and an end, got {total:g} steps; set "
+            "max_epochs, max_steps or limit_train_batches, or scheduler: null"
         )
     if scheduler == "cosine":
         return CosineAnnealingLR(made, T_max=int(total))

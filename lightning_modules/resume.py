@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -72,11 +73,12 @@ def steps_per_epoch(trainer: pl.Trainer) -> float:
 
 
 class Resume(pl.Callback):
-    """Looks at what a resumed run cannot change, and computes the learning rate's schedule again where it differs.
+    """Looks at what a resumed run cannot change, and lets the rest be as its configuration says.
 
-    A run that is resumed with other numbers of epochs or batches gets the schedule that a run of the new length has
-    from there on. What has no sound continuation is refused before training: another batch size in the middle of an
-    epoch, another precision, a schedule that ends before the run does.
+    Lightning restores the optimiser's settings and the schedule of the run before. Where the configuration now has
+    other settings, another schedule, or other numbers of epochs or batches, it is the schedule that a run so
+    configured has from there on. What has no sound continuation is refused before training: another batch size in the
+    middle of an epoch, another precision, a schedule that ends before the run does.
 
     Tasks bring it with them.
     """
@@ -84,11 +86,12 @@ class Resume(pl.Callback):
     def __init__(self) -> None:
         self.progress: Progress | None = None
         self._checkpoint: dict[str, Any] = {}
+        self._made: dict[str, Any] = {}
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        checkpoint[_KEY] = _settings(trainer)
+        checkpoint[_KEY] = _settings(trainer) | self._made
 
     def read(self, checkpoint: dict[str, Any]) -> None:
         """Take note of the checkpoint that a run goes on from, before Lightning restores it."""
@@ -99,27 +102,40 @@ class Resume(pl.Callback):
             )
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._made = _made(trainer)
         if self.progress is None:
             return
-        _refuse_changes(self._checkpoint.get(_KEY, {}), _settings(trainer), self.progress)
-        states, optimizers = self._checkpoint["lr_schedulers"], self._checkpoint["optimizer_states"]
-        for k, config in enumerate(trainer.lr_scheduler_configs[: len(states)]):
-            fresh = config.scheduler
-            _refuse_short(fresh, config.interval, trainer)
-            if _advance(fresh, states[k]) and not _same(fresh.state_dict(), states[k]):
-                before = states[k].get("_last_lr", [math.nan])[0]
-                states[k] = fresh.state_dict()
-                groups = fresh.optimizer.param_groups
-                for old, new in zip(optimizers[k]["param_groups"], groups, strict=True):
-                    old.update({key: new[key] for key in new if any(r in key for r in _RATES)})
-                now = groups[0]["lr"]
-                if trainer.is_global_zero:
-                    print(
-                        f"resuming after epoch {self.progress.epochs} with another schedule: {type(fresh).__name__} is "
-                        f"computed again for this run, the learning rate goes on at {now:.3g} instead of {before:.3g}",
-                        flush=True,
-                    )
+        before = self._made | self._checkpoint.get(_KEY, {})
+        states, saved = self._checkpoint["lr_schedulers"], self._checkpoint["optimizer_states"]
+        _refuse_changes(before, _settings(trainer), self.progress)
+        _refuse_other_parameters(saved, trainer.optimizers)
+        other = before["schedules"] != self._made["schedules"]
+        if other:
+            states[:] = _as_if_saved(trainer, self.progress)
+        for k, optimizer in enumerate(trainer.optimizers):
+            names = _changed(before["groups"][k], self._made["groups"][k])
+            rates = {name for name in optimizer.param_groups[0] if any(r in name for r in _RATES)}
+            again = other or bool(names & rates)
+            if k < len(trainer.lr_scheduler_configs[: len(states)]):
+                again = self._schedule_again(trainer, k, again) or other
+            groups = zip(saved[k]["param_groups"], optimizer.param_groups, strict=True)
+            told = _take(groups, names | rates if again else names - rates)
+            if told and trainer.is_global_zero:
+                after = (
+                    f"resuming after epoch {self.progress.epochs} with another schedule or settings"
+                )
+                print(f"{after} of {type(optimizer).__name__}: {told}", flush=True)
         self._checkpoint = {}
+
+    def _schedule_again(self, trainer: pl.Trainer, k: int, changed: bool) -> bool:
+        """Compute a schedule again for this run, if that differs from the one that was saved."""
+        config, states = trainer.lr_scheduler_configs[k], self._checkpoint["lr_schedulers"]
+        fresh = config.scheduler
+        _refuse_short(fresh, config.interval, trainer)
+        again = _advance(fresh, states[k]) and (changed or not _same(fresh.state_dict(), states[k]))
+        if again:
+            states[k] = fresh.state_dict()
+        return again
 
 
 def _settings(trainer: pl.Trainer) -> dict[str, Any]:
@@ -136,6 +152,54 @@ def _settings(trainer: pl.Trainer) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
+def _made(trainer: pl.Trainer) -> dict[str, Any]:
+    """Schedules and settings of the optimisers as they are made, before a callback changes them."""
+    plain = (bool, int, float, str, tuple, type(None))
+    groups = [
+        [{name: x for name, x in group.items() if isinstance(x, plain)} for group in optimizer.param_groups]
+        for optimizer in trainer.optimizers
+    ]  # fmt: skip
+    kinds = [type(config.scheduler).__name__ for config in trainer.lr_scheduler_configs]
+    return {"schedules": kinds, "groups": groups}
+
+
+def _as_if_saved(trainer: pl.Trainer, progress: Progress) -> list[dict[str, Any]]:
+    """States of schedules as if the run had had them from its beginning, but for what they count."""
+    return [
+        {**c.scheduler.state_dict(), "last_epoch": progress.steps if c.interval == "step" else progress.epochs}
+        for c in trainer.lr_scheduler_configs
+    ]  # fmt: skip
+
+
+def _changed(before: Any, now: Any) -> set[str]:
+    """Names of settings that are not what they were; those that are no numbers must be."""
+    changed: dict[str, Any] = {}
+    for old, new in zip(before, now, strict=True):
+        changed |= {n: (old[n], new[n]) for n in old.keys() & new.keys() if not _same(old[n], new[n])}  # fmt: skip
+    for name, (old, new) in changed.items():
+        if isinstance(new, bool | str | None):
+            raise RunError(
+                f"resume: {name} must be {old} as in the run that is resumed, got {new}; take its value, or start a "
+                "new run"
+            )
+    return set(changed)
+
+
+def _take(groups: Iterable[tuple[dict[str, Any], dict[str, Any]]], names: set[str]) -> str:
+    """Put settings of this run in the place of those saved; says which differ."""
+    told = {}
+    for old, new in groups:
+        for name in sorted(names & new.keys()):
+            if not _same(old.get(name), new[name]):
+                told[name] = f"{name} {_rounded(new[name])} instead of {_rounded(old.get(name))}"
+            old[name] = new[name]
+    return ", ".join(told.values())
+
+
+def _rounded(value: Any) -> Any:
+    return f"{value:.3g}" if isinstance(value, float) else value
+
+
 def _refuse_changes(before: dict[str, Any], now: dict[str, Any], progress: Progress) -> None:
     for name, value in before.items():
         always = name in ("precision", "optimizer")
@@ -145,6 +209,17 @@ def _refuse_changes(before: dict[str, Any], now: dict[str, Any], progress: Progr
                 f"resume: {name} must be {value} as in the run that is resumed{where}, got {now[name]}; "
                 "take its value, or start a new run"
             )
+
+
+def _refuse_other_parameters(states: Any, optimizers: Any) -> None:
+    """Refuse an optimiser whose parameters are not those of the checkpoint, as after a change of what is learned."""
+    before = [[len(group["params"]) for group in state["param_groups"]] for state in states]
+    now = [[len(group["params"]) for group in opt.param_groups] for opt in optimizers]
+    if before != now:
+        raise RunError(
+            f"resume: the optimiser must have the numbers of parameters {before} of the run that is resumed, got "
+            f"{now}; learn the same, with the same lr_factors, or start a new run"
+        )
 
 
 def _refuse_short(scheduler: Any, interval: str, trainer: pl.Trainer) -> None:

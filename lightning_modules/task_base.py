@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from lightning_modules.any_network import AnyNetwork, layer_titles, named_layers
+from lightning_modules.checkpoints import read_checkpoint
 from lightning_modules.class_paths import check_hyper_parameters
 from lightning_modules.findings import StateWatch
 from lightning_modules.losses import FiringRate, mean_rates, spike_counts
@@ -213,10 +214,11 @@ class Task(pl.LightningModule):
 
         Raises:
             ConfigError: If the hyper-parameters in the checkpoint name something that is no part of a task.
+            DataError: If the checkpoint is damaged, or something else.
         """
         if hasattr(checkpoint_path, "seek"):
             checkpoint_path.seek(0)
-        found = torch.load(checkpoint_path, map_location="cpu", weights_only=True)
+        found = read_checkpoint(checkpoint_path)
         if hasattr(checkpoint_path, "seek"):
             checkpoint_path.seek(0)
         check_hyper_parameters(found.get("hyper_parameters", {}))

@@ -32,10 +32,9 @@ def check_settings(trainer: Any, callbacks: Sequence[Callback], model: pl.Lightn
     Raises:
         ConfigError: If a setting cannot work.
     """
-    if not trainer.accumulate_grad_batches >= 1:
-        raise ConfigError(
-            f"trainer.accumulate_grad_batches must be >= 1, got {trainer.accumulate_grad_batches}"
-        )
+    for name in ("accumulate_grad_batches", "check_val_every_n_epoch"):
+        if (value := getattr(trainer, name)) is not None and not value >= 1:
+            raise ConfigError(f"trainer.{name} must be >= 1, got {value}")
     _refuse_crowds(trainer.devices, trainer.accelerator)
     _refuse_finders(callbacks)
     _refuse_infinite_means(callbacks, model)

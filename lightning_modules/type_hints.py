@@ -9,10 +9,10 @@ from enum import Enum
 from functools import cache
 from numbers import Number
 from pathlib import PurePath
-from types import NoneType
-from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
-__all__ = ["Wanted", "parameter_hint", "return_hint", "wanted"]
+__all__ = ["Wanted", "parameter_hint", "return_hint", "takes_none", "wanted"]
 
 _PLAIN = (Number, str, bytes, NoneType, PurePath, Enum, timedelta, dict, list, tuple, set)
 
@@ -70,9 +70,29 @@ def wanted(hint: Any) -> Wanted:
 
 def parameter_hint(made: Any, name: str) -> Any:
     """Annotation of an argument of a class, or of a class that it hands further arguments on to, or of a function."""
+    return next((_hints(maker)[name] for maker in _makers(made) if name in _hints(maker)), Any)
+
+
+def takes_none(made: Any, name: str) -> bool:
+    """Whether an argument may be None by its annotation, if it has one, or is None by default."""
+    maker = next((maker for maker in _makers(made) if name in _hints(maker)), None)
+    if maker is None or inspect.signature(maker).parameters[name].default is None:
+        return True
+    hint = _hints(maker)[name]
+    return any(
+        kind in (Any, object, NoneType) or isinstance(kind, TypeVar) for kind in _kinds(hint)
+    )
+
+
+def _makers(made: Any) -> list[Any]:
+    """The functions that may name an argument of a class, in the order in which they hand it on; or a function."""
     own = [vars(k) for k in made.__mro__] if inspect.isclass(made) else [{"__init__": made}]
-    found = (_hints(names["__init__"]) for names in own if "__init__" in names)
-    return next((hints[name] for hints in found if name in hints), Any)
+    return [names["__init__"] for names in own if "__init__" in names]
+
+
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    """The alternatives of an annotation."""
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 
 def return_hint(function: Any) -> Any:

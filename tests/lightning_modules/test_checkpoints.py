@@ -83,13 +83,22 @@ def damaged(path: Path, kind: str) -> None:
         torch.save({"epoch": 1}, path)
     elif kind == "with code":
         torch.save({**checkpoint(1.0), "hook": print}, path)
+    elif kind == "named by a number":
+        torch.save({**checkpoint(1.0), "state_dict": {1: torch.ones(3)}}, path)
+    elif kind == "with a flipped bit":
+        place = whole.index(torch.ones(8).numpy().tobytes()) + 2
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 64]) + whole[place + 1 :])
     else:
         path.write_bytes({"cut": whole[: len(whole) // 2], "empty": b"", "text": b"no"}[kind])
 
 
 @pytest.mark.parametrize(
-    "kind", ["cut", "empty", "text", "foreign", "without weights", "with code"]
-)
+    "kind",
+    [
+        "cut", "empty", "text", "foreign", "without weights", "with code", "named by a number",
+        "with a flipped bit",
+    ],
+)  # fmt: skip
 def test_what_is_no_checkpoint_is_named(saved, kind) -> None:
     damaged(saved, kind)
     with pytest.raises(DataError, match=r"last\.ckpt: (the checkpoint cannot|must be a)") as found:

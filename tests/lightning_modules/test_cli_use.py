@@ -91,6 +91,12 @@ def test_a_base_is_never_taken_from_the_working_folder(capfd) -> None:
         (f"base: quickstart\n{IN_NETWORK % 'gian: 3'}", r"model\.network\.gain\?"),
         (f"base: quickstart\n{IN_NETWORK % 'neuron: snn_neuromod.MSCR'}", r"snn_neuromod\.MSRC\?"),
         (f"base: quickstart\n{CALLBACK % 'LearningRateMonitr'}", r"LearningRateMonitor\?"),
+        ("base: quickstart\nmodel: {init_args: {loss: null}}\n", r"model\.loss must not be null"),
+        ("base: quickstart\nmodel: {init_args: {optimizer: null}}\n", r"model\.optimizer must not be null"),
+        ("base: quickstart\ndata: {init_args: {batch_size: null}}\n", r"data\.batch_size must not be null"),
+        ("base: quickstart\nmodel: {init_args: {}}\ntrainer: {}\nmodel: {}\n", r"c\.yaml:4:1: .* model stands twice"),
+        ("base: quickstart\ntrainer:\n  max_epochs: 1\n  max_epochs: 2\n", r"c\.yaml:4:3: .* max_epochs stands twice"),
+        ("base: quickstart\ntrainer: {check_val_every_n_epoch: 0}\n", "check_val_every_n_epoch must be >= 1, got 0"),
         (f"base: quickstart\n{CALLBACK % 'LearningRateFinder'}", "must not hold LearningRateFinder"),
         (f"base: quickstart\n{CALLBACK % 'BatchSizeFinder'}", "must not hold BatchSizeFinder"),
     ],
@@ -106,6 +112,26 @@ def test_a_configuration_is_wrong_by_its_whole_path_too(capfd) -> None:
     for text in ("a: [1\n", "base: quickstart\ntrainer: 3\n"):
         write("c.yaml", text)
         assert refused(capfd, "fit", "-c", str(Path("c.yaml").resolve()))[0] == 2
+
+
+def test_what_only_lightning_knows_is_one_line_too(capfd) -> None:
+    """It looks at some settings when it has seen the data."""
+    args = ["--trainer.val_check_interval=100", "--trainer.limit_train_batches=2"]
+    code, error = refused(capfd, "fit", "-c", "smoke/msrc", *args)
+    assert code == 1
+    assert "`val_check_interval` (100) must be less than or equal to" in error
+
+
+def test_runs_go_where_the_configuration_says(capfd) -> None:
+    write("c.yaml", "base: smoke/msrc\ntrainer: {default_root_dir: mine}\n")
+    main(["fit", "-c", "c.yaml", *SHORT])
+    main(["test", "-c", "c.yaml", "--ckpt_path", "last"])
+    main(["fit", "--ckpt_path", "mine/c/version_0", "--trainer.max_epochs=2"])
+    assert sorted(Path().glob("*/*/*")) == [Path("mine/c/version_0"), Path("mine/c/version_1")]
+    trainer = "{default_root_dir: other, max_epochs: 0}"
+    main(["fit", "-c", "c.yaml", *SHORT[:3], "--pictures.enabled=false", "--trainer", trainer])
+    assert Path("other/c/version_0").is_dir()
+    assert not Path("runs").exists()
 
 
 def test_an_empty_section_changes_nothing() -> None:
@@ -164,6 +190,12 @@ def test_predictions_stay_in_the_working_folder(tmp_path, capfd, monkeypatch) ->
         main([*predict, "--output", "nowhere/p.csv"])
     assert stop.value.code == 2
     assert "make nowhere first" in capfd.readouterr().err
+
+
+def test_one_callback_needs_no_list(capfd) -> None:
+    write("c.yaml", "base: smoke/msrc\ntrainer: {callbacks: {class_path: Timer}}\n")
+    main(["fit", "-c", "c.yaml", *SHORT])
+    assert "held-out accuracy" in capfd.readouterr().out
 
 
 def test_own_callbacks_beside_ours(capfd) -> None:

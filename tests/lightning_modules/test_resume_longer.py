@@ -131,6 +131,37 @@ def test_a_constant_rate_and_one_that_does_not_know_the_length(capfd) -> None:
     assert "another schedule" not in capfd.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "rate"),
+    [
+        (["--model.scheduler=null"], ["--model.optimizer.lr=0.5"], [0.5] * 4),
+        (["--model.scheduler=one_cycle"], ["--model.scheduler=null"], [LR] * 4),
+        (["--model.scheduler=one_cycle"], ["--model.scheduler=cosine"], expected("cosine", 12)[8:]),
+        (["--model.scheduler=null"], ["--model.scheduler=one_cycle"], expected("one_cycle", 12)[8:]),
+        (["--model.scheduler=cosine"], ["--model.optimizer.lr=0.5"],
+         [0.5 / LR * rate for rate in expected("cosine", 12)[8:]]),
+    ],
+)  # fmt: skip
+def test_another_rate_or_schedule_is_that_of_a_run_so_configured(before, now, rate, capfd) -> None:
+    """Lightning would go on at the last rate of the run before, whatever the configuration says."""
+    first = fit(*before)
+    capfd.readouterr()
+    longer = resume(first, "--trainer.max_epochs=3", *now)
+    assert rates(longer)[:4] == pytest.approx(rate, rel=1e-5)
+    assert "with another schedule or settings of Adam: " in capfd.readouterr().out
+
+
+def test_other_settings_of_the_optimiser(first: Path, capfd) -> None:
+    longer = resume(first, "--trainer.max_epochs=3", "--model.optimizer.weight_decay=0.5")
+    assert "weight_decay 0.5 instead of 0" in capfd.readouterr().out
+    saved = torch.load(longer / "checkpoints" / "last.ckpt", weights_only=True)
+    assert saved["optimizer_states"][0]["param_groups"][0]["weight_decay"] == 0.5
+    args = ["--trainer.max_epochs=3", "--model.optimizer.amsgrad=true"]
+    assert "amsgrad must be False as in the run" in refused(capfd, first, *args)
+    args = ["--trainer.max_epochs=3", "--model.lr_factors.b=2.0"]
+    assert "numbers of parameters [[8]]" in refused(capfd, first, *args)
+
+
 def test_a_schedule_that_ends_before_the_run_is_refused(capfd) -> None:
     own = "{class_path: torch.optim.lr_scheduler.OneCycleLR, init_args: {max_lr: 0.01, total_steps: 8}}"
     first = fit(f"--model.scheduler={own}", "--model.scheduler_interval=step")
@@ -183,7 +214,7 @@ def test_a_run_without_an_end_and_a_schedule_that_needs_one(capfd) -> None:
     with pytest.raises(SystemExit) as stop:
         fit(epochs=-1)
     assert stop.value.code == 2
-    assert "one_cycle must come with a run that has an end" in capfd.readouterr().err
+    assert "one_cycle must come with a run that has steps and an end" in capfd.readouterr().err
     assert not Path("runs").exists()
 
 
