@@ -2,6 +2,7 @@
 
     python -m pytest -m cuda tests/cuda                       # on a machine with a CUDA device
     TRITON_INTERPRET=1 python -m pytest -m cuda tests/cuda    # anywhere, in an environment with triton and numpy < 2.4
+    SNN_NEUROMOD_PTX=1 python -m pytest -m cuda tests/cuda    # anywhere with triton: what its compiler made, see `ptx`
 
 They import torch, triton, numpy, pytest and hypothesis alone. On a device most of their time is that of Triton's
 compiler; with SNN_NEUROMOD_SHARE=3/16 a process runs the fourth of sixteen shares.
@@ -23,6 +24,8 @@ import torch
 from snn_neuromod.kernels.backends.triton import launch
 
 EMULATED = os.environ.get("TRITON_INTERPRET") == "1"
+COMPILED = os.environ.get("SNN_NEUROMOD_PTX") == "1"
+ON_CPU = EMULATED or COMPILED
 HERE = Path(__file__).parent
 LIMIT = 330
 """Seconds of a test on a device; what takes longer hangs."""
@@ -43,7 +46,7 @@ def _absent() -> str | None:
         return "Triton is not installed"
     if EMULATED and tuple(map(int, np.__version__.split(".")[:2])) >= (2, 4):
         return "Triton's interpreter needs numpy < 2.4"
-    if EMULATED:
+    if ON_CPU:
         return None
     if not torch.cuda.is_available():
         return "there is no CUDA device; TRITON_INTERPRET=1 emulates one"
@@ -57,8 +60,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         UsageError: If the emulation was asked for and is not to be had.
     """
     reason = _absent()
-    if EMULATED and reason is not None:
-        raise pytest.UsageError(f"TRITON_INTERPRET=1: {reason}")
+    if ON_CPU and reason is not None:
+        raise pytest.UsageError(f"TRITON_INTERPRET=1 or SNN_NEUROMOD_PTX=1: {reason}")
     for item in items:
         if HERE in Path(item.fspath).parents:
             item.add_marker(pytest.mark.cuda)
@@ -83,16 +86,25 @@ def _rounded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(InterpreterBuilder, "create_fma", fma)
 
 
+@pytest.fixture(autouse=True)
+def _compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs where the compiled code shall, without a device."""
+    if COMPILED:
+        from tests.cuda import ptx
+
+        ptx.install(monkeypatch)
+
+
 @pytest.fixture
 def device() -> torch.device:
     """What the kernels run on."""
-    return torch.device("cpu" if EMULATED else "cuda")
+    return torch.device("cpu" if ON_CPU else "cuda")
 
 
 @pytest.fixture
 def gpu() -> torch.device:
     """A real device."""
-    if EMULATED:
+    if ON_CPU:
         pytest.skip("needs a CUDA device, not an emulated one")
     return torch.device("cuda")
 

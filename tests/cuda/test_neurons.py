@@ -259,9 +259,9 @@ class Drawn:
 )
 @settings(max_examples=3)
 def test_random_steps(unary: list[int], binary: list[int], graded: bool) -> None:
-    from tests.cuda.conftest import EMULATED
+    from tests.cuda.conftest import ON_CPU
 
-    device = torch.device("cpu" if EMULATED else "cuda")
+    device = torch.device("cpu" if ON_CPU else "cuda")
     layer = nm.Custom(5, Drawn(unary, binary, graded), learn=["p", "q", "r"]).double()
     current = torch.randn(21, 2, 5, dtype=torch.float64)
     expected = run(layer, current, "reference")

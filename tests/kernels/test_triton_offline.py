@@ -25,6 +25,7 @@ from snn_neuromod.kernels.backends.triton.recurrent import rows
 from snn_neuromod.kernels.fusion.trace import trace
 from snn_neuromod.kernels.fusion.triton import recurrent, sequence, wide
 from snn_neuromod.kernels.fusion.triton.writer import Plan
+from tests.cuda.ptx import Absent
 
 pytestmark = [
     pytest.mark.slow,
@@ -145,20 +146,6 @@ def test_gradients_of_and_through_weights(name: str, delayed: bool, tmp_path: Pa
     registers, stack, spilled = resources(synaptic.kernels()[name], flags, warps, tmp_path)
     assert (stack, spilled) == (0, 0)
     assert registers <= 64
-
-
-class Absent:
-    """Stands for the driver of a device for which is compiled, and on which nothing runs."""
-
-    def get_current_device(self) -> int:
-        return 0
-
-    get_current_stream = staticmethod(lambda device: 0)
-
-    def get_current_target(self) -> Any:
-        from triton.backends.compiler import GPUTarget
-
-        return GPUTarget("cuda", 90, 32)
 
 
 BY_SYNAPSE = (torch.arange(36).view(6, 6) * 7) % 4 + 1

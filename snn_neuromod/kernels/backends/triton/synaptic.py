@@ -63,7 +63,9 @@ def sent_back(out, above, pushed, senders, T, samples, N, M, longest,
             own = (m < M) & (when >= first) & (when < last)
             at = out + when * wide + who
             v = tl.load(pushed + (now * samples + sample).to(tl.int64) * M + m, mask=own, other=0.0)
-            tl.store(at, tl.load(at, mask=own, other=0.0) + v, mask=own)
+            v += tl.load(at, mask=own, other=0.0)
+            tl.debug_barrier()  # threads that hold the same sender read before one of them writes
+            tl.store(at, v, mask=own)
             tl.debug_barrier()
 '''
 )

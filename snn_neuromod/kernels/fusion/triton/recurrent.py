@@ -227,6 +227,11 @@ def _backward(plan: Plan) -> list[str]:
     names, values = reverse_step(w, ind, "here")
     out += [f"{ind}{n}_e = {v}" for n, v in zip(names, values, strict=True)]
     out += [f"{ind}{n}_v = {n}_e" for n in names]
+    out += [
+        "        if DELAYED:  # threads that hold the same sender read before one of them writes",
+        "            spot = (now + longest - late).to(tl.int64) * wide + sample * N + who",
+        "            before = tl.load(arriving + spot, mask=sends, other=0.0)",
+    ]
     if plan.gates:
         out += [
             "        step = now - late",
@@ -240,9 +245,7 @@ def _backward(plan: Plan) -> list[str]:
         )
     out += [
         "        if DELAYED:",
-        "            spot = (now + longest - late).to(tl.int64) * wide + sample * N + who",
-        "            pushed += tl.load(arriving + spot, mask=sends, other=0.0)",
-        "            tl.store(arriving + spot, pushed, mask=sends)",
+        "            tl.store(arriving + spot, before + pushed, mask=sends)",
         "            tl.debug_barrier()",
         "        else:",
         "            hop = pushed",

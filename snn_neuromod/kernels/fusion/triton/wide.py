@@ -105,6 +105,9 @@ def _forward(plan: Plan) -> list[str]:
     body.emit([z, *after], out, ind, exact=not plan.graded)
     out.append(f"    tl.store(z + at, {whole(body, z)}, mask=m)")
     mark_alive(w, body, graph, plan.step.given(own, state, x), ind)
+    out.append(
+        "    tl.debug_barrier()  # threads that hold the same neuron read before one of them writes"
+    )
     out += [f"    tl.store(s{k} + e, {whole(body, after[k])}, mask=m)" for k in plan.moving]
     return w.finish()
 

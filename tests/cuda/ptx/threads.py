@@ -1,0 +1,241 @@
+"""Threads of a program, which take its instructions together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.cuda.ptx import operations
+from tests.cuda.ptx.code import TYPES, Instruction, Kernel
+from tests.cuda.ptx.memory import AccessError, Buffer, Memory, Who
+
+__all__ = ["Program"]
+
+WARP = 32
+_TURNS = {"bra", "ret", "bar"}
+_TOGETHER = {"shfl", "redux", "vote"}
+"""What all threads of a warp take at once."""
+
+_UNKNOWN = np.array(-1)
+"""In a register that was not written; as a float it is no number."""
+
+
+class Program:
+    """One program of a launch.
+
+    Of threads at several places those that are furthest behind go on, so that they meet again behind a branch.
+
+    Args:
+        code: The kernel.
+        params: Its parameters by name.
+        memory: That of its tensors.
+        place: Number of the program along each axis of the grid.
+        grid: How many there are.
+        threads: Number of its threads.
+        shared: Bytes of its shared memory.
+    """
+
+    def __init__(
+        self,
+        code: Kernel,
+        params: dict[str, int],
+        memory: Memory,
+        place: Sequence[int],
+        grid: Sequence[int],
+        threads: int,
+        shared: int,
+    ) -> None:
+        self.code, self.params, self.memory, self.threads = code, params, memory, threads
+        self.shared = Buffer(np.zeros(shared, np.uint8), fresh=True)
+        self.registers: dict[str, NDArray[Any]] = {}
+        self.lanes = np.arange(threads)
+        self.special = {"%tid.x": self.lanes, "%ntid.x": np.full(threads, threads)}
+        for axis, k, count in zip("xyz", place, grid, strict=False):
+            self.special[f"%ctaid.{axis}"] = np.full(threads, k)
+            self.special[f"%nctaid.{axis}"] = np.full(threads, count)
+        self.number, self.span = sum(k << 20 * axis for axis, k in enumerate(place)), 0
+        self.at = np.zeros(threads, np.int64)
+        self.waiting, self.done = np.zeros(threads, bool), np.zeros(threads, bool)
+
+    def run(self) -> None:
+        """Until all threads have ended.
+
+        Raises:
+            AccessError: If they access memory as they must not.
+        """
+        with np.errstate(all="ignore"):
+            while not self.done.all():
+                able = ~(self.waiting | self.done)
+                if able.any():
+                    self._go_on(able)
+                else:  # all have come to the barrier
+                    self.waiting[:] = False
+                    self.span += 1
+
+    def _go_on(self, able: NDArray[np.bool_]) -> None:
+        """Threads that are furthest behind go on until they branch, wait, or meet others."""
+        here, group = self._next(able)
+        ahead = self.at[able & (self.at > here)]
+        limit = int(ahead.min()) if ahead.size else len(self.code.instructions)
+        everyone = bool(group.all())
+        while True:
+            instruction = self.code.instructions[here]
+            taken = self._guarded(instruction, group)
+            if instruction.op[0] in _TURNS:
+                self._turn(instruction, here, group, taken)
+                return
+            if taken.any():
+                self._take(instruction, taken, everyone and instruction.guard is None)
+            here += 1
+            together = self.code.instructions[here].op[0] in _TOGETHER
+            if here == limit or (together and not everyone):
+                self.at[group] = here
+                return
+
+    def _next(self, able: NDArray[np.bool_]) -> tuple[int, NDArray[np.bool_]]:
+        """The place furthest behind and who is there; what a warp takes together it waits for."""
+        for here in np.unique(self.at[able]):
+            group = able & (self.at == here)
+            if self.code.instructions[here].op[0] in _TOGETHER:
+                group &= np.repeat((group | self.done).reshape(-1, WARP).all(1), WARP)
+            if group.any():
+                return int(here), group
+        raise AccessError(
+            f"{self.code.name}: threads wait for others of their warp, which never come"
+        )
+
+    def _guarded(self, instruction: Instruction, group: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Who of a group takes an instruction."""
+        if instruction.guard is None:
+            return group
+        register, negated = instruction.guard
+        found: NDArray[np.bool_] = group & (self.registers[register] ^ negated)
+        return found
+
+    def _turn(
+        self,
+        instruction: Instruction,
+        here: int,
+        group: NDArray[np.bool_],
+        taken: NDArray[np.bool_],
+    ) -> None:
+        self.at[group] = here + 1
+        if instruction.op[0] == "bra":
+            self.at[taken] = self.code.labels[instruction.args[0]]
+        elif instruction.op[0] == "ret":
+            self.done |= taken
+        else:
+            self.waiting |= taken
+
+    def _take(self, instruction: Instruction, taken: NDArray[np.bool_], everyone: bool) -> None:
+        op, args = instruction.op, instruction.args
+        try:
+            if op[0] == "ld":
+                self._load(op, args, taken)
+            elif op[0] == "st":
+                self._store(op, args, taken)
+            else:
+                self._compute(op, args, None if everyone else taken)
+        except AccessError as error:
+            raise AccessError(f"{self.code.name}, {instruction.text}: {error}") from None
+
+    def _compute(
+        self, op: tuple[str, ...], args: tuple[str, ...], taken: NDArray[np.bool_] | None
+    ) -> None:
+        values = [self._value(a, kind) for a, kind in operations.read(op, args)]
+        result, targets = operations.of(op)(*values), _parts(args[0])
+        if len(targets) > 1:  # words of a number
+            size = result.dtype.itemsize // len(targets)
+            words = np.ascontiguousarray(np.broadcast_to(result, self.threads)).view(f"u{size}")
+            results = [*words.reshape(-1, len(targets)).T]
+        for target, part in zip(targets, results if len(targets) > 1 else [result], strict=True):
+            self._set(target, part, taken)
+
+    def _value(self, text: str, kind: str) -> NDArray[Any]:
+        """An operand as numbers of a type, of each thread or of all."""
+        if text in self.special:
+            return self.special[text].astype(kind)
+        if text.startswith("("):
+            parts = _parts(text)
+            size = np.dtype(kind).itemsize // len(parts)
+            words = [np.broadcast_to(self._value(p, f"u{size}"), self.threads) for p in parts]
+            return np.ascontiguousarray(np.stack(words, 1)).view(kind)[:, 0]
+        if text.startswith("%"):
+            value = self.registers[text]
+            size = np.dtype(kind).itemsize
+            return value if kind == "?" else value.astype(f"u{size}", copy=False).view(kind)
+        return operations.literal(text, kind)
+
+    def _set(self, register: str, value: NDArray[Any], taken: NDArray[np.bool_] | None) -> None:
+        if register == "_":
+            return
+        kind = np.dtype(self.code.kind(register))
+        bits = value if kind.kind == "b" else value.view(f"u{value.dtype.itemsize}").astype(kind)
+        old = self.registers.get(register, _UNKNOWN.astype(kind))
+        whole = bits if taken is None else np.where(taken, bits, old)
+        self.registers[register] = np.broadcast_to(whole, self.threads)
+
+    def _load(self, op: Sequence[str], args: Sequence[str], taken: NDArray[np.bool_]) -> None:
+        kind = TYPES[op[-1]]
+        size, targets = np.dtype(kind).itemsize, _parts(args[0])
+        name, offset = _address(args[1])
+        if op[1] == "param":
+            number = np.array([self.params[name] & ((1 << 8 * size) - 1)], f"u{size}")
+            self._set(targets[0], number, None)
+            return
+        for k, target in enumerate(targets):
+            words = np.zeros(self.threads, f"u{size}")
+            for buffer, own, at in self._places(op[1], name, offset + k * size, size, taken):
+                words[own] = buffer.load(at, size, self._who(own))
+            signed = kind[0] == "i" and target != "_"
+            wide = (
+                words.view(kind).astype(self.code.kind(target).replace("u", "i"))
+                if signed
+                else words
+            )
+            self._set(target, wide, taken)
+
+    def _store(self, op: Sequence[str], args: Sequence[str], taken: NDArray[np.bool_]) -> None:
+        size = np.dtype(TYPES[op[-1]]).itemsize
+        name, offset = _address(args[0])
+        for k, source in enumerate(_parts(args[1])):
+            words = np.broadcast_to(self._value(source, f"u{size}"), self.threads)
+            for buffer, own, at in self._places(op[1], name, offset + k * size, size, taken):
+                buffer.store(at, size, self._who(own), words[own])
+
+    def _places(
+        self, space: str, name: str, offset: int, size: int, taken: NDArray[np.bool_]
+    ) -> list[tuple[Buffer, NDArray[np.int64], NDArray[np.int64]]]:
+        """Buffers, which threads access them, and where.
+
+        Raises:
+            AccessError: If a number is not aligned, or in no buffer.
+        """
+        lanes = self.lanes[taken]
+        wide = self._value(name, "u8" if space == "global" else "u4").astype(np.int64) + offset
+        at = np.broadcast_to(wide, self.threads)[lanes]
+        if (at % size).any():
+            raise AccessError("accesses a number that is not aligned")
+        if space == "global":
+            return [(b, lanes[own], places) for b, own, places in self.memory.parts(at, size)]
+        if (at < 0).any() or (at + size > len(self.shared.data)).any():
+            raise AccessError("accesses shared memory that it did not ask for")
+        return [(self.shared, lanes, at)]
+
+    def _who(self, lanes: NDArray[np.int64]) -> Who:
+        return Who(self.number, self.span, (lanes // WARP).astype(np.int32))
+
+
+def _parts(text: str) -> list[str]:
+    """Registers of a vector, or of one."""
+    return [part.strip() for part in re.split(r"[,|]", text.strip("() "))]
+
+
+def _address(text: str) -> tuple[str, int]:
+    """Register and offset."""
+    name, _, offset = text.strip("[] ").partition("+")
+    return name.strip(), int(offset or 0)
