@@ -361,6 +361,12 @@ class Layer(Fixed, nn.Module, Generic[S, P]):
         if not isinstance(state, tuple | list) or len(state) != len(kind._fields):
             got = f"{len(state)} elements" if isinstance(state, tuple | list) else type(state)
             raise ConfigError(f"{who}: state must hold {', '.join(kind._fields)}, got {got}")
+        fields = getattr(state, "_fields", kind._fields)
+        if set(fields) != set(kind._fields):  # another neuron's, of which there may be as many
+            named = f"{', '.join(kind._fields)}, got {', '.join(fields)}"
+            raise ConfigError(f"{who}: state must hold {named}, as of another neuron")
+        if fields != kind._fields:
+            state = [getattr(state, name) for name in kind._fields]
         for name, tensor in zip(kind._fields, state, strict=True):
             if not isinstance(tensor, Tensor):
                 raise KindError(

@@ -134,7 +134,8 @@ class SynapticDelays(Fixed, nn.Module):
         self.__dict__["steps"] = groups.steps
         self._counts = (len(groups.sources), len(groups.masks))
         device = torch.get_default_device() if self.delay is None else self.delay.device
-        self._version = 0 if self.delay is None else self.delay._version
+        plain = None if self.delay is None or self.delay.is_inference() else self.delay
+        self._version = 0 if plain is None else plain._version
         for kind, tensors in (("source", groups.sources), ("mask", groups.masks)):
             for k, tensor in enumerate(tensors):
                 self.register_buffer(f"{kind}_{k}", tensor.to(device), persistent=False)

@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 
 from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.layers.base import S
-from snn_neuromod.norse.functional import DT, leaf, like, stack, step, to_dense
+from snn_neuromod.norse.functional import DT, first, leaf, like, stack, step, to_dense
 from snn_neuromod.norse.recipes import Options, Recipe
 from snn_neuromod.norse.states import alone
 
@@ -154,7 +154,7 @@ class Module(Timed, SNN, Generic[S]):
 
     def initial_state(self, input_tensor: Tensor) -> Any:
         """State at rest for inputs like `input_tensor`, (T, batch, ..., neuron); a leaf of the graph, as in Norse."""
-        return leaf(alone(self.p, self.p.initial_state(to_dense(input_tensor)[0])))
+        return leaf(alone(self.p, self.p.initial_state(first(type(self).__name__, input_tensor))))
 
     def forward(self, input_tensor: Tensor, state: S | None = None) -> tuple[Tensor, S]:
         """Run over a sequence.

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from snn_neuromod.dynamics.traits import S
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels.synapses import Delays
 from snn_neuromod.layers import Layer
 from snn_neuromod.learning.rules import LearningRule, resolve
@@ -117,6 +118,16 @@ def to_dense(input_tensor: Tensor) -> Tensor:
     return dense if dense.is_floating_point() else dense.to(torch.get_default_dtype())
 
 
+def first(who: str, input_tensor: Tensor) -> Tensor:
+    """Input of the first step of a sequence, dense."""
+    if not input_tensor.ndim or not len(input_tensor):
+        raise ConfigError(
+            f"{who}: input_tensor must be (T, batch, ..., neuron) with at least one step, got "
+            f"{tuple(input_tensor.shape)}"
+        )
+    return to_dense(input_tensor)[0]
+
+
 def like(spikes: Tensor, input_tensor: Tensor) -> Tensor:
     """Spikes as sparse as the input."""
     return spikes.to_sparse() if input_tensor.is_sparse else spikes
@@ -124,7 +135,8 @@ def like(spikes: Tensor, input_tensor: Tensor) -> Tensor:
 
 def leaf(state: Any) -> Any:
     """Let membrane and synapse require a gradient, so that a network without parameters has a backward pass."""
-    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+    transformed = torch._C._are_functorch_transforms_active()
+    if torch.is_grad_enabled() and not (torch.compiler.is_compiling() or transformed):
         for name in {"v", "h", "i"} & set(state._fields):
             getattr(state, name).requires_grad_()
     return state

@@ -18,7 +18,7 @@ from snn_neuromod.layers.delays import Delay, SynapticDelays
 from snn_neuromod.layers.recurrent import Mask
 from snn_neuromod.learning.rules import LearningRule, in_force, resolve
 from snn_neuromod.norse.base import Timed
-from snn_neuromod.norse.functional import later, like, past, recurrent_step, stack, to_dense
+from snn_neuromod.norse.functional import first, later, like, past, recurrent_step, stack, to_dense
 from snn_neuromod.norse.recipes import Options
 from snn_neuromod.norse.states import of_layer, recurrent
 
@@ -270,7 +270,7 @@ class RecurrentModule(_Weighted, SNNRecurrent, Generic[S]):
 
     def initial_state(self, input_tensor: Tensor) -> Any:
         """State at rest for inputs like `input_tensor`, (T, batch, ..., input_size)."""
-        return self._rest(to_dense(input_tensor)[0])
+        return self._rest(first(type(self).__name__, input_tensor))
 
     def forward(self, input_tensor: Tensor, state: S | None = None) -> tuple[Tensor, S]:
         """Run over a sequence.

@@ -116,7 +116,8 @@ class ALIF(ALIFFamily):
         strength = self.adapt_strength
         if not strength.is_meta:
             self._leaky = not (self._adapts or bool(strength.any()))
-        self._looked_at = (strength, strength._version)
+        # A tensor made in inference mode counts no changes: it is read at every step.
+        self._looked_at = (strength, None if strength.is_inference() else strength._version)
         if not (self.reset_delay or self._leaky):
             raise ConfigError(
                 f"{type(self).__name__}: reset_delay must be True with adaptation, got False; a membrane that was "
@@ -126,7 +127,11 @@ class ALIF(ALIFFamily):
     def _taken(self) -> tuple[str, ...]:
         if not torch.compiler.is_compiling():
             strength, version = self._looked_at
-            if self.adapt_strength is not strength or strength._version != version:
+            if (
+                self.adapt_strength is not strength
+                or version is None
+                or strength._version != version
+            ):
                 self._look_at_strength()
         return self._leaky_names if self._leaky else self.state_names
 

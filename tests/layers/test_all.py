@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+from collections import namedtuple
 from typing import Any
 
 import pytest
@@ -432,7 +433,14 @@ def test_a_state_that_does_not_fit(case: LayerCase) -> None:
                 call(current, broken)
     with pytest.raises(ValueError, match=f"{who}: state must hold {state._fields[0]}.*, got"):
         layer(case.current(), (one,) * 7)
-    assert torch.equal(layer(case.current(), tuple(state))[0], layer(case.current(), state)[0])
+    expected = layer(case.current(), state)[0]
+    assert torch.equal(layer(case.current(), tuple(state))[0], expected)
+    fields = state._asdict()
+    turned = namedtuple("Turned", reversed(fields))(**fields)  # fields say what they are
+    assert torch.equal(layer(case.current(), turned)[0], expected)
+    others = namedtuple("Others", [f"{name}_other" for name in fields])(*state)
+    with pytest.raises(ValueError, match=rf"{who}: state must hold .* got .*_other, as of another"):
+        layer(case.current(), others)
 
 
 @every_class

@@ -414,6 +414,12 @@ def test_integers_are_no_input() -> None:
         nm.Recurrent(nm.ALIF(3), 4)(torch.zeros(5, 2, 4, dtype=torch.int64))
 
 
+@torch.inference_mode()
+def test_delays_made_in_inference_mode() -> None:
+    net = nm.Recurrent(nm.ALIF(3), INPUTS, delay=[1, 2, 3])
+    assert net(torch.rand(9, 2, INPUTS))[0].shape == (9, 2, 3)
+
+
 def test_a_state_that_does_not_fit() -> None:
     net, x = nm.Recurrent(nm.ALIF(3), 4), torch.zeros(5, 2, 4)
     _, state = net(x)

@@ -176,6 +176,16 @@ def test_gradient_reaches_every_layer_of_a_mixed_net(name: str) -> None:
         assert parameter.grad.any()
 
 
+@pytest.mark.parametrize("name", NEURONS)
+@pytest.mark.parametrize("form", FORMS)
+def test_each_sample_by_itself(name: str, form: str) -> None:
+    """The state at rest, made inside torch.vmap, requires no gradient of its own."""
+    module, x = make(name, form).double(), drive(name, T, B, IN).double()
+    x, axis = (x[0], 0) if "Cell" in form else (x, 1)
+    mapped = torch.vmap(lambda sample: module(sample)[0], axis, axis)(x)
+    torch.testing.assert_close(mapped, module(x)[0])
+
+
 def test_parameters_are_visible() -> None:
     p = ours.ALIFParameters(v_th=nn.Parameter(torch.tensor(0.8)), beta=torch.linspace(0.1, 0.4, N))
     cell = ours.ALIFRecurrentCell(IN, N, p, learn=["tau_adapt_inv"])
@@ -281,6 +291,13 @@ def test_modulation_per_step(name: str) -> None:
         (lambda: ours.ALIFCell(0.9), TypeError, "p must be ALIFParameters"),
         (lambda: ours.ALIFCell(method="super"), TypeError, "method is no option of this neuron"),
         (lambda: ours.SRCCell(dt=0.001), TypeError, "dt cannot be set"),
+        (lambda: ours.ALIF()(torch.ones(0, 2, 3)), ValueError, r"least one step, got \(0, 2, 3\)"),
+        (lambda: ours.SRCRecurrent(3, 2)(torch.ones(0, 2, 3)), ValueError, "at least one step"),
+        (
+            lambda: ours.SRC()(torch.ones(2, 3), theirs.LIFState(*torch.ones(3, 3))),
+            ValueError,
+            "state must hold i, h, h_s, got z, v, i, as of another neuron",
+        ),
         (lambda: ours.ALIF(dt=-1.0), ValueError, "dt must be > 0"),
         (lambda: ours.ALIF(dt=float("nan")), ValueError, "dt must be > 0"),
         (

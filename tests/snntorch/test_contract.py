@@ -228,6 +228,15 @@ def test_what_leaky_is_follows_the_strength() -> None:
         at_once(x)
 
 
+@torch.inference_mode()
+def test_a_neuron_made_in_inference_mode() -> None:
+    """Its tensors do not count how often they were written to."""
+    neuron, x = plain(), torch.rand(3, 4)
+    assert len(neuron(x)) == 2
+    neuron.adapt_strength.fill_(0.3)
+    assert len(neuron(x)) == 3
+
+
 def test_a_membrane_cut_off_by_hand_is_all_of_leakys_state() -> None:
     neuron, weight = plain(), torch.ones((), requires_grad=True)
     mem = neuron.reset_mem()
