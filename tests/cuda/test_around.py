@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 import snn_neuromod as nm
-from snn_neuromod.kernels.backends.triton import rate_code
+from snn_neuromod.kernels.backends.triton import launch, rate_code
 from snn_neuromod.kernels.jobs import RateCode
 from snn_neuromod.learning.eprop import OnlineEprop, rule
 from tests.cuda.test_recurrent import DELAYS
@@ -106,7 +106,7 @@ def test_rate_code(device: torch.device) -> None:
 def test_rate_code_of_many_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the first axis of a grid may have more than 65535 programs."""
     grids = list[Any]()
-    monkeypatch.setattr(rate_code, "start", lambda _, grid, *__, **___: grids.append(grid))
+    monkeypatch.setattr(launch, "start", lambda _, grid, *__, **___: grids.append(grid))
     with nm.kernels.use("triton"):
         job = RateCode(torch.zeros(70_000, 3, dtype=torch.int32), torch.zeros(70_000, 2), 9, 0)
         rate_code.forward(job)

@@ -61,6 +61,8 @@ def of(op: tuple[str, ...]) -> Callable[..., Any]:
         NotImplementedError: If it is not known.
     """
     name = op[0]
+    if op[-1].endswith("x2") and name != "cvt":
+        return _of_halves(of((*op[:-1], op[-1][:-2])), TYPES[op[-1][:-2]])
     if name in _SPECIAL:
         return _SPECIAL[name](op)
     if name not in _PLAIN:
@@ -69,6 +71,16 @@ def of(op: tuple[str, ...]) -> Callable[..., Any]:
     if op[-1] == "bf16":
         return lambda *x: _to_bf16(plain(*map(_from_bf16, x)))
     return lambda *x: plain(*x).astype(TYPES[op[-1]], copy=False)
+
+
+def _of_halves(function: Callable[..., Numbers], kind: str) -> Callable[..., Numbers]:
+    """The same of two numbers in one register."""
+
+    def packed(*values: Numbers) -> Numbers:
+        pairs = [np.ascontiguousarray(x).view(kind).reshape(-1, 2) for x in values]
+        return np.ascontiguousarray(function(*pairs)).view("u4")[:, 0]
+
+    return packed
 
 
 def _from_bf16(bits: Numbers) -> Numbers:

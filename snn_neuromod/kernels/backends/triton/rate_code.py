@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snn_neuromod.kernels.backends.triton.launch import module, start
+from snn_neuromod.kernels.backends.triton import launch
 from snn_neuromod.kernels.jobs import RateCode
 
 SOURCE = """
@@ -45,7 +45,7 @@ _BLOCK, _STEPS = 256, 8
 
 @cache
 def _kernel() -> Any:
-    return module(SOURCE)["rate_code"]
+    return launch.module(SOURCE)["rate_code"]
 
 
 def forward(job: RateCode) -> Tensor:
@@ -58,5 +58,5 @@ def forward(job: RateCode) -> Tensor:
         grid = (samples, -(-pixels // _BLOCK), -(-steps // _STEPS))  # only the first may pass 65535
         sizes = (steps, blank_steps, samples, pixels)
         tensors = (spikes, limit.contiguous(), key.contiguous())
-        start(_kernel(), grid, *tensors, *sizes, STEPS=_STEPS, BLOCK=_BLOCK, num_warps=4)
+        launch.start(_kernel(), grid, *tensors, *sizes, STEPS=_STEPS, BLOCK=_BLOCK, num_warps=4)
     return spikes
