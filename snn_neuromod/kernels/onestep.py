@@ -35,11 +35,7 @@ _SERVED = ("auto", "c")
 
 def watched() -> bool:
     """Whether the step has to be PyTorch's own operations: something looks on, or another backend was asked for."""
-    return (
-        operator.watched()
-        or torch._C._get_tracing_state() is not None
-        or backends.REQUESTED.get() not in _SERVED
-    )
+    return operator.watched() or backends.REQUESTED.get() not in _SERVED
 
 
 class OneStep:

@@ -144,9 +144,10 @@ def run(
 
 
 def watched() -> bool:
-    """Whether something else than autograd looks on: a compiler, `torch.func`, forward mode or a dispatch mode."""
+    """Whether something else than autograd looks on: a compiler, a trace, `torch.func`, forward or a dispatch mode."""
     return (
         torch.compiler.is_compiling()
+        or torch._C._get_tracing_state() is not None
         or torch._C._are_functorch_transforms_active()
         or forward_ad._current_level >= 0
         or torch._C._len_torch_dispatch_stack() > 0
@@ -195,16 +196,19 @@ class _Sequence(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        kind = ctx.saved_tensors[0].device.type
+        saved = ctx.saved_tensors  # once: with torch.utils.checkpoint there is no second time
+        kind = saved[0].device.type
         if torch.is_autocast_enabled(kind):  # sent back inside autocast
             with torch.autocast(kind, enabled=False):
-                return _Sequence._back(ctx, grads)
-        return _Sequence._back(ctx, grads)
+                return _Sequence._back(ctx, saved, grads)
+        return _Sequence._back(ctx, saved, grads)
 
     @staticmethod
-    def _back(ctx: Any, grads: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
+    def _back(
+        ctx: Any, saved: Sequence[Tensor], grads: Sequence[Tensor | None]
+    ) -> tuple[Tensor | None, ...]:
         plan: Plan = ctx.plan
-        call, (spikes, *tracks) = plan.outline.filled(ctx.saved_tensors)
+        call, (spikes, *tracks) = plan.outline.filled(saved)
         grad_spikes = torch.zeros_like(spikes) if grads[0] is None else grads[0]
         first = 2 + len(call.tensors) - len(call.recurrent) - len(call.sources)
         wanted = ctx.needs_input_grad[first : first + len(call.recurrent)]

@@ -10,12 +10,14 @@ __all__ = ["transformed"]
 
 
 def transformed(*tensors: Tensor | None) -> bool:
-    """Whether `torch.func` or forward-mode differentiation is at work: grad, vmap, jvp, dual tensors.
+    """Whether `torch.func`, forward-mode differentiation (jvp, dual tensors) or `torch.jit.trace` is at work.
 
     Args:
         *tensors: What the call reads.
     """
-    if torch._C._are_functorch_transforms_active():  # there is no public word for it
+    # There is no public word for either. A trace sees PyTorch's own operations alone: of a kernel it would keep the
+    # memory that is written to, not what writes there.
+    if torch._C._are_functorch_transforms_active() or torch._C._get_tracing_state() is not None:
         return True
     if forward_ad._current_level < 0:
         return False

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import warnings
 from collections import namedtuple
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
+from torch.utils.checkpoint import checkpoint
 
 import snn_neuromod as nm
 from snn_neuromod.layers import Normal, Uniform
@@ -88,6 +91,33 @@ def test_gradients_are_those_of_the_scanned_equations(case: LayerCase) -> None:
     assert got[0].abs().max() > 0
     for a, b in zip(got, want, strict=True):
         assert_close(a, b, rtol=1e-5 if a.dtype == torch.float32 else 1e-8, atol=1e-9)
+
+
+@every_class
+@pytest.mark.parametrize("again", [False, True], ids=["by hooks", "reentrant"])
+def test_gradients_where_the_forward_pass_is_run_again(case: LayerCase, again: bool) -> None:
+    """`torch.utils.checkpoint` gives a backward pass what it saved once only."""
+    layer, current = case.make(), case.current(dtype=torch.float64)
+    weights, grads = torch.randn_like(current), []
+    for run in (layer, partial(checkpoint, layer, use_reentrant=again)):
+        x = current.clone().requires_grad_()
+        (weights * run(x)[0]).sum().backward()
+        grads.append(x.grad)
+    assert grads[0].any()
+    assert_close(grads[1], grads[0])
+
+
+@every_class
+def test_a_trace_holds_the_neuron(case: LayerCase) -> None:
+    """A trace sees what PyTorch's own operations do, and nothing of a kernel but uninitialised memory."""
+    layer, current = case.make(), case.current(dtype=torch.float64)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        traced = torch.jit.trace(lambda x: layer(x)[0], current, check_trace=False)
+    for x in (current, current.flip(0)):
+        assert_close(traced(x), layer(x)[0], rtol=1e-9, atol=1e-9)
+    assert_live(traced(current))
 
 
 @every_layer
