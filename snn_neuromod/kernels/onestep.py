@@ -68,13 +68,18 @@ class OneStep:
             Spikes and state after the step; None where the step in plain PyTorch has to serve.
         """
         dtype, shape = current.dtype, current.shape
-        if type(current) is not Tensor or not current.is_cpu:
+        if type(current) is not Tensor or not current.is_cpu or current.is_neg():
             return None
         for tensor in state:
-            if tensor.dtype is not dtype or not tensor.is_cpu or tensor.shape != shape:
+            if (
+                tensor.dtype is not dtype
+                or not tensor.is_cpu
+                or tensor.shape != shape
+                or tensor.is_neg()
+            ):
                 return None
         for tensor in params:
-            if tensor.dtype is not dtype or not tensor.is_cpu:
+            if tensor.dtype is not dtype or not tensor.is_cpu or tensor.is_neg():
                 return None
         # Without gradients too: the forward pass of a kernel is the same whatever it was printed for.
         needed = tuple([k for k, p in enumerate(params) if p.requires_grad])
@@ -213,7 +218,7 @@ class _Plan:
         """Gradients of input, state and needed parameters."""
         current, params = current.contiguous(), self._params(params)
         before = [s.contiguous() for s in state]
-        after = [None if g is None else g.contiguous() for g in grads]
+        after = [None if g is None else g.resolve_neg().contiguous() for g in grads]
         spikes = torch.zeros_like(current) if after[0] is None else after[0]
         grad_current = torch.empty_like(current)
         absent = [zero and g is None for zero, g in zip(self.without, after[1:], strict=True)]

@@ -108,6 +108,18 @@ def test_gradients_where_the_forward_pass_is_run_again(case: LayerCase, again: b
 
 
 @every_class
+def test_a_gradient_that_is_a_negated_view(case: LayerCase) -> None:
+    """As that of an imaginary part; its memory holds the opposite numbers."""
+    layer, current = case.make(), case.current(dtype=torch.float64).requires_grad_()
+    weights = torch.randn_like(current)
+    spikes, _ = layer(current)
+    (expected,) = torch.autograd.grad(spikes, current, weights, retain_graph=True)
+    (got,) = torch.autograd.grad(spikes, current, torch._neg_view(-weights))
+    assert expected.any()
+    assert_close(got, expected, rtol=0, atol=0)
+
+
+@every_class
 def test_a_trace_holds_the_neuron(case: LayerCase) -> None:
     """A trace sees what PyTorch's own operations do, and nothing of a kernel but uninitialised memory."""
     layer, current = case.make(), case.current(dtype=torch.float64)

@@ -462,3 +462,18 @@ def test_a_layer_that_spiked_is_heard() -> None:
     torch.stack([neuron(0.01 * step) for step in x.unbind(0)]).sum().backward()
     with pytest.warns(ours.SilentLayerWarning):
         neuron.reset_mem()
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_negated_views_are_read_with_their_sign(place: int) -> None:
+    """Such as an imaginary part: input, adaptation, membrane, or the gradient that comes back."""
+    neuron, given = ours.ALIF(0.9), [1 + torch.rand(B, N) for _ in range(4)]
+    results = []
+    for view in (torch.clone, lambda x: torch._neg_view(-x)):
+        *step, grad = [view(x) if k == place else x.clone() for k, x in enumerate(given)]
+        leaves = [x.requires_grad_() for x in step]
+        out = neuron(*leaves)
+        results.append([*out, *torch.autograd.grad(sum(out), leaves, grad)])
+    assert results[0][0].any()
+    for expected, got in zip(*results, strict=True):
+        torch.testing.assert_close(got, expected)

@@ -100,7 +100,7 @@ class _Carry(torch.autograd.Function):
 
 def _by_synapse(traces: Mapping[str, Tensor], grads: Mapping[str, Tensor], backend: str) -> Tensor:
     """Gradient of the weights through the traces, (synapse, neuron)."""
-    job = Gather([traces[y] for y in grads], [*grads.values()])
+    job = Gather([traces[y] for y in grads], [grad.resolve_neg() for grad in grads.values()])
     found: Tensor = backends.serving(job, _asked(job, backend)).forward(job)
     return found
 
