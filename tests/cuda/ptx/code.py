@@ -41,6 +41,7 @@ class Kernel:
         params: Names of its parameters.
         instructions: All of them.
         labels: Places among them.
+        local: Bytes of each thread's own memory.
     """
 
     def __init__(self, text: str) -> None:
@@ -49,6 +50,7 @@ class Kernel:
         self.params = re.findall(r"\w+_param_\d+", head)
         self.instructions: list[Instruction] = []
         self.labels: dict[str, int] = {}
+        self.local = 0
         self._kinds: dict[str, str] = {}
         for statement in _statements(rest.split("\n}\n")[0]):
             self._add(statement)
@@ -64,6 +66,8 @@ class Kernel:
                 self._kinds[name.strip().split("<")[0]] = found[1]
         elif found := re.fullmatch(r"(\$\w+):", statement):
             self.labels[found[1]] = len(self.instructions)
+        elif found := re.fullmatch(r"\.local .*\[(\d+)\]", statement):
+            self.local = int(found[1])
         elif statement and not statement.startswith("."):
             guard = re.match(r"@(!?)(%\w+)\s+", statement)
             op, *rest = statement[guard.end() if guard else 0 :].split(maxsplit=1)

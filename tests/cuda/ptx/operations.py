@@ -19,12 +19,12 @@ WARP = 32
 
 def literal(text: str, kind: str) -> Numbers:
     """A number as it is written."""
-    if text == "global_smem":
+    if text == "global_smem" or text.startswith("__local_depot"):
         return np.zeros(1, kind)
     if text[:2] in ("0f", "0d"):
         bits = np.array([int(text[2:], 16)], "u4" if text[1] == "f" else "u8")
         return bits.view(kind)
-    number = int(text, 0)
+    number = int(text.rstrip("U"), 0)
     if kind[0] == "f":
         return np.array([number], kind)
     if kind == "?":
@@ -49,7 +49,7 @@ def read(op: tuple[str, ...], args: tuple[str, ...]) -> list[tuple[str, str]]:
     elif op[0] in ("mad", "mul") and "wide" in op:
         kinds[2:] = [_twice(kind)] * len(kinds[2:])
     elif op[0] in ("shfl", "redux", "vote"):
-        kinds = [kind, *["u4"] * (len(args) - 2)]
+        kinds = ["?" if op[0] == "vote" else kind, *["u4"] * (len(args) - 2)]
     return [*zip(args[1:], kinds, strict=True)]
 
 
@@ -222,8 +222,22 @@ def _reduce(op: Sequence[str]) -> Callable[..., Numbers]:
     return lambda x, _: np.repeat(function.reduce(x.reshape(-1, WARP), axis=1, dtype=x.dtype), WARP)
 
 
+def _vote(op: Sequence[str]) -> Callable[..., Numbers]:
+    """A bit of each thread of a warp, or whether it holds for any or for all."""
+
+    def voted(x: Numbers, _: Numbers) -> Numbers:
+        warps = x.reshape(-1, WARP)
+        if op[2] != "ballot":
+            return np.repeat(warps.any(1) if op[2] == "any" else warps.all(1), WARP)
+        bits = warps.astype("u4") << np.arange(WARP, dtype="u4")
+        return np.repeat(np.bitwise_or.reduce(bits, axis=1), WARP)
+
+    return voted
+
+
 _PLAIN: dict[str, Callable[..., Numbers]] = {
-    "mov": lambda x: x, "add": np.add, "sub": np.subtract, "neg": np.negative, "abs": np.abs, "div": _divide,
+    "mov": lambda x: x, "cvta": lambda x: x, "popc": np.bitwise_count,
+    "add": np.add, "sub": np.subtract, "neg": np.negative, "abs": np.abs, "div": _divide,
     "rem": lambda a, b: np.fmod(a, np.where(b == 0, 1, b)), "fma": _fma, "rcp": lambda x: 1 / x, "sqrt": np.sqrt,
     "ex2": np.exp2, "lg2": np.log2, "sin": np.sin, "cos": np.cos, "tanh": np.tanh, "and": np.bitwise_and,
     "copysign": lambda sign, x: np.copysign(x, sign), "or": np.bitwise_or, "xor": np.bitwise_xor, "not": np.invert,
@@ -232,4 +246,5 @@ _PLAIN: dict[str, Callable[..., Numbers]] = {
 _SPECIAL: dict[str, Callable[[Sequence[str]], Callable[..., Any]]] = {
     "mul": _multiply, "mad": _multiply, "max": _maximum, "min": _maximum, "shl": _shift, "shr": _shift, "bfe": _field,
     "setp": _compare, "cvt": _convert, "shfl": _shuffle, "redux": _reduce,
+    "vote": _vote,
 }  # fmt: skip

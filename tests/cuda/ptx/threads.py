@@ -17,7 +17,7 @@ __all__ = ["Program"]
 
 WARP = 32
 _TURNS = {"bra", "ret", "bar"}
-_TOGETHER = {"shfl", "redux", "vote"}
+_TOGETHER = {"shfl", "redux", "vote", "ldmatrix", "stmatrix"}
 """What all threads of a warp take at once."""
 
 _UNKNOWN = np.array(-1)
@@ -51,6 +51,7 @@ class Program:
     ) -> None:
         self.code, self.params, self.memory, self.threads = code, params, memory, threads
         self.shared = Buffer(np.zeros(shared, np.uint8), fresh=True)
+        self.local = Buffer(np.zeros(threads * code.local, np.uint8), fresh=True)
         self.registers: dict[str, NDArray[Any]] = {}
         self.lanes = np.arange(threads)
         self.special = {"%tid.x": self.lanes, "%ntid.x": np.full(threads, threads)}
@@ -138,6 +139,8 @@ class Program:
                 self._load(op, args, taken)
             elif op[0] == "st":
                 self._store(op, args, taken)
+            elif op[0] in ("ldmatrix", "stmatrix"):
+                self._matrices(op, args, taken)
             else:
                 self._compute(op, args, None if everyone else taken)
         except AccessError as error:
@@ -207,6 +210,24 @@ class Program:
             for buffer, own, at in self._places(op[1], name, offset + k * size, size, taken):
                 buffer.store(at, size, self._who(own), words[own])
 
+    def _matrices(self, op: Sequence[str], args: Sequence[str], taken: NDArray[np.bool_]) -> None:
+        """Matrices of 8 x 8 numbers of 16 bits: each eight threads know where rows lie, a thread holds two numbers."""
+        if "trans" in op:
+            raise NotImplementedError(".".join(op))
+        loads, lanes = op[0] == "ldmatrix", self.lanes[taken]
+        name, offset = _address(args[1 if loads else 0])
+        rows = np.broadcast_to(self._value(name, "u4"), self.threads).astype(np.int64) + offset
+        for k, register in enumerate(_parts(args[0 if loads else 1])):
+            lane = lanes % WARP
+            at = rows[lanes - lane + 8 * k + lane // 4] + 4 * (lane % 4)
+            if loads:
+                words = np.zeros(self.threads, "u4")
+                words[lanes] = self.shared.load(at, 4, self._who(lanes))
+                self._set(register, words, taken)
+            else:
+                words = np.broadcast_to(self._value(register, "u4"), self.threads)
+                self.shared.store(at, 4, self._who(lanes), words[lanes])
+
     def _places(
         self, space: str, name: str, offset: int, size: int, taken: NDArray[np.bool_]
     ) -> list[tuple[Buffer, NDArray[np.int64], NDArray[np.int64]]]:
@@ -216,10 +237,14 @@ class Program:
             AccessError: If a number is not aligned, or in no buffer.
         """
         lanes = self.lanes[taken]
-        wide = self._value(name, "u8" if space == "global" else "u4").astype(np.int64) + offset
+        wide = self._value(name, "u4" if space == "shared" else "u8").astype(np.int64) + offset
         at = np.broadcast_to(wide, self.threads)[lanes]
         if (at % size).any():
             raise AccessError("accesses a number that is not aligned")
+        if space == "local":
+            if (at < 0).any() or (at + size > self.code.local).any():
+                raise AccessError("accesses local memory that it did not ask for")
+            return [(self.local, lanes, at + lanes * self.code.local)]
         if space == "global":
             return [(b, lanes[own], places) for b, own, places in self.memory.parts(at, size)]
         if (at < 0).any() or (at + size > len(self.shared.data)).any():
