@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import NoReturn
 
 from lightning_modules.command_line import mistake
 from lightning_modules.config_files import available_configs, listing
@@ -55,7 +56,10 @@ def main(args: Sequence[str] | None = None) -> None:
         return
     if wrong := mistake(args):
         _fail(wrong, 2)
-    here = str(Path.cwd())
+    try:
+        here = str(Path.cwd())
+    except FileNotFoundError:
+        _fail("the working folder must exist, it has been removed", 1)
     found = here in sys.path or "" in sys.path
     if not found:
         sys.path.append(here)  # modules of one's own, named in a configuration
@@ -132,6 +136,6 @@ def _keep_freed_memory() -> None:
     mallopt(trim_threshold, 2**31 - 1)
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     print(f"snn-neuromod: error: {message}", file=sys.stderr)
     raise SystemExit(code)

@@ -22,6 +22,8 @@ _CALLABLE = re.compile(
 )
 _DUMPED = re.compile(r"\. Got value: (Namespace\(.*)?$")
 _CLASS = re.compile(r"<class '(?:[\w.]*\.)?(\w+)'>")
+_NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"
+"""In what PyTorch says on a CPU, where it has no class of its own for it."""
 _NESTED = re.compile(r"NestedArg\(key='[^']*', val=(.*)\)$")
 
 
@@ -86,7 +88,7 @@ def exit_code(error: BaseException) -> int | None:
         return 2
     system = (OSError, ImportError, MemoryError, torch.OutOfMemoryError)
     users = isinstance(error, (SnnNeuromodError, MisconfigurationException, *system))
-    return 1 if users or _by_lightning(error) else None
+    return 1 if users or _by_lightning(error) or _NO_MEMORY in str(error) else None
 
 
 def _by_lightning(error: BaseException) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from lightning_modules.classification import Prediction
-from lightning_modules.framewise.label_files import check_folder, write_label_files
+from lightning_modules.framewise.label_files import write_label_files
 from lightning_modules.framewise.task import FramePrediction
 from lightning_modules.regression import Signals
 from lightning_modules.tally import share_right
@@ -84,16 +84,12 @@ def write(batches: Sequence[Any], output: Path | None, folder: Path, data: Any) 
 
     Returns:
         A sentence about it.
-
-    Raises:
-        ConfigError: If the folder around it does not exist.
     """
     if isinstance(batches[0], FramePrediction):
         output = output or folder / "predictions"
         return write_label_files(batches, output, names=data.classes, framing=data.features)
     output = output or folder
     table = output / "predictions.csv" if output.is_dir() else output
-    check_folder(table)
     if isinstance(batches[0], Signals):
         return _write_signals(batches, table)
     return _write_predictions(batches, table, getattr(data, "predict_names", ()))

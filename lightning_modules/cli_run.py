@@ -25,6 +25,7 @@ from lightning_modules.cli_arguments import Arguments, folder_of
 from lightning_modules.cli_parser import Parser, add_options, refusals
 from lightning_modules.cli_report import file_list, summary, write
 from lightning_modules.findings import Findings, coverage, for_summary
+from lightning_modules.framewise.label_files import check_folder
 from lightning_modules.monitor import MonitorCheck, direction
 from lightning_modules.pictures import Pictures
 from lightning_modules.resume import progress_of
@@ -275,6 +276,8 @@ class CLI(LightningCLI):
                     f"predict: input must come with data that read folders, got {type(self.datamodule).__name__}"
                 )
             self.datamodule.predict_folder = given
+        if output:
+            check_folder(Path(output))
         batches: Any = self.trainer.predict(**{**kwargs, "return_predictions": True})
         if on := coverage(self.trainer.predict_dataloaders, self.trainer.num_predict_batches):
             print(f"prediction{on}, the first of the data")

@@ -25,6 +25,8 @@ from snn_neuromod.errors import StorageError
 __all__ = ["MetricsLogger", "RunFolder", "claim_version", "next_version", "versions"]
 
 _PACKAGES = ("snn-neuromod", "torch", "pytorch-lightning", "jsonargparse", "numpy", "snntorch")
+_TRIES = 100
+"""More often than any folder is taken by another run that starts; less often than for ever."""
 _UNSERIALISABLE = "Unable to serialize instance"
 
 
@@ -52,7 +54,7 @@ def claim_version(folder: Path) -> Path:
     Raises:
         StorageError: If the folder cannot be made.
     """
-    while True:
+    for _ in range(_TRIES):
         path = next_version(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -66,6 +68,7 @@ def claim_version(folder: Path) -> Path:
         except OSError as error:
             raise StorageError(f"{path}: cannot be made ({error.strerror})") from error
         return path
+    raise StorageError(f"{path}: cannot be made (no such place)")
 
 
 class RunFolder(pl.Callback):

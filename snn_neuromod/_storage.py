@@ -17,7 +17,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file so that its name never stands for half of it, whatever happens to the process or the machine.
 
     It is written beside its target, so on the same file system, brought to the disk and renamed: until then the file
-    that was there stays.
+    that was there stays. A link stays one, and its target is the file; into a device or a pipe it is written as it is.
 
     Args:
         path: The file; its folder is made if missing.
@@ -27,7 +27,12 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         StorageError: If it cannot be written, for instance because the disk is full; what was there is there still.
     """
     name = None
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            with path.open("wb") as device:
+                write(device)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(descriptor, "wb") as file:

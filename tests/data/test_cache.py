@@ -1,5 +1,6 @@
 """The cache folder, and files that are there whole or not at all."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,17 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         write_atomically(path, fail)
     assert path.read_bytes() == b"old"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_link_and_a_pipe_stay_what_they_are(tmp_path):
+    """What is renamed over them would take their place, that of /dev/null too."""
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere" / "file")
+    write_atomically(tmp_path / "link", lambda file: file.write(b"new"))
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "elsewhere" / "file").read_bytes() == b"new"
+    os.mkfifo(tmp_path / "pipe")
+    reading = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_atomically(tmp_path / "pipe", lambda file: file.write(b"new"))
+    assert os.read(reading, 9) == b"new"
+    os.close(reading)
+    assert (tmp_path / "pipe").is_fifo()

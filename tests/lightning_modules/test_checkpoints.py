@@ -116,6 +116,17 @@ def test_runs_that_start_at_the_same_moment_get_folders_of_their_own(tmp_path) -
         claim_version(tmp_path / "file")
 
 
+def test_a_place_where_no_folder_can_be(tmp_path, monkeypatch) -> None:
+    """Below /proc the system says that there is no such folder, however often one tries to make it."""
+
+    def nowhere(*args, **kwargs):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "mkdir", nowhere)
+    with pytest.raises(StorageError, match="version_0: cannot be made"):
+        claim_version(tmp_path / "x")
+
+
 def test_only_a_run_that_has_started_keeps_its_folder(tmp_path) -> None:
     root = tmp_path / "runs"
     kept, other = (claim_version(root / "smoke" / "msrc") for _ in range(2))

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 if any(
@@ -20,6 +21,7 @@ if any(
 
 from lightning_modules.cli import main
 from lightning_modules.cli_arguments import prepare
+from lightning_modules.cli_messages import exit_code
 from lightning_modules.config_files import load_config
 from lightning_modules.findings import FindingsWarning
 
@@ -122,6 +124,13 @@ def test_what_only_lightning_knows_is_one_line_too(capfd) -> None:
     assert "`val_check_interval` (100) must be less than or equal to" in error
 
 
+def test_too_little_memory_is_no_fault_of_the_package() -> None:
+    with pytest.raises(RuntimeError) as found:
+        torch.empty(2**48)
+    assert exit_code(found.value) == 1
+    assert exit_code(RuntimeError("something else")) is None
+
+
 def test_runs_go_where_the_configuration_says(capfd) -> None:
     write("c.yaml", "base: smoke/msrc\ntrainer: {default_root_dir: mine}\n")
     main(["fit", "-c", "c.yaml", *SHORT])
@@ -186,10 +195,13 @@ def test_predictions_stay_in_the_working_folder(tmp_path, capfd, monkeypatch) ->
     Path("there").mkdir()
     main([*predict, "--output", "there"])
     assert Path("there/predictions.csv").read_text() == Path("predictions.csv").read_text()
+    capfd.readouterr()
     with pytest.raises(SystemExit) as stop:
         main([*predict, "--output", "nowhere/p.csv"])
     assert stop.value.code == 2
-    assert "make nowhere first" in capfd.readouterr().err
+    found = capfd.readouterr()
+    assert "make nowhere first" in found.err
+    assert "prediction on" not in found.out  # nothing is computed in vain
 
 
 def test_one_callback_needs_no_list(capfd) -> None:
