@@ -367,6 +367,12 @@ def unknown() -> Any:
             "one input, got 0",
         ),
         (lambda: 3, {}, DataError, "graph must be a NIRGraph or a path, got int"),
+        (
+            lambda: chain(ends(N)[0], nir.Affine(np.ones((N, N)), np.ones(N + 1)), ends(N)[1]),
+            {},
+            DataError,
+            "node 'n0' must fit together, got",
+        ),
     ],
 )
 def test_errors(
@@ -389,6 +395,21 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         del file["node"]["edges"]
     with pytest.raises(DataError, match=r"b.nir.*must be a NIR graph"):
         from_nir(tmp_path / "b.nir", DT)
+
+
+def test_files_that_are_damaged_are_named(tmp_path: Path) -> None:
+    """HDF5 has no checksums: what still is a graph is one."""
+    path = tmp_path / "c.nir"
+    nir.write(path, chain(ends(N)[0], lif(), ends(N)[1]))
+    whole, said = path.read_bytes(), []
+    for place in RNG(0).integers(len(whole), size=400):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+        try:
+            from_nir(path, DT)
+        except DataError as error:
+            said.append(str(error))
+    assert len(said) > 10
+    assert all("c.nir" in message for message in said)
 
 
 def test_a_threshold_of_zero_has_a_gradient() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from os import PathLike
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from snn_neuromod.errors import ConfigError, DataError
+from snn_neuromod.errors import ConfigError, DataError, SnnNeuromodError
 from snn_neuromod.learning.rules import LearningRule
 from snn_neuromod.nir.neurons import Reset, Synapse
 from snn_neuromod.nir.reading import layers, nodes
@@ -75,7 +75,8 @@ def from_nir(
         >>> spikes.shape
         torch.Size([30, 8, 20])
     """
-    graph = _read(graph) if isinstance(graph, str | PathLike) else graph
+    path = graph if isinstance(graph, str | PathLike) else None
+    graph = graph if path is None else _read(path)
     if not isinstance(graph, nir.NIRGraph):
         raise DataError(f"from_nir: graph must be a NIRGraph or a path, got {type(graph).__name__}")
     held = graph.metadata if isinstance(graph.metadata, Mapping) else {}
@@ -90,11 +91,21 @@ def from_nir(
         psi=psi,
         dtype=torch.get_default_dtype() if dtype is None else dtype,
     )
-    order = plan(graph, lambda node: layers.fits(node, chosen.dt))
-    return _network(order, chosen)
+    try:
+        return _network(plan(graph, lambda node: layers.fits(node, chosen.dt)), chosen)
+    except DataError as error:
+        raise DataError(str(error), path) from error
 
 
-_DAMAGED = (ValueError, LookupError, TypeError, AttributeError, AssertionError, OSError)
+_DAMAGED = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    OSError,
+    RuntimeError,
+)
 
 
 def _read(path: str | PathLike[str]) -> Any:
@@ -123,7 +134,7 @@ def _network(order: Plan, chosen: Conventions) -> Network:
         if name in (order.input, order.output):
             continue
         ours = layers.fits(order.nodes[name], chosen.dt)
-        made[name] = (layers.layer if ours else nodes.module)(name, node, chosen)
+        made[name] = _made(layers.layer if ours else nodes.module, name, node, chosen)
         if name in rest:
             made[name] = layers.Gained(made[name], chosen.tensor(rest[name]))
     unknown = chosen.learn - nodes.learned(made.values())
@@ -132,6 +143,15 @@ def _network(order: Plan, chosen: Conventions) -> Network:
             f"from_nir: learn must name parameters of the graph's neurons, got {', '.join(sorted(unknown))}"
         )
     return Network(order, made, chosen.learning_rule)
+
+
+def _made(build: Callable[..., nn.Module], name: str, node: Any, chosen: Conventions) -> nn.Module:
+    try:
+        return build(name, node, chosen)
+    except SnnNeuromodError:
+        raise
+    except (RuntimeError, ValueError, TypeError) as error:  # such as a bias of another length
+        raise DataError(f"from_nir: node {name!r} must fit together, got {error}") from error
 
 
 def _weighs(node: Any) -> bool:
