@@ -147,7 +147,8 @@ class Advance(NamedTuple):
     `snn_neuromod.learning.eprop.carried`.
 
     Attributes:
-        traces: Of each variable, contiguous, (batch, synapse, neuron).
+        traces: Of each variable, contiguous, (batch, synapse, neuron); (batch, synapse, 1) where all neurons have the
+            same, and then they have the same f and delta and read no traces but such.
         factors: f by the indices (y, x) of two variables, (batch, neuron); absent where it is zero.
         inputs: delta by the index of a variable, (steps, batch, neuron); likewise.
         sources: s, (steps, batch, synapse), and which synapses bring it, (neuron, synapse); None: all. All add up.
@@ -163,9 +164,11 @@ class Gather(NamedTuple):
     r"""Gradient of weights through eligibility traces, $\sum_{b, y} g^y_{bj} \epsilon^y_{bij}$, (synapse, neuron).
 
     Attributes:
-        traces: Of each variable, (batch, synapse, neuron).
-        grads: g of each variable, (batch, neuron).
+        traces: Of each variable, (batch, synapse, neuron or 1).
+        grads: g of each variable, (batch, neuron); None where it is zero, but not of all.
+        after: What takes these traces on before.
     """
 
     traces: Sequence[Tensor]
-    grads: Sequence[Tensor]
+    grads: Sequence[Tensor | None]
+    after: Advance | None = None

@@ -70,6 +70,28 @@ def test_equal_to_the_sums(count: int, steps: int, batch: int, inputs: int, num:
         assert found.any()
 
 
+@pytest.mark.parametrize("own", [0, 1, 3])
+@pytest.mark.parametrize("num", [2, 17, 65])
+def test_traces_of_all_neurons_alike(own: int, num: int) -> None:
+    """The last variables have one trace for all neurons; taken on and gathered in one call, as by the sums."""
+    traces, factors, deltas, sources = problem(4, 9, 3, 21, num)
+    factors = {(y, x): f for (y, x), f in factors.items() if y < own or x >= own}
+    alike = {y: d[..., :1].expand_as(d) if y >= own else d for y, d in deltas.items()}
+    same = {p: f[:, :1].expand_as(f) if p[0] >= own else f for p, f in factors.items()}
+    traces = [e[..., :1].clone() if y >= own else e for y, e in enumerate(traces)]
+    wanted = expected([e.expand(-1, -1, num) for e in traces], same, alike, sources)
+    grads = [None, *(torch.randn(3, num, dtype=torch.float64) for _ in traces[1:])]
+    pairs = zip(grads[1:], wanted[1:], strict=True)
+    total = sum(torch.einsum("bj,bij->ij", g, e) for g, e in pairs)
+    for backend in (jobs, eager):
+        own_traces = [e.clone() for e in traces]
+        after = Advance(own_traces, same, alike, [(sources, None)])
+        found = backend.gather(Gather(own_traces, grads, after))
+        torch.testing.assert_close(found, total, rtol=1e-12, atol=1e-11)
+        for e, value in zip(own_traces, wanted, strict=True):
+            torch.testing.assert_close(e.expand_as(value), value, rtol=1e-12, atol=1e-11)
+
+
 def test_float32_is_as_precise_as_the_sums() -> None:
     traces, factors, deltas, sources = problem(3, 50, 4, 100, 90, torch.float32)
     exact = expected(
@@ -107,13 +129,12 @@ def test_what_is_served() -> None:
             *problem(count, steps, 1, 2, 3, dtype)[:3], [(torch.zeros(steps, 1, 2), None)]
         )
 
-    assert jobs.traces_unable(job(4, 240)) is None
+    assert jobs.traces_unable(job(4, 300)) is None
     assert jobs.traces_unable(job(1, 1, torch.float64)) is None
     masked = job(1, 3)._replace(sources=[(torch.zeros(3, 1, 2), torch.ones(3, 2))])
     for other, why in (
         (job(5, 10), "1 to 4 variables"),
         (job(0, 10), "1 to 4 variables"),
-        (job(3, 241), "at most 240 steps"),
         (job(3, 10, torch.bfloat16), "float32 and float64"),
         (masked, "one delay"),
     ):

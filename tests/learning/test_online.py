@@ -12,7 +12,7 @@ from torch.testing import assert_close
 import snn_neuromod as nm
 from snn_neuromod.dynamics import scan
 from snn_neuromod.kernels.backends.c import jobs, library
-from snn_neuromod.learning.eprop import OnlineEprop, rule, traces
+from snn_neuromod.learning.eprop import OnlineEprop, carried, rule, traces
 from tests.learning.cases import (
     INPUTS,
     NEURONS,
@@ -176,6 +176,48 @@ def test_autocast_changes_nothing() -> None:
     for name, grad in expected.items():
         assert grad.any()
         assert_close(found[name], grad, rtol=0.02, atol=0.02 * grad.abs().max().item())
+
+
+def test_membrane_traces_are_kept_once_for_all_neurons_while_they_are_alike(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The decays of the membranes come apart on the way; the gradient is that of traces kept for each neuron."""
+    x, found = sequence(), []
+    for alike in (True, False):
+        if not alike:
+            monkeypatch.setattr(carried, "_shared", lambda *_: set())
+        options = {"tau_mem": torch.full((NEURONS,), 8.0), "detach_reset": True}
+        layer, readout = Problem(nm.ALIF, "", options).make()
+        run, widths = OnlineEprop(layer, readout), []
+        for start in range(0, len(x), 5):
+            if start == 10:
+                layer.neuron.tau_mem += torch.arange(NEURONS)
+            loss_from(start)(*run.segment(x[start : start + 5])).backward()
+            kept = run._runs[0].traces.synapses
+            widths.append({name: trace.shape[-1] for name, trace in kept.items()})
+        assert [w["v"] for w in widths[1:]] == ([1, 1, 5] if alike else [5, 5, 5])
+        assert widths[1]["a"] == 5
+        found.append([layer.w_in.grad, layer.w_rec.grad])
+    for a, b in zip(*found, strict=True):
+        assert a.any()
+        assert_close(a, b, rtol=1e-11, atol=1e-12)
+
+
+def test_a_gradient_may_be_sent_back_in_parts_or_not_at_all() -> None:
+    """The traces are taken on when a gradient first reads them, once."""
+    x, found = sequence(), []
+    for parts in (1, 2):
+        (layer, readout), half = ALIF.make(), 8
+        run = OnlineEprop(layer, readout)
+        run.segment(x[:half])
+        run.segment(x[half : half + 3])
+        y, spikes = run.segment(x[half + 3 :])
+        loss = loss_from(half + 3)(y, spikes) / parts
+        for _ in range(parts):
+            loss.backward(retain_graph=True)
+        found.append(layer.w_in.grad)
+    assert found[0].any()
+    assert_close(*found, rtol=1e-12, atol=1e-12)
 
 
 def test_without_gradients_the_traces_go_on() -> None:

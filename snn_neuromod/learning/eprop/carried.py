@@ -34,12 +34,15 @@ class Traces(NamedTuple):
     """Eligibility traces of one layer.
 
     Attributes:
-        synapses: Trace of each variable by its name, (batch, synapse, neuron); absent where it is zero.
+        synapses: Trace of each variable by its name, (batch, synapse, neuron); (batch, synapse, 1) where all neurons
+            have the same; absent where it is zero.
         parameters: Derivative by each of the neurons' own parameters, (variable, parameter) -> (batch, neuron).
+        pending: What takes the synapses' traces to where they stand; taken out and run when they are first read.
     """
 
     synapses: dict[str, Tensor]
     parameters: dict[tuple[str, str], Tensor]
+    pending: list[Advance]
 
 
 class Sensitivities(NamedTuple):
@@ -68,7 +71,7 @@ class _Carry(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         ctx.backend = backend
         ctx.names, ctx.parameter_names, ctx.by_parameter = names, parameter_names, traces.parameters
-        ctx.traced = list(traces.synapses)
+        ctx.traced, ctx.pending = list(traces.synapses), traces.pending
         ctx.save_for_backward(*traces.synapses.values())
         ctx.set_materialize_grads(False)
         return tuple(value.clone() for value in tensors[1 + len(parameter_names) :])
@@ -88,26 +91,56 @@ class _Carry(torch.autograd.Function):
             if grad is None:
                 continue
             if y in traces and _any(grad):
-                by_trace[y] = grad
+                by_trace[y] = grad.resolve_neg()
             for (variable, parameter), trace in ctx.by_parameter.items():
                 if variable == y:
                     earlier = parameters.get(parameter, 0.0)
                     parameters[parameter] = earlier + grad * trace
-        weights = _by_synapse(traces, by_trace, ctx.backend).T if by_trace else None
+        weights = None
+        if by_trace:
+            after = ctx.pending.pop() if ctx.pending else None
+            job = Gather([*traces.values()], [by_trace.get(y) for y in traces], after)
+            weights = backends.serving(job, _asked(job, ctx.backend)).forward(job).T
         found = [parameters.get(name) for name in ctx.parameter_names]
         return None, None, None, None, weights, *found, *(None for _ in grads)
-
-
-def _by_synapse(traces: Mapping[str, Tensor], grads: Mapping[str, Tensor], backend: str) -> Tensor:
-    """Gradient of the weights through the traces, (synapse, neuron)."""
-    job = Gather([traces[y] for y in grads], [grad.resolve_neg() for grad in grads.values()])
-    found: Tensor = backends.serving(job, _asked(job, backend)).forward(job)
-    return found
 
 
 def _asked(job: Advance | Gather, backend: str) -> str:
     """What was asked for; "c" asks for the library, not for kernels of every segment, and takes plain PyTorch there."""
     return "auto" if backend == "c" and job.traces[0].device.type == "cpu" else backend
+
+
+class _Arrive(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, sources: list[Source], backend: str, weights: Tensor, current: Tensor
+    ) -> Tensor:
+        ctx.sources, ctx.backend = sources, backend
+        return current.view_as(current)
+
+    @staticmethod
+    def backward(ctx: Any, delta: Tensor) -> tuple[Any, ...]:
+        found = None
+        if ctx.needs_input_grad[2]:
+            product = torch.ops.snn_neuromod.spike_linear_weight
+            parts = [(product(s.values, delta, ctx.backend), s.mask) for s in ctx.sources]
+            found = sum(grad if mask is None else grad * mask for grad, mask in parts)
+        return None, None, found, delta
+
+
+def arrive(current: Tensor, weights: Tensor, sources: list[Source], *, backend: str) -> Tensor:
+    """The same currents, with what came in at each step as their derivative.
+
+    A derivative by the currents themselves, as `sensitivities` asks for, then does not cost one by the weights.
+
+    Args:
+        current: Input currents of a segment, (steps, batch, neuron).
+        weights: Weights of the synapses, (neuron, synapse), which their gradient reaches.
+        sources: What the synapses brought; read when the gradient is sent back, since spikes are found out later.
+        backend: Asked for, see `snn_neuromod.kernels.backends`.
+    """
+    found: Tensor = _Arrive.apply(sources, backend, weights, current)
+    return found
 
 
 def carry(
@@ -176,7 +209,7 @@ def advance(
     """Take the traces from a segment's start to its end.
 
     Args:
-        traces: At its start; the synapses' are overwritten.
+        traces: At its start; the synapses' will be overwritten, in one pass with what first reads the new ones.
         by: Derivatives of the variables at its end.
         sources: What the synapses brought at the segment's steps.
         backend: Asked for, see `snn_neuromod.kernels.backends`.
@@ -184,6 +217,9 @@ def advance(
     Returns:
         The traces at its end.
     """
+    for job in traces.pending:  # nothing was sent back since
+        backends.serving(job, _asked(job, backend)).forward(job)
+    traces.pending.clear()
     synapses = dict(traces.synapses)
     onwards = [y for y, x in by.starts if x in synapses]
     reads = {
@@ -192,9 +228,14 @@ def advance(
     }
     values = sources[0].values
     _, batch, num = next(iter(by.inputs.values())).shape
+    alone = values.device.type == "cpu" and len(sources) == 1 and sources[0].mask is None
+    shared = _shared(synapses, by, reads) if alone else set()
     for y in reads:
+        wide = 1 if y in shared else num
         if y not in synapses:
-            synapses[y] = values.new_zeros(batch, values.shape[-1], num)
+            synapses[y] = values.new_empty(batch, values.shape[-1], wide)
+        elif synapses[y].shape[-1] != wide:
+            synapses[y] = synapses[y].expand(-1, -1, num).contiguous()
     index = {y: k for k, y in enumerate(reads)}
     job = Advance(
         [synapses[y] for y in reads],
@@ -202,7 +243,6 @@ def advance(
         {index[y]: delta for y, delta in by.inputs.items()},
         [(source.values, source.mask) for source in sources],
     )
-    backends.serving(job, _asked(job, backend)).forward(job)
     increment_version(
         job.traces
     )  # so that autograd finds out when a graph still needed the old ones
@@ -213,7 +253,26 @@ def advance(
                 more = factor * earlier
                 known = parameters.get((y, parameter))
                 parameters[y, parameter] = more if known is None else known + more
-    return Traces(synapses, parameters)
+    return Traces(synapses, parameters, [job])
+
+
+def _shared(
+    synapses: Mapping[str, Tensor], by: Sensitivities, reads: Mapping[str, Sequence[str]]
+) -> set[str]:
+    """Variables whose trace is the same for all neurons, such as a membrane's with one decay and a detached reset."""
+    found = []
+    for y in reads:
+        own = [by.starts[y, x] for x in reads[y]] + [d for v, d in by.inputs.items() if v == y]
+        if (y not in synapses or synapses[y].shape[-1] == 1) and all(map(_alike, own)):
+            found.append(y)
+    while more := [y for y in found if not set(reads[y]) <= set(found)]:
+        found = [y for y in found if y not in more]
+    return set(found)
+
+
+def _alike(tensor: Tensor) -> bool:
+    """Whether all neurons have the same."""
+    return bool((tensor == tensor[..., :1]).all())
 
 
 def _any(tensor: Tensor) -> bool:

@@ -22,7 +22,14 @@ from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels import backends
 from snn_neuromod.kernels.products import spike_linear
 from snn_neuromod.learning.eprop import network
-from snn_neuromod.learning.eprop.carried import Sensitivities, Traces, advance, carry, sensitivities
+from snn_neuromod.learning.eprop.carried import (
+    Sensitivities,
+    Traces,
+    advance,
+    arrive,
+    carry,
+    sensitivities,
+)
 from snn_neuromod.learning.eprop.feedback import linear_with_feedback
 from snn_neuromod.learning.rules import EProp
 
@@ -151,7 +158,7 @@ def _start(layer: Any, x: Tensor, num_groups: int) -> _Run:
     state = layer.initial_state(x)
     v = state.neuron[0].detach()
     filtered = tuple(torch.zeros_like(v) for _ in range(num_groups))
-    return _Run(state, filtered, Traces({}, {}), None, [])
+    return _Run(state, filtered, Traces({}, {}, []), None, [])
 
 
 def _filter_names(num_groups: int) -> list[str]:
@@ -166,7 +173,9 @@ def _advance(
     if run.by is not None:
         traces = advance(traces, run.by, run.sources, backend=backend)
     w_in, w_rec = layer.weights()
-    current = spike_linear(x, w_in, backend=backend)
+    weights, sources = torch.cat([w_in, w_rec], 1), list[network.Source]()
+    current = spike_linear(x, w_in.detach(), backend=backend)
+    current = arrive(current, weights, sources, backend=backend)
     if not current.requires_grad:
         current.requires_grad_()
     learned = _learned(layer, current)
@@ -174,12 +183,12 @@ def _advance(
         **run.state.neuron._asdict(),
         **dict(zip(_filter_names(len(groups)), run.filtered, strict=True)),
     }
-    weights = torch.cat([w_in, w_rec], 1)
     starts = carry(values, traces, weights, learned, backend=backend)
     here = {name: value.clone() for name, value in learned.items()}  # apart from what `carry` saw
     neuron = type(run.state.neuron)(*(starts[name] for name in run.state.neuron._fields))
     before = run.state._replace(neuron=neuron)
-    spikes, after = layer.run(current, before, w_rec, rule=EProp(), params=here)
+    spikes, after = layer.run(current, before, w_rec.detach(), rule=EProp(), params=here)
+    sources += network.sources(layer, run.state, x.detach(), spikes[:-1].detach())
     past = [starts[name] for name in _filter_names(len(groups))]
     filtered = [
         _filter(group.kappa, before, spikes) for group, before in zip(groups, past, strict=True)
@@ -189,7 +198,6 @@ def _advance(
         **dict(zip(_filter_names(len(groups)), filtered, strict=True)),
     }
     by = sensitivities(ends, current, starts, here)
-    sources = network.sources(layer, run.state, x.detach(), spikes[:-1].detach())
     state = torch.utils._pytree.tree_map(network.detached, after)
     return spikes, past, _Run(state, tuple(f.detach() for f in filtered), traces, by, sources)
 

@@ -25,22 +25,23 @@ static void NAME(run_spikes)(int64_t rows, int64_t inputs, int64_t outputs, cons
     NAME(sparse_weight_gradient_of_reals)(given, (void *[]){reals, grad, NULL, grad_w});
 }
 
-static void NAME(run_eligibility)(int64_t steps, int64_t rows, int64_t inputs, int64_t num, int count) {
-    const int64_t given[] = {steps, rows, inputs, num, 2, count};
+static void NAME(run_eligibility)(int64_t steps, int64_t rows, int64_t inputs, int64_t num, int all, int own) {
+    const int64_t given[] = {steps, rows, inputs, num, 2, all, own}, still[] = {0, rows, inputs, num, 2, all, own};
     void *data[2 + (3 + CARRIED) * CARRIED] = {NAME(numbers)(steps * rows * inputs), NAME(zeros)(inputs * num)};
-    for (int y = 0; y < count; y++) {
-        data[2 + y] = NAME(numbers)(rows * inputs * num), data[2 + count + y] = NAME(numbers)(rows * num);
-        data[2 + 2 * count + y] = NAME(numbers)(steps * rows * num);
-        data[2 + (3 + y) * count + y] = NAME(numbers)(rows * num);
+    for (int y = 0; y < all; y++) {
+        data[2 + y] = NAME(numbers)(rows * inputs * (y < own ? num : 1)), data[2 + all + y] = NAME(numbers)(rows * num);
+        data[2 + 2 * all + y] = NAME(numbers)(steps * rows * num);
+        for (int x = y < own ? 0 : own; x < all; x++) data[2 + (3 + y) * all + x] = NAME(numbers)(rows * num);
     }
-    NAME(eligibility_forward)(given, data);
-    NAME(eligibility_gradient)(given, data);
+    NAME(eligibility)(given, data);
+    NAME(eligibility)(still, data);
 }
 
 static void NAME(run_all)(const uint8_t *x) {
     static const int64_t sizes[] = {1, 17, 65};
     for (int s = 0; s < 3; s++) {
-        for (int count = 1; count <= CARRIED; count++) NAME(run_eligibility)(1 + 17 * s, 2, sizes[s], sizes[2 - s], count);
+        for (int all = 1; all <= CARRIED; all++)
+            for (int own = 0; own <= all; own++) NAME(run_eligibility)(1 + 17 * s, 2, sizes[s], sizes[2 - s], all, own);
         NAME(run_spikes)(3, sizes[s], 9 + 60 * s, x), NAME(run_spikes)(65, 3, 9 + 60 * s, x);
     }
 }

@@ -5,7 +5,6 @@ Of inputs, of a product and of traces alike, only those that are not zero cost a
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import torch
@@ -27,8 +26,8 @@ STRIP = 256
 TOGETHER = 48
 """Inputs other than 0 of a sum, on average, whose rows are in cache at a time."""
 
-MOST, STEPS = 4, 240
-"""Variables and steps of a segment that the kernels know."""
+MOST = 4
+"""Variables with traces that the kernels know."""
 
 
 def share(x: Tensor) -> float:
@@ -116,40 +115,39 @@ def traces_unable(job: Advance | Gather) -> str | None:
     if not 0 < count <= MOST:
         return f"the kernels know 1 to {MOST} variables with traces, got {count}"
     if isinstance(job, Advance):
-        (values, mask), *more = job.sources
+        (_, mask), *more = job.sources
         if more or mask is not None:
             return "the kernels know one delay, or delays by sender"
-        if len(values) > STEPS:
-            return f"the kernels know segments of at most {STEPS} steps, got {len(values)}"
+    elif job.after is not None:
+        return traces_unable(job.after)
     return library.unable(*job.traces)
 
 
 def advance(job: Advance) -> None:
     """Take the traces on, in place."""
-    every = range(len(job.traces))
-    values = job.sources[0][0]
-    inputs = [job.inputs.get(y) for y in every]
-    factors = [job.factors.get((y, x)) for y in every for x in every]
-    _traces(
-        "forward", job.traces, len(values), [values, None], [None] * len(every), inputs, factors
-    )
+    _traces(job, [None] * len(job.traces), None)
 
 
 def gather(job: Gather) -> Tensor:
     """The gradient, (synapse, neuron)."""
-    grad_w = job.traces[0].new_empty(job.traces[0].shape[1:])
-    _traces("gradient", job.traces, 0, [None, grad_w], job.grads)
+    pairs = [(e, g) for e, g in zip(job.traces, job.grads, strict=True) if g is not None]
+    grad_w = pairs[0][1].new_zeros(pairs[0][0].shape[1], pairs[0][1].shape[1])
+    _traces(job.after or Advance(job.traces, {}, {}, []), job.grads, grad_w)
+    for trace, grad in pairs:
+        if trace.shape[-1] < grad.shape[1]:
+            grad_w.addmm_(trace[..., 0].T, grad)
     return grad_w
 
 
-def _traces(
-    direction: str,
-    traces: Sequence[Tensor],
-    num_steps: int,
-    first: Sequence[Tensor | None],
-    *others: Sequence[Tensor | None],
-) -> None:
-    rest = [None if x is None else x.contiguous() for x in itertools.chain(first, *others)]
-    sizes = [num_steps, *traces[0].shape, torch.get_num_threads(), len(traces)]
-    tensors = [*rest[:2], *traces, *rest[2:]]
-    library.call(f"eligibility_{direction}", sizes, tensors)
+def _traces(by: Advance, grads: Sequence[Tensor | None], grad_w: Tensor | None) -> None:
+    """Take the traces on, where there is something that does, and add their share to a gradient, where it is wanted."""
+    num = next(x.shape[-1] for x in (*grads, *by.inputs.values()) if x is not None)
+    values = by.sources[0][0] if by.sources else None
+    (batch, synapses, _), steps = by.traces[0].shape, 0 if values is None else len(values)
+    order = sorted(range(len(grads)), key=lambda y: by.traces[y].shape[-1] < num)
+    own = sum(trace.shape[-1] == num for trace in by.traces)
+    tensors = [values, grad_w, *(by.traces[y] for y in order), *(grads[y] for y in order)]
+    tensors += [by.inputs.get(y) for y in order]
+    tensors += [by.factors.get((y, x)) for y in order for x in order]
+    sizes = [steps, batch, synapses, num, torch.get_num_threads(), len(order), own]
+    library.call("eligibility", sizes, [None if x is None else x.contiguous() for x in tensors])

@@ -66,15 +66,16 @@ def _advance_block(job: Advance, block: slice) -> None:
         y = unread[0] if unread else waiting[0]
         waiting.remove(y)
         trace = traces[y] if unread else traces[y].clone()
+        num = trace.shape[-1]
         if y in reads[y]:
-            trace.mul_(job.factors[y, y][block].unsqueeze(1))
+            trace.mul_(job.factors[y, y][block, None, :num])
         else:
             trace.zero_()
         for x in reads[y]:
             if x != y:
-                trace.addcmul_(job.factors[y, x][block].unsqueeze(1), traces[x])
+                trace.addcmul_(job.factors[y, x][block, None, :num], traces[x])
         if y in job.inputs:
-            delta = job.inputs[y][:, block].transpose(0, 1)
+            delta = job.inputs[y][:, block, :num].transpose(0, 1)
             for values, mask in seen:
                 if mask is None:
                     trace.baddbmm_(values, delta)
@@ -88,10 +89,13 @@ def _advance_block(job: Advance, block: slice) -> None:
 
 def gather(job: Gather) -> Tensor:
     """The gradient, (synapse, neuron)."""
-    total = torch.zeros_like(job.traces[0][0])
-    for trace, grad in zip(job.traces, job.grads, strict=True):
+    if job.after is not None:
+        advance(job.after)
+    pairs = [(e, g) for e, g in zip(job.traces, job.grads, strict=True) if g is not None]
+    total = pairs[0][1].new_zeros(pairs[0][0].shape[1], pairs[0][1].shape[1])
+    for trace, grad in pairs:
         if trace.device.type != "cpu":
-            total += torch.einsum("bin,bn->in", trace, grad)
+            total += torch.einsum("bin,bn->in", trace.expand(-1, -1, grad.shape[1]), grad)
             continue
         for trace_b, grad_b in zip(trace, grad, strict=True):
             total.addcmul_(trace_b, grad_b)
