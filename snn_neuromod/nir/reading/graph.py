@@ -17,6 +17,7 @@ from snn_neuromod.learning.rules import LearningRule
 from snn_neuromod.nir.neurons import Reset, Synapse
 from snn_neuromod.nir.reading import layers, nodes
 from snn_neuromod.nir.reading.conventions import Conventions, conventions
+from snn_neuromod.nir.reading.file import read_graph
 from snn_neuromod.nir.reading.network import Network
 from snn_neuromod.nir.reading.plan import Plan, plan
 from snn_neuromod.surrogate import Psi
@@ -76,7 +77,7 @@ def from_nir(
         torch.Size([30, 8, 20])
     """
     path = graph if isinstance(graph, str | PathLike) else None
-    graph = graph if path is None else _read(path)
+    graph = graph if path is None else read_graph(path)
     if not isinstance(graph, nir.NIRGraph):
         raise DataError(f"from_nir: graph must be a NIRGraph or a path, got {type(graph).__name__}")
     held = graph.metadata if isinstance(graph.metadata, Mapping) else {}
@@ -95,26 +96,6 @@ def from_nir(
         return _network(plan(graph, lambda node: layers.fits(node, chosen.dt)), chosen)
     except DataError as error:
         raise DataError(str(error), path) from error
-
-
-_DAMAGED = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    OSError,
-    RuntimeError,
-)
-
-
-def _read(path: str | PathLike[str]) -> Any:
-    try:
-        return nir.read(path, type_check=False)
-    except FileNotFoundError:
-        raise
-    except _DAMAGED as error:
-        raise DataError(f"from_nir: must be a NIR graph, got {error}", path) from error
 
 
 def _network(order: Plan, chosen: Conventions) -> Network:
