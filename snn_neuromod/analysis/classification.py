@@ -24,7 +24,7 @@ class Excitability(NamedTuple):
     """Types of excitability; the axes are those of array parameters, () without.
 
     Attributes:
-        kind: One of `KINDS`.
+        kind: One of `KINDS`; "" where a rate is NaN, after Ctrl-C or where the state is.
         onset_up: Lowest current that fires from rest, in the neuron's unit, sought between the currents of the sweep;
             NaN if none does.
         onset_down: Lowest current that still fires on the way down.
@@ -107,6 +107,7 @@ def classify(
         found = patterns.kind == "bursting"
         kind[(found[..., 1:] & found[..., :-1]).any(-1)] = "bursting"
     kind[~((up > 0) | (swept.curve.down > 0)).any(-1)] = "silent"
+    kind[np.isnan(up + swept.curve.down).any(-1)] = ""
     return Excitability(kind, onset, swept.onset_down, relative)
 
 

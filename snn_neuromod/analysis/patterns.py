@@ -32,8 +32,8 @@ class Bursts(NamedTuple):
     """Firing patterns; every array has the common shape of currents and parameters.
 
     Attributes:
-        kind: "silent", "tonic" or "bursting"; "" where it was not computed.
-        rate: Spikes per step.
+        kind: "silent", "tonic" or "bursting"; "" where it was not computed, or the state is NaN.
+        rate: Spikes per step; NaN there.
         spikes_per_burst: Mean over the complete bursts; NaN without bursts, as all that follow but `interval`.
         interval: Mean interval within complete bursts, steps; between all spikes where firing is tonic.
         pause: Mean interval between bursts, steps: last spike to first spike.
@@ -105,6 +105,7 @@ def bursts(
     ):
         numbers[0, where] = found.rate.numpy()
         kinds[where], numbers[1:, where] = _described(found.raster, contrast)
+    kinds[np.isnan(numbers[0])] = ""
     return Bursts(kinds.reshape(neurons.shape), *(row.reshape(neurons.shape) for row in numbers))
 
 

@@ -157,7 +157,8 @@ def _of_layer(layer: Any, options: Mapping[str, Any] | None, index: int | None) 
         raise IndexError(f"neuron: index must lie in 0 ... {number - 1}, got {index}")
     with torch.no_grad():
         params = layer.params(torch.float64)
-        params = type(params)(*(_of(value, index) for value in params))
+        own = {name: _of(value, index) for name, value in params._asdict().items()}
+        params = type(params)(**{name: _number(name, value) for name, value in own.items()})
         if not any(isinstance(value, Tensor) for value in params):
             index = index or 0  # all alike, wherever they start
         start = layer.initial_state(torch.zeros(1, number, dtype=torch.float64))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from snn_neuromod import analysis, dynamics
 from snn_neuromod.analysis import classify
@@ -66,3 +67,16 @@ def test_array_parameters_of_a_neuron_are_the_grid(shape: tuple[int, ...]) -> No
     assert given.kind.shape == shape
     assert given.kind.tolist() == held.kind.tolist()
     assert (given.kind.ravel() == ["type 2*", "type 1", "type 2"]).sum() >= 2
+
+
+def test_what_is_not_a_number_is_of_no_kind() -> None:
+    """Neither a neuron whose state is NaN nor what Ctrl-C left uncomputed is silent."""
+
+    def step(params, state, current):
+        return dynamics.msrc.step(params, state, torch.where(current > 2.5, np.nan, current))
+
+    broken = analysis.neuron(dynamics.msrc)._replace(step=step)
+    steps = {"num_steps": 20, "discard": 10}
+    assert classify(broken, [0.0, 1.0, 3.0], burst_steps=20, **steps).kind == ""
+    assert classify(broken, [0.0, 1.0], burst_steps=20, **steps).kind == "silent"
+    assert analysis.bursts(broken, [0.0, 3.0], **steps).kind.tolist() == ["silent", ""]

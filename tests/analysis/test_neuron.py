@@ -153,6 +153,14 @@ def test_a_neuron_of_ones_own() -> None:
     assert isinstance(neuron(found._replace(threshold=0.5)), Neuron)
 
 
+def exploded() -> nm.MSRC:
+    """A layer with a neuron whose modulation training has driven to NaN."""
+    layer = nm.MSRC(2, learn_modulation=True)
+    with torch.no_grad():
+        layer.modulation[1] = math.nan
+    return layer
+
+
 @pytest.mark.parametrize(
     ("make", "kind", "words"),
     [
@@ -161,6 +169,7 @@ def test_a_neuron_of_ones_own() -> None:
         (lambda: neuron(Quadratic), ValueError, "value to v_th"),
         (lambda: neuron(torch.nn.Linear(2, 2)), TypeError, "must be a module"),
         (lambda: neuron(nm.dynamics.alif, v_th=math.nan), ValueError, "v_th must not be NaN"),
+        (lambda: neuron(exploded()), ValueError, "h_s0 must not be NaN"),
         (lambda: neuron(nm.dynamics.alif, v_th="high"), TypeError, "v_th must be a number"),
         (
             lambda: neuron(nm.dynamics.alif, options={"refractor": 2}),
