@@ -27,7 +27,7 @@ NOT_RUN = {
     r"pip install .*": "tests/test_packaging.py and .ci/run install; the rest of the line is run elsewhere",
     r"python -m snn_neuromod\.benchmarks.*": "minutes; tests/benchmarks runs its parts",
     r"python -m snn_neuromod\.figures (--out|eprop_traces).*": "a minute; tests/figures draws each",
-    r"(TRITON_INTERPRET=1 )?python -m pytest .*": "tests",
+    r"((TRITON_INTERPRET|SNN_NEUROMOD_PTX)=1 )?python -m pytest .*": "tests",
     r"python setup\.py build_ext .*": "compiles for a minute; .ci/run does it",
     r"python tests/lightning_modules/kills\.py .*": "minutes; tests/lightning_modules/test_kills.py",
     r"(OMP_NUM_THREADS=1 )?python -m docs\.studies\..*": "hours; tests/studies runs them cut short",
