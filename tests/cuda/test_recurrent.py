@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import snn_neuromod as nm
-from snn_neuromod.kernels.backends.triton import sequence, synaptic, wide
+from snn_neuromod.kernels.backends.triton import registers, sequence, synaptic, wide
 from snn_neuromod.kernels.fusion.trace import trace
 from snn_neuromod.kernels.fusion.triton.gates import gates
 from tests.cuda.test_neurons import TOLERANCE, error, quadratic
@@ -85,6 +85,17 @@ def test_blocks_of_steps_and_of_senders(
     for name, value in (("_STEPS", 2), ("_WIDE", 4), ("_ROWS", 4), ("_LANES", 4), ("_MOST", 1)):
         monkeypatch.setattr(synaptic, name, value)
     test_equals_the_reference("ALIF", delay, rule, device)
+
+
+@pytest.mark.parametrize("neuron", ["ALIF", "MSRC"])
+@pytest.mark.parametrize("delay", ["one", "synapse"])
+def test_few_rows_at_once_and_nothing_ahead(
+    neuron: str, delay: str, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where registers hold no more."""
+    monkeypatch.setattr(registers, "_ROWS", {"forward": 2, "backward": 2})
+    monkeypatch.setattr(registers, "_LEAST", 1 << 20)
+    test_equals_the_reference(neuron, delay, "bptt", device)
 
 
 WIDE = [

@@ -34,13 +34,32 @@ def module(text: str) -> dict[str, Any]:
     return names
 
 
-def start(kernel: Any, grid: Sequence[int], *arguments: Any, num_warps: int, **flags: Any) -> None:
-    """Start a kernel on the device of its first argument, every operation rounded on its own."""
+def start(
+    kernel: Any,
+    grid: Sequence[int],
+    *arguments: Any,
+    num_warps: int,
+    maxnreg: int | None = None,
+    **flags: Any,
+) -> None:
+    """Start a kernel on the device of its first argument, every operation rounded on its own.
+
+    Args:
+        kernel: The kernel.
+        grid: Numbers of programs.
+        *arguments: Its tensors and numbers.
+        num_warps: Warps of a program.
+        maxnreg: Registers of a thread that it may use; None: the compiler may spill some for more programs at a time.
+        **flags: What is known when it is compiled.
+    """
     if emulated():
         kernel[tuple(grid)](*arguments, **flags)
         return
+    own: dict[str, Any] = {"num_warps": num_warps, "enable_fp_fusion": False}
+    if maxnreg is not None and torch.version.hip is None:
+        own["maxnreg"] = maxnreg
     with torch.cuda.device(arguments[0].device):
-        kernel[tuple(grid)](*arguments, **flags, num_warps=num_warps, enable_fp_fusion=False)
+        kernel[tuple(grid)](*arguments, **flags, **own)
 
 
 class Passes:

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from snn_neuromod.kernels.backends.triton.launch import Gradients, Passes, above, like
+from snn_neuromod.kernels.backends.triton.registers import shared
 from snn_neuromod.kernels.call import Call
 from snn_neuromod.kernels.fusion.triton import recurrent
 from snn_neuromod.kernels.fusion.triton.writer import Plan
 
-__all__ = ["Recurrents", "Weights", "given", "rows"]
+__all__ = ["Recurrents", "Weights", "given"]
 
 
 class Weights(NamedTuple):
@@ -113,8 +114,8 @@ class Recurrents(Passes):
         alive = weights.kept.get("alive", spikes)
         rest = [alive, *(s.contiguous() for s in state), *last]
         shape = current.shape
-        flags = {"KEEP": every > 0, "LIVE": alive is not spikes, "GROUP": 16, "num_warps": 8}
-        self._run(self._forward, tensors, rest, params, shape, weights, max(every, 1), **flags)
+        flags = {"KEEP": every > 0, "LIVE": alive is not spikes}
+        self._run("forward", tensors, rest, params, shape, weights, max(every, 1), **flags)
         return spikes, last
 
     def backward(
@@ -141,13 +142,13 @@ class Recurrents(Passes):
         ]
         rest += found[2].values()
         last = any(g is not None for g in grad_state)
-        flags = {"KEEP": True, "LAST": last, "GROUP": 64, "num_warps": 16}
-        self._run(self._backward, tensors, rest, params, total.shape, weights, 1, **flags)
+        flags = {"KEEP": True, "LAST": last}
+        self._run("backward", tensors, rest, params, total.shape, weights, 1, **flags)
         return found
 
     def _run(
         self,
-        kernel: Any,
+        direction: str,
         tensors: Sequence[Tensor],
         rest: Sequence[Tensor],
         params: Sequence[Tensor],
@@ -156,16 +157,14 @@ class Recurrents(Passes):
         every: int,
         **flags: Any,
     ) -> None:
-        programs, past = shape[1:-1].numel(), weights.past
-        block = _lanes(shape[-1])
-        width = _lanes(weights.num_senders) if weights.delayed else block
-        widest = max(width, block)
-        listed = torch.empty(programs, widest, dtype=torch.int32, device=past.device)
-        values = past.new_empty(programs, widest)
-        flags |= {"BLOCK": block, "SENDERS": width, "DELAYED": weights.delayed}
-        flags["num_warps"] = max(flags["num_warps"], min(16, widest // 64))
-        flags["GROUP"] = min(flags["GROUP"], rows(flags["num_warps"], widest))
-        numbers = [weights.num_senders, len(past), every, widest]
+        programs, past, senders = shape[1:-1].numel(), weights.past, weights.num_senders
+        own = shared(self.plan, direction, shape[-1], senders if weights.delayed else None)
+        flags |= own | {"DELAYED": weights.delayed}
+        room = max(own["SENDERS"], own["BLOCK"])
+        listed = torch.empty(programs, room, dtype=torch.int32, device=past.device)
+        values = past.new_empty(programs, 2, room, dtype=self.plan.step.graph.dtype)
+        numbers = [senders, len(past), every, room]
+        kernel = self._forward if direction == "forward" else self._backward
         tensors = [*tensors, listed, values, *rest]
         self._start(kernel, programs, tensors, params, shape, numbers, **flags)
 
@@ -182,13 +181,3 @@ def given(current: Tensor, weights: Weights) -> tuple[Tensor, list[Tensor]]:
 def _joined(parts: Sequence[Tensor], dim: int) -> Tensor:
     """Matrices below or beside one another, contiguous."""
     return parts[0].contiguous() if len(parts) == 1 else torch.cat(list(parts), dim)
-
-
-def rows(num_warps: int, lanes: int) -> int:
-    """Rows of weights to sum at once: 32 numbers a thread, more would not stay in registers."""
-    return 32 * 32 * num_warps // lanes
-
-
-def _lanes(num: int) -> int:
-    """Threads' worth of a vector: the next power of two."""
-    return max(16, 1 << (num - 1).bit_length())

@@ -15,14 +15,14 @@ from snn_neuromod.kernels.backends.triton.recurrent import Recurrents, Weights
 from snn_neuromod.kernels.backends.triton.wide import Wide
 from snn_neuromod.kernels.call import Adjoint, Call, widened
 from snn_neuromod.kernels.fusion.graph import live
-from snn_neuromod.kernels.fusion.trace import NotElementwise
+from snn_neuromod.kernels.fusion.trace import NotElementwise, Step
 from snn_neuromod.kernels.fusion.triton.expressions import MISSING
 from snn_neuromod.kernels.fusion.triton.writer import Plan
 
 MOST_NEURONS = 2048
 """Neurons, and senders of all delays, of a sample that one program can hold; above, each step is a kernel."""
 
-SMALL = 60
+SMALL = 50
 """Operations of a step and its reverse up to which a chunk is long: 16 steps, else 10. More steps take less memory
 traffic, and more registers and time to compile."""
 
@@ -148,11 +148,14 @@ def _plan(call: Call) -> Plan:
     dtype, states = widened(call.current, call.state), call.paths.states
     step = neuron.traced(dtype, states)
 
-    def made() -> Plan:
-        roots = [step.spikes, *step.after, *step.grad_before, step.grad_current]
-        return Plan(step, needed, per_step, 16 if len(live(roots)) <= SMALL else 10)
+    make = lambda: Plan(step, needed, per_step, chunk(step))  # noqa: E731
+    return neuron.once(("triton", dtype, states, needed, per_step), make)
 
-    return neuron.once(("triton", dtype, states, needed, per_step), made)
+
+def chunk(step: Step) -> int:
+    """Steps that are written out."""
+    roots = [step.spikes, *step.after, *step.grad_before, step.grad_current]
+    return 16 if len(live(roots)) <= SMALL else 10
 
 
 def _sequences(call: Call) -> Sequences:

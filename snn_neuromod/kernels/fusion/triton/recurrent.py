@@ -69,13 +69,16 @@ def _sparse_product(v, lanes, listed, values, w, width, out, within, GROUP: tl.c
 
 
 @triton.jit
-def _listed_product(needed, lanes, v, out, within, listed, values, w, width, GROUP: tl.constexpr, REAL: tl.constexpr):
+def _listed_product(needed, lanes, v, out, within, listed, values, spare, w, width,
+                    GROUP: tl.constexpr, REAL: tl.constexpr):
     """Products of v with the rows of w that are needed; 0 for the others."""
     one = needed.to(tl.int32)
     place = tl.cumsum(one, 0) - 1
     count = tl.sum(one, 0)
     tl.store(listed + place, lanes, mask=needed)
+    tl.store(spare + out, v, mask=within)
     tl.debug_barrier()
+    v = tl.load(spare + out, mask=within, other=0.0)
     for j in range(0, count, GROUP):
         k = j + tl.arange(0, GROUP)
         some = k < count
@@ -88,7 +91,7 @@ def _listed_product(needed, lanes, v, out, within, listed, values, w, width, GRO
 
 
 @triton.jit
-def _dense_product(v, lanes, values, w, num, width, out, within, GROUP: tl.constexpr, REAL: tl.constexpr):
+def _dense_product(v, lanes, values, spare, w, num, width, out, within, GROUP: tl.constexpr, REAL: tl.constexpr):
     """Sum of all rows of w times v."""
     tl.store(values + lanes, v)
     tl.debug_barrier()
@@ -99,8 +102,9 @@ def _dense_product(v, lanes, values, w, num, width, out, within, GROUP: tl.const
         mask = (k < num)[:, None] & within[None, :]
         rows = tl.load(w + k[:, None] * width + out[None, :], mask=mask, other=0.0)
         sums = tl.fma(rows, tl.broadcast_to(factor[:, None], rows.shape), sums)
+    tl.store(spare + out, tl.sum(sums, 0), mask=within)
     tl.debug_barrier()
-    return tl.sum(sums, 0)
+    return tl.load(spare + out, mask=within, other=0.0)
 '''
 
 
@@ -113,13 +117,20 @@ _SAMPLE = [
     "    sample = tl.program_id(0)",
     "    n = tl.arange(0, BLOCK)",
     "    m = n < N",
-    "    e = sample * N + n",
+    "    first = sample * N",
+    "    e = first + n",
+    "    row = sample",
+    "    col = n",
     "    lane = tl.arange(0, SENDERS)",
     "    sends = lane < M",
-    "    who, late = _sender(lane, sends, senders, DELAYED)",
     "    listed += sample * room",
-    "    values += sample * room",
+    "    values += 2 * sample * room",
+    "    spare = values + room",
 ]
+_SPOT = "spot = (now + longest - late).to(tl.int64) * wide + sample * N + who"
+_KNOWN = "        who, late = _sender(lane, sends, senders, DELAYED)"
+"""Read at every step, where it is needed, so that it takes no registers in between."""
+
 _NUMBERS = ["M", "longest", "every", "room"]
 _FIXED = ["w", "N", "M"]  # rows are then read four numbers at a time
 _FLAGS = ["KEEP", "DELAYED", "SENDERS", "GROUP"]
@@ -144,7 +155,11 @@ def _forward(plan: Plan) -> list[str]:
     w = Writer(plan, "forward", pointers, flags, numbers=_NUMBERS, place=_SAMPLE)
     out, ind = w.after_head, "        "
     out += [f"    s{k}_v = {load(f's{k} + e')}" for k in states]
-    out += ["    at = e.to(tl.int64)", "    k_at = marks + e", f"    next = {load('x + at')}"]
+    out += [
+        "    at = first.to(tl.int64)",
+        "    k_at = marks + at",
+        f"    next = {load('x + at + n')}",
+    ]
     out += [f"    sent = {load('past + (longest - 1) * wide + e')}", "    for now in range(T):"]
     out += [
         "        m0 = m",
@@ -153,13 +168,14 @@ def _forward(plan: Plan) -> list[str]:
         "            if now % every == 0:",
     ]
     out += [
-        f"                tl.store(k_at + {j} * wide, s{k}_v, mask=m)"
+        f"                tl.store(k_at + {j} * wide + n, s{k}_v, mask=m)"
         for j, k in enumerate(plan.moving)
     ]
     out += [f"                k_at += {len(plan.moving)} * wide"]
-    out.append(f"        next = {load('x + at + wide', 'm & (now + 1 < T)')}")
+    out.append(f"        next = {load('x + at + wide + n', 'm & (now + 1 < T)')}")
     out += [
         "        if DELAYED:",
+        f"    {_KNOWN}",
         "            step = now - late",
         "            spot = step.to(tl.int64) * wide + sample * N + who",
         f"            v = {load('z + spot', 'sends & (step >= 0)')}",
@@ -168,7 +184,7 @@ def _forward(plan: Plan) -> list[str]:
         "        else:",
         "            x0 += _sparse_product(sent, n, listed, values, w, N, n, m, GROUP, REAL)",
         "        if KEEP:",
-        "            tl.store(total + at, x0, mask=m)",
+        "            tl.store(total + at + n, x0, mask=m)",
     ]
     body, graph, params, state = w.body("v")
     x = body.name(graph.input("x0"), "x0")
@@ -177,9 +193,9 @@ def _forward(plan: Plan) -> list[str]:
     body.emit([z, *after], out, ind, exact=not plan.graded)
     out += [
         f"{ind}sent = tl.where(m, {whole(body, z)}, nothing)",
-        f"{ind}tl.store(z + at, sent, mask=m)",
+        f"{ind}tl.store(z + at + n, sent, mask=m)",
     ]
-    mark_alive(w, body, graph, plan.step.given(own, state, x), ind)
+    mark_alive(w, body, graph, plan.step.given(own, state, x), ind, "at + n")
     out += [f"{ind}s{k}_n = {whole(body, after[k])}" for k in plan.moving]
     out += [f"{ind}s{k}_v = s{k}_n" for k in plan.moving] + [f"{ind}at += wide"]
     out += ["        if DELAYED:", "            tl.debug_barrier()"]
@@ -205,7 +221,13 @@ def _backward(plan: Plan) -> list[str]:
     pointers += [f"s{k}" for k in steady] + [f"{a}{k}" for a in "ab" for k in states]
     pointers += [f"g{k}" for k in plan.wanted]
     w = Writer(
-        plan, "backward", pointers, ["LAST", *_FLAGS], numbers=_NUMBERS, place=_SAMPLE, fixed=_FIXED
+        plan,
+        "backward",
+        pointers,
+        ["LAST", "AHEAD", *_FLAGS],
+        numbers=_NUMBERS,
+        place=_SAMPLE,
+        fixed=_FIXED,
     )
     out, ind = w.after_head, "        "
     static = [k for k in plan.wanted if not plan.per_step[k]]
@@ -215,41 +237,53 @@ def _backward(plan: Plan) -> list[str]:
         f"        a{k}_v = {load(f'a{k} + e')}" for k in states
     ]
     out += [
-        "    at = (T - 1) * wide + e",
-        f"    k_at = marks + (T - 1) * {len(plan.moving)} * wide + e",
+        "    at = (T - 1) * wide + first",
+        f"    k_at = marks + (T - 1) * {len(plan.moving)} * wide + first",
     ]
     out += ["    hop = nothing", *_load_step(plan, "    ", "v", "m")]
     out += ["    for u in range(T):", "        now = T - 1 - u", "        m0 = m"]
     out += ["        here = at", "        at -= wide", f"        k_at -= {len(plan.moving)} * wide"]
-    out += _load_step(plan, ind, "n", "m & (now > 0)")
-    out += ["        if DELAYED:", f"            hop = {load('arriving + here + longest * wide')}"]
+    ahead = _load_step(plan, f"{ind}    ", "n", "m & (now > 0)")
+    out += ["        if AHEAD:", *ahead]
+    out += [
+        "        if DELAYED:",
+        f"            hop = {load('arriving + here + longest * wide + n')}",
+    ]
     out.append("        gz0 = gz_v + hop")
-    names, values = reverse_step(w, ind, "here")
+    names, values = reverse_step(w, ind, "here + n")
     out += [f"{ind}{n}_e = {v}" for n, v in zip(names, values, strict=True)]
     out += [f"{ind}{n}_v = {n}_e" for n in names]
+    before = f"before = {load('arriving + spot', 'sends')}"
     out += [
-        "        if DELAYED:  # threads that hold the same sender read before one of them writes",
-        "            spot = (now + longest - late).to(tl.int64) * wide + sample * N + who",
-        "            before = tl.load(arriving + spot, mask=sends, other=0.0)",
+        _KNOWN,
+        "        if DELAYED and AHEAD:",
+        f"            {_SPOT}",
+        f"            {before}",
     ]
     if plan.gates:
         out += [
             "        step = now - late",
             "        behind = alive + step.to(tl.int64) * wide + sample * N + who",
             "        needed = tl.load(behind, mask=sends & (step >= 0), other=0) != 0",
-            "        pushed = _listed_product(needed, lane, back, n, m, listed, values, w, N, GROUP, REAL)",
+            "        pushed = _listed_product(needed, lane, back, n, m, listed, values, spare, w, N, GROUP, REAL)",
         ]
     else:
         out.append(
-            "        pushed = _dense_product(back, n, values, w, N, M, lane, sends, GROUP, REAL)"
+            "        pushed = _dense_product(back, n, values, spare, w, N, M, lane, sends, GROUP, REAL)"
         )
     out += [
         "        if DELAYED:",
+        f"    {_KNOWN}",
+        f"            {_SPOT}",
+        "            if not AHEAD:",
+        f"                {before}",
+        "                tl.debug_barrier()  # as in the product, if what was before was read ahead of it",
         "            tl.store(arriving + spot, before + pushed, mask=sends)",
         "            tl.debug_barrier()",
         "        else:",
         "            hop = pushed",
     ]
+    out += ["        if not AHEAD:", *ahead]
     names = ["x", "gz", *(f"s{k}" for k in plan.moving)]
     out += [f"{ind}{name}_v = {name}_n" for name in names]
     out += [f"    tl.store(b{k} + e, a{k}_v, mask=m)" for k in states]
@@ -259,22 +293,24 @@ def _backward(plan: Plan) -> list[str]:
 
 def _load_step(plan: Plan, ind: str, end: str, mask: str) -> list[str]:
     """Load what the reverse pass of a step reads."""
-    marks = [(f"s{k}", f"k_at + {j} * wide") for j, k in enumerate(plan.moving)]
+    marks = [(f"s{k}", f"k_at + {j} * wide + n") for j, k in enumerate(plan.moving)]
     return [
         f"{ind}{name}_{end} = {load(at, mask)}"
-        for name, at in (("x", "x + at"), ("gz", "gz + at"), *marks)
+        for name, at in (("x", "x + at + n"), ("gz", "gz + at + n"), *marks)
     ]
 
 
-def mark_alive(w: Writer, body: Body, graph: Graph, given: Mapping[Node, Any], ind: str) -> None:
-    """Store whether the gradient of the spikes of a step has an effect, where LIVE."""
+def mark_alive(
+    w: Writer, body: Body, graph: Graph, given: Mapping[Node, Any], ind: str, at: str
+) -> None:
+    """Store at its place whether the gradient of the spikes of a step has an effect, where LIVE."""
     if not w.plan.gates:
         return
     found, inside = graph.substitute(w.plan.gates, given), f"{ind}    "
     w.after_head.append(f"{ind}if LIVE:")
     body.emit(found, w.after_head, inside, exact=False)
     live = " | ".join(f"({body.text(gate)} != 0)" for gate in found)
-    w.after_head.append(f"{inside}tl.store(alive + at, ({live}).to(tl.uint8), mask=m)")
+    w.after_head.append(f"{inside}tl.store(alive + {at}, ({live}).to(tl.uint8), mask=m)")
 
 
 def reverse_step(w: Writer, ind: str, at: str) -> tuple[list[str], list[str]]:

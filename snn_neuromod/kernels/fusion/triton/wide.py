@@ -20,6 +20,8 @@ _BLOCK = [
     "    n = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)",
     "    m = n < N",
     "    e = sample * N + n",
+    "    row = sample",
+    "    col = n",
 ]
 _PRODUCT = """\
     at = now * wide + e
@@ -104,7 +106,7 @@ def _forward(plan: Plan) -> list[str]:
     z, *after = plan.step.forward(graph, own, state, x)
     body.emit([z, *after], out, ind, exact=not plan.graded)
     out.append(f"    tl.store(z + at, {whole(body, z)}, mask=m)")
-    mark_alive(w, body, graph, plan.step.given(own, state, x), ind)
+    mark_alive(w, body, graph, plan.step.given(own, state, x), ind, "at")
     out.append(
         "    tl.debug_barrier()  # threads that hold the same neuron read before one of them writes"
     )

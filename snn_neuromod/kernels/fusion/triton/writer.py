@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from snn_neuromod.kernels.fusion.graph import Graph, Node, inputs
+from snn_neuromod.kernels.fusion.graph import Graph, Node, inputs, live
+from snn_neuromod.kernels.fusion.plan import invariant
 from snn_neuromod.kernels.fusion.trace import Step
 from snn_neuromod.kernels.fusion.triton.expressions import Body
 from snn_neuromod.kernels.fusion.triton.gates import gates
@@ -51,13 +52,29 @@ class Plan:
         """What is zero where the gradient of a spike has no effect, or nothing."""
         return gates(self.step)
 
+    @cached_property
+    def num_steady(self) -> int:
+        """How many values that depend on parameters alone a step reads."""
+        memo: dict[Node, bool] = {}
+        steady = lambda node: node.op != "const" and invariant(node, memo)  # noqa: E731
+        roots = self.step.roots
+        readers = [node for node in live(roots) if not invariant(node, memo)]
+        return len(
+            {a for node in readers for a in node.args if steady(a)} | {*filter(steady, roots)}
+        )
+
     @property
     def graded(self) -> bool:
         """Whether nothing is decided by what a neuron's state or input is, so that another rounding flips nothing."""
         return not self.step.jumps
 
 
-_BLOCK = ("    e = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)", "    m = e < E")
+_BLOCK = (
+    "    e = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)",
+    "    m = e < E",
+    "    row = e // N",
+    "    col = e % N",
+)
 
 
 class Writer:
@@ -97,19 +114,16 @@ class Writer:
             ")",
             f"def {name}({', '.join([*tensors, *numbers, *(f'{c}: tl.constexpr' for c in constants)])}):",
             *place,
-            "    row = e // N",
-            "    col = e % N",
             "    wide = E.to(tl.int64)",
             "    nothing = tl.zeros([BLOCK], REAL)",
             *(f"    o{k} = {k} * wide" for k in range(plan.chunk + 1)),
         ]
         for k in plan.read:
-            offset = f"p{k}_at = p{k} + row.to(tl.int64) * p{k}r + col * p{k}c"
-            self.lines.append(f"    {offset}")
+            self.lines.append(f"    p{k}_at = p{k} + row.to(tl.int64) * p{k}r")
             if plan.per_step[k]:
                 self.lines.append(f"    p{k}w = p{k}t.to(tl.int64)")
             else:
-                self.lines.append(f"    p{k}_v = {load(f'p{k}_at', other='1.0')}")
+                self.lines.append(f"    p{k}_v = {load(f'p{k}_at + col * p{k}c', other='1.0')}")
         self.head: list[str] = []
         self.after_head: list[str] = []
 
@@ -137,7 +151,7 @@ class Writer:
             if self.plan.per_step[j]:
                 own[j] = body.name(graph.input(f"p{j}_{k}"), f"p{j}_{k}")
                 out.append(
-                    f"{ind}p{j}_{k} = {load(f'p{j}_at + (now + {k}) * p{j}w', f'm{k}', '1.0')}"
+                    f"{ind}p{j}_{k} = {load(f'p{j}_at + (now + {k}) * p{j}w + col * p{j}c', f'm{k}', '1.0')}"
                 )
         return own
 
