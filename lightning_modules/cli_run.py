@@ -160,7 +160,7 @@ class CLI(LightningCLI):
         monitor = self._get(self.config_init, "monitor")
         mode = direction(self.model, monitor, self._get(self.config_init, "monitor_mode"))
         text = self._parser("fit").dump(self.config["fit"], skip_none=False, format="yaml")
-        settings = without_unserialisable(yaml.safe_load(text))
+        settings = without_unserialisable(yaml.safe_load(text), self.config["fit"])
         # Lets load_from_checkpoint rebuild the network without further arguments.
         made = {"_class_path": settings["model"]["class_path"]}
         made |= {"_instantiator": "pytorch_lightning.cli.instantiate_module"}

@@ -101,8 +101,16 @@ class Resume(pl.Callback):
                 "the checkpoint must hold the state of training, got weights only; start a new run with them"
             )
 
+    def note(self, made: Any) -> None:
+        """Take note of what `configure_optimizers` returns, before a callback changes it."""
+        parts = made if isinstance(made, dict) else {"optimizer": made}
+        schedules = [parts["lr_scheduler"]["scheduler"]] if "lr_scheduler" in parts else []
+        self._made = _made([parts["optimizer"]], schedules)
+
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._made = _made(trainer)
+        if not self._made:  # a task that makes its optimisers itself
+            schedules = [config.scheduler for config in trainer.lr_scheduler_configs]
+            self._made = _made(trainer.optimizers, schedules)
         if self.progress is None:
             return
         before = self._made | self._checkpoint.get(_KEY, {})
@@ -152,15 +160,14 @@ def _settings(trainer: pl.Trainer) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _made(trainer: pl.Trainer) -> dict[str, Any]:
-    """Schedules and settings of the optimisers as they are made, before a callback changes them."""
+def _made(optimizers: Iterable[Any], schedules: Iterable[Any]) -> dict[str, Any]:
+    """Kinds of schedules and settings of optimisers."""
     plain = (bool, int, float, str, tuple, type(None))
     groups = [
         [{name: x for name, x in group.items() if isinstance(x, plain)} for group in optimizer.param_groups]
-        for optimizer in trainer.optimizers
+        for optimizer in optimizers
     ]  # fmt: skip
-    kinds = [type(config.scheduler).__name__ for config in trainer.lr_scheduler_configs]
-    return {"schedules": kinds, "groups": groups}
+    return {"schedules": [type(schedule).__name__ for schedule in schedules], "groups": groups}
 
 
 def _as_if_saved(trainer: pl.Trainer, progress: Progress) -> list[dict[str, Any]]:

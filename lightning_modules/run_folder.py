@@ -132,12 +132,22 @@ class RunFolder(pl.Callback):
             folder = folder.parent
 
 
-def without_unserialisable(config: Any) -> Any:
-    """Leave out values that YAML cannot hold, such as the device that a callback has by default."""
+def without_unserialisable(config: Any, values: Any = None) -> Any:
+    """Leave out values that YAML cannot hold, such as the device that a callback has by default.
+
+    Args:
+        config: What the parser has written.
+        values: What it was written from; a text there is one, also where the parser looked for a function.
+    """
     if isinstance(config, dict):
-        kept = {key: without_unserialisable(value) for key, value in config.items()}
+        inside = {key: values.get(key) if hasattr(values, "get") else None for key in config}
+        kept = {key: without_unserialisable(value, inside[key]) for key, value in config.items()}
         return {key: v for key, v in kept.items() if not str(v).startswith(_UNSERIALISABLE)}
-    return [without_unserialisable(v) for v in config] if isinstance(config, list) else config
+    if isinstance(config, list):
+        of = values if isinstance(values, list) else [None] * len(config)
+        return [without_unserialisable(v, value) for v, value in zip(config, of, strict=True)]
+    lost = str(config).startswith(_UNSERIALISABLE) and isinstance(values, str)
+    return values if lost else config
 
 
 def record() -> dict[str, Any]:

@@ -187,13 +187,15 @@ class Task(pl.LightningModule):
         tally.reset()
 
     def configure_optimizers(self) -> Any:
-        return optimisation(
+        made = optimisation(
             self,
             self.optimizer,
             self.scheduler,
             interval=self.scheduler_interval,
             lr_factors=self.lr_factors,
         )
+        self._resume.note(made)
+        return made
 
     def configure_callbacks(self) -> list[pl.Callback]:
         return [self._resume]

@@ -235,6 +235,16 @@ def test_averaged_weights_are_kept_and_the_configuration_stays_readable(capfd) -
     assert "held-out accuracy" in capfd.readouterr().out
 
 
+def test_a_name_where_a_function_might_stand_is_kept(capfd) -> None:
+    pruning = ["--trainer.callbacks+=ModelPruning", "--trainer.callbacks.pruning_fn=l1_unstructured",
+               "--trainer.callbacks.amount=0.5"]  # fmt: skip
+    main(["fit", "-c", "smoke/msrc", *SHORT, *pruning])
+    saved = Path("runs/smoke/msrc/version_0/config.yaml").read_text()
+    assert "pruning_fn: l1_unstructured" in saved
+    main(["test", "--ckpt_path", "runs/smoke/msrc/version_0"])
+    assert "held-out accuracy" in capfd.readouterr().out
+
+
 def test_a_run_that_explodes_ends_and_says_so(capfd) -> None:
     with pytest.warns(FindingsWarning, match="did not spike at all"):
         main(["fit", "-c", "smoke/msrc", *SHORT[:-1], "--model.optimizer.lr=1e30"])

@@ -151,6 +151,18 @@ def test_another_rate_or_schedule_is_that_of_a_run_so_configured(before, now, ra
     assert "with another schedule or settings of Adam: " in capfd.readouterr().out
 
 
+@pytest.mark.filterwarnings("ignore:.*Stochastic|.*swa|.*epoch")
+def test_the_rate_of_averaged_weights_goes_on(capfd) -> None:
+    """The callback puts its own schedule in the place of the run's, and takes that away where it is resumed."""
+    first = fit("--trainer.callbacks+=StochasticWeightAveraging", "--trainer.callbacks.swa_lrs=0.01",
+                "--trainer.callbacks.swa_epoch_start=0.3", epochs=3)  # fmt: skip
+    capfd.readouterr()
+    resume(first, "--trainer.max_epochs=4")
+    out = capfd.readouterr().out
+    assert "held-out accuracy" in out
+    assert "another schedule" not in out
+
+
 def test_other_settings_of_the_optimiser(first: Path, capfd) -> None:
     longer = resume(first, "--trainer.max_epochs=3", "--model.optimizer.weight_decay=0.5")
     assert "weight_decay 0.5 instead of 0" in capfd.readouterr().out
