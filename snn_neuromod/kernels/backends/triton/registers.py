@@ -65,8 +65,7 @@ def _values(plan: Plan, direction: str) -> tuple[int, int]:
     states = len(plan.step.states)
     if direction == "forward":
         return plan.num_steady + states + 2, 0
-    sums = sum(not plan.per_step[k] for k in plan.wanted)
-    return plan.num_steady + states + sums, len(plan.moving) + 2
+    return plan.num_steady + states + len(plan.wanted), len(plan.moving) + 2
 
 
 def _lanes(num: int) -> int:
