@@ -20,6 +20,8 @@ from snn_neuromod.errors import ConfigError
 
 __all__ = ["check_settings"]
 
+_LEAST = {"accumulate_grad_batches": 1, "check_val_every_n_epoch": 1, "gradient_clip_val": 0}
+
 
 def check_settings(trainer: Any, callbacks: Sequence[Callback], model: pl.LightningModule) -> None:
     """Refuse what cannot work.
@@ -32,9 +34,9 @@ def check_settings(trainer: Any, callbacks: Sequence[Callback], model: pl.Lightn
     Raises:
         ConfigError: If a setting cannot work.
     """
-    for name in ("accumulate_grad_batches", "check_val_every_n_epoch"):
-        if (value := getattr(trainer, name)) is not None and not value >= 1:
-            raise ConfigError(f"trainer.{name} must be >= 1, got {value}")
+    for name, least in _LEAST.items():
+        if (value := getattr(trainer, name)) is not None and not value >= least:
+            raise ConfigError(f"trainer.{name} must be >= {least}, got {value}")
     _refuse_crowds(trainer.devices, trainer.accelerator)
     _refuse_finders(callbacks)
     _refuse_infinite_means(callbacks, model)

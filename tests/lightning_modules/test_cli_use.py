@@ -99,6 +99,7 @@ def test_a_base_is_never_taken_from_the_working_folder(capfd) -> None:
         ("base: quickstart\nmodel: {init_args: {}}\ntrainer: {}\nmodel: {}\n", r"c\.yaml:4:1: .* model stands twice"),
         ("base: quickstart\ntrainer:\n  max_epochs: 1\n  max_epochs: 2\n", r"c\.yaml:4:3: .* max_epochs stands twice"),
         ("base: quickstart\ntrainer: {check_val_every_n_epoch: 0}\n", "check_val_every_n_epoch must be >= 1, got 0"),
+        ("base: quickstart\ntrainer: {gradient_clip_val: -1}\n", "gradient_clip_val must be >= 0, got -1"),
         (f"base: quickstart\n{CALLBACK % 'LearningRateFinder'}", "must not hold LearningRateFinder"),
         (f"base: quickstart\n{CALLBACK % 'BatchSizeFinder'}", "must not hold BatchSizeFinder"),
     ],
