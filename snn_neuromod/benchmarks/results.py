@@ -39,16 +39,26 @@ class Results:
         self.path = folder / NAME
         self.records: dict[tuple[str, str, str], Record] = {}
         self.environments: list[Record] = []
-        if self.path.exists():
+        self._seen = 0
+        self._read()
+
+    def _read(self) -> None:
+        if (now := self._changed()) != self._seen:
             self.environments, records = read_results(self.path, SCHEMA)
             self.records = {_key(record): record for record in records}
+            self._seen = now
+
+    def _changed(self) -> int:
+        """When the file was written, 0 if there is none."""
+        return self.path.stat().st_mtime_ns if self.path.exists() else 0
 
     def find(self, workload: str, label: str, variant: str) -> Record | None:
         """The record of one variant of a case."""
         return self.records.get((workload, label, variant))
 
     def add(self, records: Iterable[Record], where: Record) -> None:
-        """Add records measured in an environment, and write the file."""
+        """Add records measured in an environment, and write the file, with what others have written there meanwhile."""
+        self._read()
         if where not in self.environments:
             self.environments.append(where)
         index = self.environments.index(where)
@@ -64,6 +74,7 @@ class Results:
             "results": list(self.records.values()),
         }
         write_text_atomically(self.path, json.dumps(content, indent=1) + "\n")
+        self._seen = self._changed()
 
 
 def _key(record: Record) -> tuple[str, str, str]:

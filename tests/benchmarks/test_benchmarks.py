@@ -18,7 +18,7 @@ from snn_neuromod.benchmarks.driver import Options
 from snn_neuromod.benchmarks.measure import Bench, WrongResultError
 from snn_neuromod.benchmarks.outcome import Outcome, UnableError
 from snn_neuromod.benchmarks.problems import Size
-from snn_neuromod.benchmarks.results import Results
+from snn_neuromod.benchmarks.results import Results, environment
 from snn_neuromod.benchmarks.table import Case, Variant
 from snn_neuromod.errors import DataError
 
@@ -203,6 +203,17 @@ def test_a_stop_keeps_the_cases_before(fake, tmp_path):
     fake.interrupt = -1
     driver.run(cases, kept, options, lambda line: None)
     assert len(kept.records) == 2
+
+
+def test_two_runs_into_one_folder_lose_nothing(tmp_path):
+    first, second = Results(tmp_path), Results(tmp_path)
+    for results, variant in ((first, "plain"), (second, "jax"), (first, "norse")):
+        record = {
+            "workload": "W1", "label": "T1", "size": {}, "constants": {}, "variant": variant, "title": variant,
+            "same": True, "status": "skipped", "reason": "gone",
+        }  # fmt: skip
+        results.add([record], environment("cpu", 1))
+    assert set(Results(tmp_path).records) == {("W1", "T1", v) for v in ("plain", "jax", "norse")}
 
 
 def test_a_run_beyond_the_budget_is_made_once(fake, tmp_path):
