@@ -203,11 +203,12 @@ def test_membrane_traces_are_kept_once_for_all_neurons_while_they_are_alike(
         assert_close(a, b, rtol=1e-11, atol=1e-12)
 
 
-def test_a_gradient_may_be_sent_back_in_parts_or_not_at_all() -> None:
+@pytest.mark.parametrize("backend", ["auto", "eager"])
+def test_a_gradient_may_be_sent_back_in_parts_or_not_at_all(backend: str) -> None:
     """The traces are taken on when a gradient first reads them, once."""
     x, found = sequence(), []
     for parts in (1, 2):
-        (layer, readout), half = ALIF.make(), 8
+        (layer, readout), half = Problem(nm.ALIF, "", {"backend": backend}).make(), 8
         run = OnlineEprop(layer, readout)
         run.segment(x[:half])
         run.segment(x[half : half + 3])

@@ -238,14 +238,13 @@ def advance(
             synapses[y] = synapses[y].expand(-1, -1, num).contiguous()
     index = {y: k for k, y in enumerate(reads)}
     job = Advance(
-        [synapses[y] for y in reads],
+        [synapses[y].data for y in reads],  # whenever it runs, autograd has counted it below
         {(index[y], index[x]): by.starts[y, x] for y in reads for x in reads[y]},
         {index[y]: delta for y, delta in by.inputs.items()},
         [(source.values, source.mask) for source in sources],
     )
-    increment_version(
-        job.traces
-    )  # so that autograd finds out when a graph still needed the old ones
+    # So that autograd finds out when a graph still needed the old ones.
+    increment_version([*synapses.values()])
     parameters = dict(by.parameters)
     for (y, x), factor in by.starts.items():
         for (variable, parameter), earlier in traces.parameters.items():
