@@ -61,6 +61,8 @@ def read_checkpoint(file: Any) -> dict[str, Any]:
 def _whole(file: Any, load: Callable[[], Any]) -> dict[str, Any]:
     try:
         _compare_checksums(file)
+        if hasattr(file, "seek"):
+            file.seek(0)  # it has been read to its end
         found = load()
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise

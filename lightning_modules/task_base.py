@@ -218,8 +218,6 @@ class Task(pl.LightningModule):
             ConfigError: If the hyper-parameters in the checkpoint name something that is no part of a task.
             DataError: If the checkpoint is damaged, or something else.
         """
-        if hasattr(checkpoint_path, "seek"):
-            checkpoint_path.seek(0)
         found = read_checkpoint(checkpoint_path)
         if hasattr(checkpoint_path, "seek"):
             checkpoint_path.seek(0)

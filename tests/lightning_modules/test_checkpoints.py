@@ -106,6 +106,13 @@ def test_what_is_no_checkpoint_is_named(saved, kind) -> None:
     assert found.value.path == saved
 
 
+def test_an_open_file_is_read_from_its_beginning(saved) -> None:
+    with saved.open("rb") as file:
+        file.seek(9)
+        found = read_checkpoint(file)
+    assert torch.equal(found["state_dict"]["weight"], torch.ones(100))
+
+
 def test_runs_that_start_at_the_same_moment_get_folders_of_their_own(tmp_path) -> None:
     with ThreadPoolExecutor(16) as pool:
         folders = list(pool.map(lambda _: claim_version(tmp_path / "a" / "b"), range(64)))
