@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import re
 
 import torch
@@ -96,6 +97,9 @@ def _by_lightning(error: BaseException) -> bool:
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
-    module = "" if place is None else place.tb_frame.f_globals.get("__name__", "")
-    theirs = module.partition(".")[0] in ("pytorch_lightning", "lightning_fabric")
-    return theirs and isinstance(error, ValueError | RuntimeError)
+    if place is None or not isinstance(error, ValueError | RuntimeError):
+        return False
+    module = place.tb_frame.f_globals.get("__name__", "").partition(".")[0]
+    # Of a function in C that Lightning calls, PyTorch's among them, the traceback ends in Lightning's code too.
+    raised = place.tb_frame.f_code.co_code[place.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    return raised and module in ("pytorch_lightning", "lightning_fabric")

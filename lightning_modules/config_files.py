@@ -164,14 +164,14 @@ def _parsed(text: str) -> Any:
     import yaml
 
     class Once(yaml.SafeLoader):
-        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            seen = set[str]()
+        def compose_mapping_node(self, anchor: Any) -> Any:  # before "<<" puts other keys there
+            node, seen = super().compose_mapping_node(anchor), set[str]()
             for key, _ in node.value:
                 if str(key.value) in seen:
                     problem = f"{key.value} stands twice in one mapping"
                     raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
                 seen.add(str(key.value))
-            return super().construct_mapping(node, deep)
+            return node
 
     return yaml.load(text, Loader=Once)
 

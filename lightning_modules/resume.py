@@ -126,14 +126,16 @@ class Resume(pl.Callback):
             again = other or bool(names & rates)
             if k < len(trainer.lr_scheduler_configs[: len(states)]):
                 again = self._schedule_again(trainer, k, again) or other
+                if not (again or _follows_a_metric(trainer.lr_scheduler_configs[k].scheduler)):
+                    names -= rates  # the schedule's own
             groups = zip(saved[k]["param_groups"], optimizer.param_groups, strict=True)
-            told = _take(groups, names | rates if again else names - rates)
+            told = _take(groups, names | rates if again else names)
             if told and trainer.is_global_zero:
                 after = (
                     f"resuming after epoch {self.progress.epochs} with another schedule or settings"
                 )
                 print(f"{after} of {type(optimizer).__name__}: {told}", flush=True)
-        self._checkpoint = {}
+        self.progress, self._checkpoint = None, {}  # the task's next run may be a new one
 
     def _schedule_again(self, trainer: pl.Trainer, k: int, changed: bool) -> bool:
         """Compute a schedule again for this run, if that differs from the one that was saved."""
@@ -244,8 +246,8 @@ def _refuse_short(scheduler: Any, interval: str, trainer: pl.Trainer) -> None:
 
 def _advance(fresh: Any, saved: dict[str, Any]) -> bool:
     """Bring a new schedule to the step at which another was saved; False where that says nothing."""
-    if isinstance(fresh, torch.optim.lr_scheduler.ReduceLROnPlateau):
-        return False  # follows a metric
+    if _follows_a_metric(fresh):
+        return False
     if fresh.state_dict().keys() - set(_COUNTERS) != saved.keys() - set(_COUNTERS):
         return False  # of another kind, as a callback has put it in place
     with warnings.catch_warnings():
@@ -254,6 +256,10 @@ def _advance(fresh: Any, saved: dict[str, Any]) -> bool:
         for _ in range(saved["last_epoch"]):
             fresh.step()
     return True
+
+
+def _follows_a_metric(scheduler: Any) -> bool:
+    return isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
 
 
 def _same(a: Any, b: Any) -> bool:

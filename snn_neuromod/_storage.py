@@ -27,8 +27,8 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         StorageError: If it cannot be written, for instance because the disk is full; what was there is there still.
     """
     name = None
-    path = Path(os.path.realpath(path)) if path.is_symlink() else path
     try:
+        path = Path(os.path.realpath(path)) if path.is_symlink() else path
         if path.exists() and not (path.is_file() or path.is_dir()):
             with path.open("wb") as device:
                 write(device)

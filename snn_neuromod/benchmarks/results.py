@@ -39,7 +39,7 @@ class Results:
         self.path = folder / NAME
         self.records: dict[tuple[str, str, str], Record] = {}
         self.environments: list[Record] = []
-        self._seen = 0
+        self._seen: tuple[int, ...] = ()
         self._read()
 
     def _read(self) -> None:
@@ -48,9 +48,12 @@ class Results:
             self.records = {_key(record): record for record in records}
             self._seen = now
 
-    def _changed(self) -> int:
-        """When the file was written, 0 if there is none."""
-        return self.path.stat().st_mtime_ns if self.path.exists() else 0
+    def _changed(self) -> tuple[int, ...]:
+        """When the file was written, and which it is, since clocks are coarse; () if there is none."""
+        if not self.path.exists():
+            return ()
+        now = self.path.stat()
+        return now.st_mtime_ns, now.st_ino, now.st_size
 
     def find(self, workload: str, label: str, variant: str) -> Record | None:
         """The record of one variant of a case."""

@@ -132,6 +132,22 @@ def test_too_little_memory_is_no_fault_of_the_package() -> None:
     assert exit_code(RuntimeError("something else")) is None
 
 
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("raise ValueError('must be positive')", 1),
+        ("int('x')", None),
+        ("torch.ones(2).item()", None),
+    ],
+)
+def test_what_lightning_raises_is_told_from_what_it_calls(body, code) -> None:
+    """A fault of ours may show first in a function in C, which leaves no line of its own in the traceback."""
+    lightning = {"__name__": "pytorch_lightning.trainer", "torch": torch}
+    with pytest.raises((ValueError, RuntimeError)) as found:
+        exec(body, lightning)
+    assert exit_code(found.value) == code
+
+
 def test_runs_go_where_the_configuration_says(capfd) -> None:
     write("c.yaml", "base: smoke/msrc\ntrainer: {default_root_dir: mine}\n")
     main(["fit", "-c", "c.yaml", *SHORT])
@@ -142,6 +158,14 @@ def test_runs_go_where_the_configuration_says(capfd) -> None:
     main(["fit", "-c", "c.yaml", *SHORT[:3], "--pictures.enabled=false", "--trainer", trainer])
     assert Path("other/c/version_0").is_dir()
     assert not Path("runs").exists()
+
+
+def test_keys_that_yaml_merges_stand_once() -> None:
+    write(
+        "c.yaml",
+        "base: quickstart\na: {b: &b {x: 1, y: 1}, c: &c {<<: *b, x: 2}}\nd: {<<: *c, y: 3}\n",
+    )
+    assert load_config("c.yaml")["d"] == {"x": 2, "y": 3}
 
 
 def test_an_empty_section_changes_nothing() -> None:

@@ -18,6 +18,7 @@ if any(importlib.util.find_spec(name) is None for name in ("pytorch_lightning", 
 from lightning_modules.cli import main
 
 LR = 0.01
+PLATEAU = "{class_path: pytorch_lightning.cli.ReduceLROnPlateau, init_args: {monitor: train/loss}}"
 WARM = "{class_path: lightning_modules.schedules.WarmUp, init_args: {steps: 2, decay: linear}}"
 
 
@@ -140,6 +141,7 @@ def test_a_constant_rate_and_one_that_does_not_know_the_length(capfd) -> None:
         (["--model.scheduler=null"], ["--model.scheduler=one_cycle"], expected("one_cycle", 12)[8:]),
         (["--model.scheduler=cosine"], ["--model.optimizer.lr=0.5"],
          [0.5 / LR * rate for rate in expected("cosine", 12)[8:]]),
+        ([f"--model.scheduler={PLATEAU}"], ["--model.optimizer.lr=0.5"], [0.5]),
     ],
 )  # fmt: skip
 def test_another_rate_or_schedule_is_that_of_a_run_so_configured(before, now, rate, capfd) -> None:

@@ -69,13 +69,13 @@ def task(neuron=Neuron, readout=SpikeSum, **options):
     return SpikeClassification(network, **options)
 
 
-def fit(module, max_epochs=3, **options):
+def fit(module, max_epochs=3, ckpt_path=None, **options):
     trainer = pl.Trainer(
         max_epochs=max_epochs, accelerator="cpu", logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, **options,
     )  # fmt: skip
     loader = DataLoader(batches(), batch_size=None)
-    trainer.fit(module, loader, DataLoader(batches(number=2), batch_size=None))
+    trainer.fit(module, loader, DataLoader(batches(number=2), batch_size=None), ckpt_path=ckpt_path)
     return trainer
 
 
@@ -212,6 +212,13 @@ def test_checkpoint_of_a_task_made_in_python(tmp_path):
     loaded = SpikeClassification.load_from_checkpoint(tmp_path / "a.ckpt", network=other)
     for a, b in zip(loaded.network.parameters(), module.network.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_task_whose_run_was_resumed_can_be_trained_anew(tmp_path):
+    fit(task(), max_epochs=1).save_checkpoint(tmp_path / "a.ckpt")
+    module = task()
+    fit(module, max_epochs=2, ckpt_path=tmp_path / "a.ckpt")
+    assert fit(module, max_epochs=1).current_epoch == 1
 
 
 def test_a_label_for_every_step():
