@@ -209,9 +209,8 @@ class _Sequence(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         plan: Plan = ctx.plan
         call, (spikes, *tracks) = plan.outline.filled(saved)
-        grads = [
-            g if g is None else g.resolve_neg() for g in grads
-        ]  # its sign is not in its memory
+        # The sign of a negated view is not in its memory.
+        grads = [g if g is None else g.resolve_neg() for g in grads]
         grad_spikes = torch.zeros_like(spikes) if grads[0] is None else grads[0]
         first = 2 + len(call.tensors) - len(call.recurrent) - len(call.sources)
         wanted = ctx.needs_input_grad[first : first + len(call.recurrent)]

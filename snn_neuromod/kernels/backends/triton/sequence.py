@@ -148,8 +148,8 @@ def _plan(call: Call) -> Plan:
     dtype, states = widened(call.current, call.state), call.paths.states
     step = neuron.traced(dtype, states)
 
-    make = lambda: Plan(step, needed, per_step, chunk(step))  # noqa: E731
-    return neuron.once(("triton", dtype, states, needed, per_step), make)
+    key = ("triton", dtype, states, needed, per_step)
+    return neuron.once(key, lambda: Plan(step, needed, per_step, chunk(step)))
 
 
 def chunk(step: Step) -> int:
