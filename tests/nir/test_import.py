@@ -432,6 +432,26 @@ def test_what_hdf5_does_not_survive_ends_another_process(
         from_nir(path, DT)
 
 
+def test_a_folder_is_no_graph(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"must be a NIR graph, got .*Error: .*Is a directory"):
+        from_nir(tmp_path, DT)
+
+
+@pytest.mark.parametrize(("name", "value"), [("executable", None), ("frozen", True)])
+def test_a_program_with_its_interpreter_inside_is_not_started_again(
+    name: str, value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "e.nir"
+    nir.write(path, chain(*ends(N)))
+    monkeypatch.setattr(file.sys, name, value, raising=False)
+    monkeypatch.setattr(file.subprocess, "run", None)
+    x = torch.ones(2, 1, N)
+    assert torch.equal(from_nir(path, DT)(x)[0], x)
+    path.write_bytes(b"no")
+    with pytest.raises(DataError, match=r"e.nir: from_nir: must be a NIR graph, got"):
+        from_nir(path, DT)
+
+
 def test_a_threshold_of_zero_has_a_gradient() -> None:
     source, sink = ends(N)
     graph = chain(

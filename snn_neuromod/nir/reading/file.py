@@ -10,6 +10,8 @@ import sys
 from os import PathLike
 from typing import Any
 
+import nir
+
 from snn_neuromod.errors import DataError
 
 __all__ = ["read_graph"]
@@ -18,14 +20,20 @@ _CODE = """
 import sys
 sys.path[:] = sys.argv[2:]
 import pickle, nir
-pickle.dump(nir.read(sys.argv[1], type_check=False), sys.stdout.buffer)
+try:
+    graph = nir.read(sys.argv[1], type_check=False)
+except Exception as error:  # in one line
+    sys.exit(" ".join(f"{type(error).__name__}: {error}".split()))
+pickle.dump(graph, sys.stdout.buffer)
 """
 _SECONDS = 60.0
 """More than any graph takes that is whole."""
 
+_DAMAGED = (ValueError, LookupError, TypeError, AttributeError, AssertionError, OSError)
+
 
 def read_graph(path: str | PathLike[str]) -> Any:
-    """Read a file as `nir.read` does.
+    """Read a file as `nir.read` does; in this process where there is no interpreter to start, as in a frozen program.
 
     Args:
         path: The file.
@@ -39,6 +47,8 @@ def read_graph(path: str | PathLike[str]) -> Any:
     """
     if not os.path.exists(path):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
+    if not sys.executable or getattr(sys, "frozen", False):
+        return _read_here(path)
     command = [sys.executable, "-c", _CODE, os.fspath(path), *sys.path]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)
@@ -49,6 +59,13 @@ def read_graph(path: str | PathLike[str]) -> Any:
         ended = done.returncode < 0 or not said
         raise _damaged(path, "what HDF5's library does not survive" if ended else said[-1])
     return pickle.loads(done.stdout)  # what our own process has read
+
+
+def _read_here(path: str | PathLike[str]) -> Any:
+    try:
+        return nir.read(path, type_check=False)
+    except _DAMAGED as error:
+        raise _damaged(path, str(error)) from error
 
 
 def _damaged(path: str | PathLike[str], got: str) -> DataError:
