@@ -124,18 +124,19 @@ def test_neurons_alone(neuron: str, direction: str, tmp_path: Path) -> None:
     assert registers <= MOST[direction]
 
 
-SIZES = [(neuron, num) for neuron in KNOWN for num in (256, 512, 1000, 1024)]
-SIZES += [(neuron, 1024) for neuron in STEPS if neuron not in KNOWN]
+SIZES = [(neuron, num, True) for neuron in KNOWN for num in (256, 512, 1000, 1024)]
+SIZES += [(neuron, 1024, True) for neuron in STEPS if neuron not in KNOWN]
+SIZES += [(neuron, 1024, False) for neuron in KNOWN]
 
 
 @pytest.mark.parametrize("direction", MOST)
-@pytest.mark.parametrize(("neuron", "num"), SIZES)
-def test_recurrent(neuron: str, direction: str, num: int, tmp_path: Path) -> None:
-    """As it is started for so many neurons, with a delay, every parameter learned for each neuron."""
+@pytest.mark.parametrize(("neuron", "num", "delayed"), SIZES)
+def test_recurrent(neuron: str, direction: str, num: int, delayed: bool, tmp_path: Path) -> None:
+    """As it is started for so many neurons, every parameter learned for each neuron."""
     own = plan(neuron, 1, learned=True)
-    flags = shared(own, direction, num, num)
+    flags = shared(own, direction, num, num if delayed else None)
     warps, most = flags.pop("num_warps"), flags.pop("maxnreg")
-    flags |= {"KEEP": True, "DELAYED": True, "LIVE": bool(own.gates), "LAST": True}
+    flags |= {"KEEP": True, "DELAYED": delayed, "LIVE": bool(own.gates), "LAST": True}
     kernel = module(recurrent.source(own))[direction]
     registers, stack = resources(kernel, flags, warps, tmp_path, most=most, even=num % 16 == 0)
     assert stack == 0

@@ -17,13 +17,12 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from tests.cuda.ptx.code import Kernel
+from tests.cuda.ptx.code import WARP, Kernel
 from tests.cuda.ptx.memory import Memory
 from tests.cuda.ptx.threads import Program
 
 __all__ = ["Absent", "install", "run"]
 
-WARP = 32
 _read = cache(Kernel)
 
 

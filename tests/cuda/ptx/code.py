@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["TYPES", "Instruction", "Kernel"]
+__all__ = ["TYPES", "WARP", "Instruction", "Kernel"]
+
+WARP = 32
+"""Threads that go together."""
 
 TYPES = {
     "pred": "?", "b8": "u1", "u8": "u1", "s8": "i1", "b16": "u2", "u16": "u2", "s16": "i2", "b32": "u4", "u32": "u4",

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.cuda.ptx.code import TYPES
+from tests.cuda.ptx.code import TYPES, WARP
 
 __all__ = ["literal", "of", "read"]
 
 Numbers = NDArray[Any]
-WARP = 32
 
 
 def literal(text: str, kind: str) -> Numbers:

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.cuda.ptx import operations
-from tests.cuda.ptx.code import TYPES, Instruction, Kernel
+from tests.cuda.ptx.code import TYPES, WARP, Instruction, Kernel
 from tests.cuda.ptx.memory import AccessError, Buffer, Memory, Who
 
 __all__ = ["Program"]
 
-WARP = 32
 _TURNS = {"bra", "ret", "bar"}
 _TOGETHER = {"shfl", "redux", "vote", "ldmatrix", "stmatrix"}
 """What all threads of a warp take at once."""

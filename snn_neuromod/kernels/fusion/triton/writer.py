@@ -56,8 +56,11 @@ class Plan:
     def num_steady(self) -> int:
         """How many values that depend on parameters alone a step reads."""
         memo: dict[Node, bool] = {}
-        steady = lambda node: node.op != "const" and invariant(node, memo)  # noqa: E731
         roots = self.step.roots
+
+        def steady(node: Node) -> bool:
+            return node.op != "const" and invariant(node, memo)
+
         readers = [node for node in live(roots) if not invariant(node, memo)]
         return len(
             {a for node in readers for a in node.args if steady(a)} | {*filter(steady, roots)}
@@ -106,11 +109,13 @@ class Writer:
         numbers = [f"p{k}{axis}" for k in plan.read for axis in "rct"] + ["T", "E", "N", *numbers]
         constants = [*flags, "BLOCK", "REAL", "EMULATED"]
         tensors = [*pointers, *params]
-        quoted = lambda names: ", ".join(f'"{n}"' for n in names if n not in fixed)  # noqa: E731
+        general = [
+            ", ".join(f'"{n}"' for n in names if n not in fixed) for names in (numbers, tensors)
+        ]
         self.lines += [
             "@triton.jit(",
-            f"    do_not_specialize=[{quoted(numbers)}],",
-            f"    do_not_specialize_on_alignment=[{quoted(tensors)}],",
+            f"    do_not_specialize=[{general[0]}],",
+            f"    do_not_specialize_on_alignment=[{general[1]}],",
             ")",
             f"def {name}({', '.join([*tensors, *numbers, *(f'{c}: tl.constexpr' for c in constants)])}):",
             *place,
