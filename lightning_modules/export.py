@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,6 +19,7 @@ from lightning_modules.cli_parser import Parser
 from lightning_modules.config_files import load_config
 from lightning_modules.export_network import exportable
 from lightning_modules.export_onnx import write_onnx
+from snn_neuromod._storage import write_atomically
 from snn_neuromod.errors import ConfigError, KindError, RunError
 from snn_neuromod.nir import to_nir
 
@@ -38,6 +40,7 @@ def export(args: Sequence[str]) -> None:
     Raises:
         ConfigError: If the arguments are wrong.
         RunError: If the network cannot be written in that format, or a package for it is missing.
+        StorageError: If the file cannot be written; what was there is there still.
     """
     parser = _Parser(prog="snn-neuromod export", allow_abbrev=False)
     parser.add_argument("run", metavar="RUN", help="folder of a run, or a checkpoint in it")
@@ -60,9 +63,12 @@ def export(args: Sequence[str]) -> None:
         write_onnx(network, target)
     else:
         try:
-            nir.write(target, to_nir(network, dt=given.dt, soft_reset=given.soft_reset))
+            graph = to_nir(network, dt=given.dt, soft_reset=given.soft_reset)
         except KindError as error:
             raise RunError(str(error)) from error
+        whole = io.BytesIO()  # HDF5's library goes back and forth in its file
+        nir.write(whole, graph)
+        write_atomically(target, lambda file: file.write(whole.getbuffer()))
     print(f"{given.format} {target}", *network.notes, sep="\n")
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lightning_modules.export_network import ExportNetwork
 from snn_neuromod import Recurrent
+from snn_neuromod._storage import write_atomically
 from snn_neuromod.errors import RunError
 
 __all__ = ["StepNetwork", "write_onnx"]
@@ -102,6 +103,7 @@ def write_onnx(network: ExportNetwork, target: Path) -> None:
 
     Raises:
         RunError: If the packages onnx and onnxscript are missing, or the network cannot be written.
+        StorageError: If the file cannot be written; what was there is there still.
     """
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
@@ -113,13 +115,14 @@ def write_onnx(network: ExportNetwork, target: Path) -> None:
     example = step.example()
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of the exporter about itself
-        torch.onnx.export(
+        program: Any = torch.onnx.export(
             step,
             example,
-            target,
             input_names=["input", *step.names],
             output_names=["output", *(f"{name}_next" for name in step.names)],
             dynamic_shapes=({0: batch}, tuple({0: batch} for _ in step.names)),
             dynamo=True,
             verbose=False,
         )
+    # Weights inside: a second file beside it would be lost when this one is moved.
+    write_atomically(target, lambda file: file.write(program.model_proto.SerializeToString()))

@@ -141,3 +141,36 @@ def test_import_needs_only_the_core(fresh: Fresh) -> None:
     result = fresh(code, *OPTIONAL)
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == []
+
+
+WRITERS = {
+    "snn_neuromod/_storage.py",
+    "snn_neuromod/benchmarks/measure.py",  # a switch of the system's
+    "snn_neuromod/data/phones/espeak.py",  # into a folder that is put in place whole
+    "snn_neuromod/data/phones/espeak_recordings.py",
+    "snn_neuromod/kernels/fusion/jit.py",  # a temporary folder
+    "snn_neuromod/kernels/fusion/printed/__main__.py",  # sources that git keeps
+}
+
+
+def written_in_place(text: str) -> list[str]:
+    """Calls that write into a file under its final name, and not into an open one that is called `file` or so."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+        path = name.endswith((".write_text", ".write_bytes")) or (
+            name.endswith((".savefig", "nir.write"))
+            and ast.unparse(node.args[0]) not in ("file", "whole", "drawn")  # type: ignore[attr-defined]
+        )
+        found += [name] if path else []
+    return found
+
+
+def test_results_are_written_whole_or_not_at_all() -> None:
+    for package in ("snn_neuromod", "lightning_modules", "docs/studies"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = path.relative_to(ROOT).as_posix()
+            if name not in WRITERS:
+                assert written_in_place(path.read_text(encoding="utf-8")) == [], name
+    wrong = "path.write_text('x')\nnir.write(path, graph)\nf.savefig(path)"
+    assert written_in_place(wrong) == ["path.write_text", "nir.write", "f.savefig"]

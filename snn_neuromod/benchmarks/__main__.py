@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from snn_neuromod._storage import write_text_atomically
 from snn_neuromod.benchmarks import picture, report, table
 from snn_neuromod.benchmarks.driver import Options, run
 from snn_neuromod.benchmarks.results import Results
@@ -88,7 +89,7 @@ def _write(results: Results, folder: Path) -> None:
     if not results.records:
         return
     text = report.markdown(results)
-    (folder / "benchmarks.md").write_text("# Benchmarks\n\n" + text, encoding="utf-8")
+    write_text_atomically(folder / "benchmarks.md", "# Benchmarks\n\n" + text)
     picture.draw(results, folder)
     print(text)
 

@@ -32,6 +32,7 @@ from snn_neuromod import (
     dynamics,
     kernels,
 )
+from snn_neuromod._storage import write_text_atomically
 
 __all__ = ["LAYERS", "measure"]
 
@@ -88,8 +89,7 @@ def measure(device: str, folder: Path, report: Callable[[str], None]) -> None:
     for row in _rows(device):
         found["layers"].append(row)
         report(json.dumps(row))
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "device.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+        write_text_atomically(folder / "device.json", json.dumps(found, indent=1))
 
 
 def _driver() -> str:

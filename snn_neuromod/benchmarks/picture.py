@@ -18,6 +18,7 @@ from snn_neuromod._palette import (
     VERMILION,
     YELLOW,
 )
+from snn_neuromod._storage import write_atomically
 from snn_neuromod.benchmarks import table
 from snn_neuromod.benchmarks.reading import Record
 from snn_neuromod.benchmarks.results import Results
@@ -112,5 +113,5 @@ def draw(results: Results, folder: Path, cases: Sequence[Case] = table.CASES) ->
         for n in used
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
-    figure.savefig(folder / NAME, dpi=130)
+    write_atomically(folder / NAME, lambda file: figure.savefig(file, format="png", dpi=130))
     return folder / NAME

@@ -22,6 +22,7 @@ from snn_neuromod._palette import (
     VERMILION,
     YELLOW,
 )
+from snn_neuromod._storage import write_atomically
 
 __all__ = [
     "BLACK",
@@ -119,14 +120,14 @@ def save(figure: Any, folder: Path, name: str) -> list[Path]:
     """
     from PIL import Image  # comes with matplotlib
 
-    folder.mkdir(parents=True, exist_ok=True)
     png, svg = (folder / f"{name}.{kind}" for kind in ("png", "svg"))
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=DPI, format="png")
     with Image.open(drawn) as image:  # 256 colours make the file about a third
-        image.convert("RGB").quantize(256).save(png, optimize=True)
+        small = image.convert("RGB").quantize(256)
+    write_atomically(png, lambda file: small.save(file, format="png", optimize=True))
     figure.set_layout_engine("none")  # panels stay where they are
-    figure.savefig(svg)
+    write_atomically(svg, lambda file: figure.savefig(file, format="svg"))
     return [png, svg]
 
 

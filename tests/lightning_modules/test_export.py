@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +99,30 @@ def test_what_a_format_cannot_hold(
     assert "pip install onnx onnxscript" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("form", ["nir", "onnx"])
+def test_an_export_that_fails_leaves_the_one_before(
+    form: str, run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if form == "onnx":
+        pytest.importorskip("onnx")
+        pytest.importorskip("onnxscript")
+    before = sorted(run.iterdir())
+    target = run / f"kept.{form}"
+    target.write_bytes(b"the one before")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SystemExit) as stop:
+        main(["export", str(run), "--format", form, "--output", str(target)])
+    assert stop.value.code == 1
+    assert "cannot be written (No space left on device)" in capsys.readouterr().err
+    assert target.read_bytes() == b"the one before"
+    target.unlink()
+    assert sorted(run.iterdir()) == before
+
+
 def networks() -> dict[str, Any]:
     def alif(n: int) -> nm.ALIF:
         return nm.ALIF(n, v_th=0.4)
@@ -167,6 +193,7 @@ def test_onnx_runs_step_by_step(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network, x = networks()[name].eval(), spikes(6)
     write_onnx(exportable(network), tmp_path / "network.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["network.onnx"]  # its weights inside
     session = ort.InferenceSession(str(tmp_path / "network.onnx"))
     names = [given.name for given in session.get_inputs()]
     values = [v.numpy() for v in StepNetwork(exportable(network)).example(B)[1:]]

@@ -9,7 +9,7 @@ from typing import Any
 from docs.studies.comparison.differences import ablation_pairs, counts, interval_of
 from docs.studies.comparison.grid import NEURONS, RULES, Logged, Run
 from docs.studies.comparison.intervals import Interval, error
-from docs.studies.comparison.plots import TITLES, TITLES_OF_CORPORA
+from docs.studies.comparison.plots import TITLES, TITLES_OF_CORPORA, save
 
 __all__ = ["write_interval_plots"]
 
@@ -89,8 +89,7 @@ def _write(
     figure.supxlabel(name, fontsize="medium")
     shown = axes[0].get_legend_handles_labels()
     figure.legend(*shown, loc="outside upper center", ncols=4, fontsize="small", frameon=False)
-    figure.savefig(path.with_suffix(".png"), dpi=150)
-    figure.savefig(path.with_suffix(".svg"))
+    save(figure, path)
 
 
 def _points(ax: Any, series: Series) -> None:

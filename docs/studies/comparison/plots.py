@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from docs.studies.comparison.grid import LAYERS, NEURONS, RULES, Logged, Run
+from snn_neuromod._storage import write_atomically
 
-__all__ = ["COLOURS", "TITLES", "TITLES_OF_CORPORA", "write_plots"]
+__all__ = ["COLOURS", "TITLES", "TITLES_OF_CORPORA", "save", "write_plots"]
 
 TITLES = {
     "alif": "ALIF",
@@ -60,18 +62,18 @@ def write_plots(logged: Logged, out: Path) -> None:
         title = TITLES_OF_CORPORA[corpus]
         if stage == "full":
             everyone = {"": [_line(run) for run in dict.fromkeys(r._replace(seed=0) for r in runs)]}
-            _save(_draw(runs, everyone, title), out / "full")
+            save(_draw(runs, everyone, title), out / "full")
             continue
-        _save(
+        save(
             _draw(runs, {"": _neuron_lines()}, f"{title}, 1 layer, symmetric e-prop unless said"),
             out / f"neurons_{corpus}",
         )
         shown = [neuron for neuron in NEURONS if any(run.neuron == neuron for run in runs)]
         if any(run.layers > 1 for run in runs):
             per_layers = {TITLES[neuron]: _layer_lines(neuron) for neuron in shown}
-            _save(_draw(runs, per_layers, f"{title}, symmetric e-prop"), out / f"layers_{corpus}")
+            save(_draw(runs, per_layers, f"{title}, symmetric e-prop"), out / f"layers_{corpus}")
         per_rule = {TITLES[neuron]: _rule_lines(neuron) for neuron in shown}
-        _save(_draw(runs, per_rule, f"{title}, 1 layer"), out / f"rules_{corpus}")
+        save(_draw(runs, per_rule, f"{title}, 1 layer"), out / f"rules_{corpus}")
 
 
 def _layer_lines(neuron: str) -> list[Line]:
@@ -161,6 +163,8 @@ def _curves(ax: Any, logged: Logged, lines: Sequence[Line], metric: str) -> None
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def _save(figure: Any, path: Path) -> None:
-    figure.savefig(path.with_suffix(".png"), dpi=150)
-    figure.savefig(path.with_suffix(".svg"))
+def save(figure: Any, path: Path) -> None:
+    """Write a figure as PNG and as SVG."""
+    for kind in ("png", "svg"):
+        draw = partial(figure.savefig, format=kind, dpi=150 if kind == "png" else "figure")
+        write_atomically(path.with_suffix(f".{kind}"), draw)

@@ -20,6 +20,7 @@ from docs.studies.comparison.interval_plots import write_interval_plots
 from docs.studies.comparison.intervals import error
 from docs.studies.comparison.plots import write_plots
 from docs.studies.comparison.rates import best_rate, next_rates
+from snn_neuromod._storage import write_text_atomically
 
 __all__ = ["best_settings", "learning_rates", "tuned_settings", "write_report"]
 
@@ -118,7 +119,7 @@ def write_report(logged: Logged, out: Path) -> None:
                 parts.append(_error_table(chosen, f"### Corpus {name}, {title}"))
     parts.append(differences_table(logged))
     text = "\n\n".join(part for part in parts if part) + "\n"
-    (out / "tables.md").write_text(text, encoding="utf-8")
+    write_text_atomically(out / "tables.md", text)
     write_plots(logged, out)
     write_interval_plots(logged, out)
     print(f"{len(logged)} runs: {out / 'tables.md'} and plots beside it", flush=True)

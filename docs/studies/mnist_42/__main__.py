@@ -11,6 +11,7 @@ from pathlib import Path
 from docs.studies.mnist_42.grid import open_log, runs, table, train
 from docs.studies.modulation.grid import outcome
 from docs.studies.runner import RunFailedError, run_all
+from snn_neuromod._storage import write_text_atomically
 
 _FOLDER = Path(__file__).parent
 
@@ -38,7 +39,7 @@ def main(args: Sequence[str] | None = None) -> None:
         if options.data is not None:
             wanted, one = runs(range(options.seeds)), partial(train, root=options.data)
             run_all(wanted, log, one, workers=options.workers, outcome=outcome)
-        (options.out / "tables.md").write_text(table(log.read()) + "\n", encoding="utf-8")
+        write_text_atomically(options.out / "tables.md", table(log.read()) + "\n")
     except KeyboardInterrupt:
         print(f"interrupted; the same command goes on from {log.path}", file=sys.stderr)
         raise SystemExit(130) from None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from docs.studies.modulation.figures import write_figures
 from docs.studies.modulation.grid import CODINGS, SIZES, Logged, Run, modulation_of
+from snn_neuromod._storage import write_text_atomically
 
 __all__ = ["write_report"]
 
@@ -34,9 +35,8 @@ def write_report(logged: Logged, out: Path) -> None:
             f"write_report: {out / 'epochs.csv'} must hold runs of one number of epochs, got {found}; "
             'start with "run", and give each number of epochs a folder of its own'
         )
-    out.mkdir(parents=True, exist_ok=True)
     text = "\n\n".join(part for part in (_accuracies(logged), _modulations(logged)) if part)
-    (out / "tables.md").write_text(text + "\n", encoding="utf-8")
+    write_text_atomically(out / "tables.md", text + "\n")
     write_figures(logged, out)
     print(f"{len(logged)} runs: {out / 'tables.md'} and figures beside it", flush=True)
 

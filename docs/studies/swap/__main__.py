@@ -14,6 +14,7 @@ from docs.studies import log
 from docs.studies.runner import RunFailedError, run_all
 from docs.studies.swap.grid import open_log, runs, table, train
 from docs.studies.swap.networks import NEURONS, TUTORIALS
+from snn_neuromod._storage import write_text_atomically
 
 _FOLDER = Path(__file__).parent
 
@@ -48,7 +49,7 @@ def main(args: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     try:
         run_all(wanted, found, partial(train, root=options.nmnist), workers=1, outcome=_outcome)
-        (options.out / "tables.md").write_text(table(found.read()) + "\n", encoding="utf-8")
+        write_text_atomically(options.out / "tables.md", table(found.read()) + "\n")
     except KeyboardInterrupt:
         print(f"interrupted; the same command goes on from {found.path}", file=sys.stderr)
         raise SystemExit(130) from None
