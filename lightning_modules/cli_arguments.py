@@ -79,7 +79,10 @@ def _root(config: dict[str, Any], args: list[str]) -> Path:
     """Folder of all runs, by the command line, else by the configuration."""
     _, given = take(args, ("--trainer.default_root_dir",))
     roots = [config.get("trainer", {}).get("default_root_dir"), *given]
-    return Path(str(next((r for r in reversed(roots) if r not in (None, "null")), "runs")))
+    root = str(next((r for r in reversed(roots) if r not in (None, "null")), "runs"))
+    if "\0" in root:
+        raise ConfigError(f"trainer.default_root_dir must be a path, got {root!r}")
+    return Path(root)
 
 
 def _refuse_overlay(
@@ -141,7 +144,8 @@ def _holder(node: Any, part: str) -> dict[str, Any]:
 def _experiment_name(config: str, root: Path) -> str:
     """Name of an experiment: the short name of its configuration, or the stem of a file of one's own."""
     path = find_config(config).resolve()
-    for folder in (config_root().resolve(), root.resolve()):
+    # `resolve` raises where links lead in a circle, of which the system speaks when the folder is made.
+    for folder in (config_root().resolve(), Path(os.path.realpath(root))):
         if path.is_relative_to(folder):
             inside = path.relative_to(folder).with_suffix("")
             return (inside.parents[1] if path.name == "config.yaml" else inside).as_posix()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import os
 import re
 
 import torch
@@ -23,8 +24,8 @@ _CALLABLE = re.compile(
 )
 _DUMPED = re.compile(r"\. Got value: (Namespace\(.*)?$")
 _CLASS = re.compile(r"<class '(?:[\w.]*\.)?(\w+)'>")
-_NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"
-"""In what PyTorch says on a CPU, where it has no class of its own for it."""
+_BY_THE_SYSTEM = ("DefaultCPUAllocator: can't allocate memory", "embedded null byte")
+"""In what PyTorch says of memory on a CPU, and Python of the name of a file, which have no class of their own."""
 _NESTED = re.compile(r"NestedArg\(key='[^']*', val=(.*)\)$")
 
 
@@ -50,7 +51,7 @@ def readable(error: BaseException | str) -> str:
     if text.startswith("Caught ") and "Original Traceback" in text:  # of a process that loads data
         text = text.splitlines()[-1].partition(": ")[2]
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror}"
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
     if not re.search(r"Parser key|Does not validate|Problem with", text):
         return text
     keys: list[str] = []
@@ -89,7 +90,8 @@ def exit_code(error: BaseException) -> int | None:
         return 2
     system = (OSError, ImportError, MemoryError, torch.OutOfMemoryError)
     users = isinstance(error, (SnnNeuromodError, MisconfigurationException, *system))
-    return 1 if users or _by_lightning(error) or _NO_MEMORY in str(error) else None
+    known = any(words in str(error) for words in _BY_THE_SYSTEM)
+    return 1 if users or known or _by_lightning(error) else None
 
 
 def _by_lightning(error: BaseException) -> bool:

@@ -276,8 +276,7 @@ class CLI(LightningCLI):
                     f"predict: input must come with data that read folders, got {type(self.datamodule).__name__}"
                 )
             self.datamodule.predict_folder = given
-        if output:
-            check_folder(Path(output))
+        check_folder(Path(output) if output else self.folder)
         batches: Any = self.trainer.predict(**{**kwargs, "return_predictions": True})
         if on := coverage(self.trainer.predict_dataloaders, self.trainer.num_predict_batches):
             print(f"prediction{on}, the first of the data")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,12 @@ def _plain(message: Any, category: type[Warning], *where: Any, **more: Any) -> s
     return _FORMAT(message, category, *where, **more)
 
 
+def _of_a_thread(end: threading.ExceptHookArgs) -> None:
+    """Say how a thread ended, unless the disk is full: TensorBoard's raises that again where the run waits for it."""
+    if not isinstance(end.exc_value, OSError):
+        threading.__excepthook__(end)
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence what no user can act on, for the time of a run."""
@@ -51,12 +58,12 @@ def quiet() -> Iterator[None]:
         for message in _QUIET:
             warnings.filterwarnings("ignore", message=message)
         warnings.filterwarnings("always", category=FindingsWarning)
-        warnings.formatwarning = _plain
+        warnings.formatwarning, threading.excepthook = _plain, _of_a_thread
         for logger in levels:
             logger.setLevel(logging.WARNING)
         try:
             yield
         finally:
-            warnings.formatwarning = _FORMAT
+            warnings.formatwarning, threading.excepthook = _FORMAT, threading.__excepthook__
             for logger, level in levels.items():
                 logger.setLevel(level)

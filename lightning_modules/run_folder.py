@@ -176,19 +176,23 @@ class MetricsLogger(CSVLogger):
 
 
 class _MetricsWriter(ExperimentWriter):
+    _header: tuple[str, ...] = ()  # of the file, which may have had no place for another one
+
     def save(self) -> None:
         if not self.metrics:
             return
-        new, path = self._record_new_keys(), Path(self.metrics_file_path)
+        self._record_new_keys()
+        path = Path(self.metrics_file_path)
         lines = io.StringIO(newline="")
         writer = csv.DictWriter(lines, fieldnames=self.metrics_keys)
-        if new:  # the whole file again, with another header
+        if self._header != tuple(self.metrics_keys):  # the whole file again, with another one
             writer.writeheader()
             if path.is_file():
                 with path.open(newline="", encoding="utf-8") as file:
                     writer.writerows(csv.DictReader(file))
             writer.writerows(self.metrics)
             write_atomically(path, lambda file: file.write(lines.getvalue().encode()))
+            self._header = tuple(self.metrics_keys)
         else:
             writer.writerows(self.metrics)
             append_bytes(path, lines.getvalue().encode())  # whole lines at once

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable
@@ -11,6 +12,9 @@ from typing import IO
 from snn_neuromod.errors import StorageError
 
 __all__ = ["append_bytes", "write_atomically", "write_text_atomically"]
+
+_SHOWN = 60
+"""Letters of a file's name in that of the one beside it, which must not be too long where the file's own is not."""
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -29,12 +33,14 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     name = None
     try:
         path = Path(os.path.realpath(path)) if path.is_symlink() else path
+        if path.is_symlink():  # still: it leads to itself
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if path.exists() and not (path.is_file() or path.is_dir()):
             with path.open("wb") as device:
                 write(device)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:_SHOWN]}.")
         with os.fdopen(descriptor, "wb") as file:
             write(file)
             file.flush()
@@ -43,7 +49,9 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         os.replace(name, path)
         _sync_folder(path.parent)
     except OSError as error:
-        kept = "the file that was there is whole" if path.is_file() else "nothing is there yet"
+        kept = (
+            "the file that was there is whole" if os.path.isfile(path) else "nothing is there yet"
+        )
         _discard(name)
         raise StorageError(
             f"{path}: cannot be written ({error.strerror or error}); {kept}"

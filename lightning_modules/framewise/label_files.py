@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from lightning_modules.framewise.task import FramePrediction
 from snn_neuromod._storage import write_text_atomically
 from snn_neuromod.data.phones.corpus import Segment
 from snn_neuromod.data.phones.features import Mfcc
-from snn_neuromod.errors import ConfigError
+from snn_neuromod.errors import ConfigError, StorageError
 
 __all__ = ["check_folder", "merge_frames", "write_label_files"]
 
@@ -51,11 +52,20 @@ def merge_frames(
 
 
 def check_folder(output: Path) -> None:
-    """Refuse an output of which the folder around it does not exist."""
-    if not output.resolve().parent.is_dir():
+    """Refuse an output that cannot be written, before it is computed.
+
+    Raises:
+        ConfigError: If the folder around it does not exist.
+        StorageError: If nothing can be written there.
+    """
+    place = Path(os.path.realpath(output))
+    if not place.parent.is_dir():
         raise ConfigError(
             f"predict: output must lie in an existing folder, got {output}; make {output.parent} first"
         )
+    replaced = place.is_file() or not place.exists()  # by another in the same folder
+    if not os.access(place.parent if replaced else place, os.W_OK):
+        raise StorageError(f"{output}: cannot be written (read-only, or another user's)")
 
 
 def write_label_files(

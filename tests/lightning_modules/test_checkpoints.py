@@ -23,6 +23,7 @@ from lightning_modules.run_folder import (
     record,
     without_unserialisable,
 )
+from snn_neuromod._storage import write_text_atomically
 from snn_neuromod.errors import DataError, StorageError
 
 
@@ -61,12 +62,16 @@ def test_the_earlier_one_stays_until_the_next_is_complete(saved, monkeypatch) ->
     assert saved.stat().st_mode == (saved.parent / "plain").stat().st_mode  # others may read it
 
 
+def full(descriptor):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])
 def test_a_disk_that_takes_no_more(saved, monkeypatch, code) -> None:
-    def full(descriptor):
+    def failing(descriptor):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", failing)
     with pytest.raises(StorageError, match=rf"last\.ckpt: cannot be written \({os.strerror(code)}"):
         DurableCheckpoints().save_checkpoint(checkpoint(2.0), saved)
     with pytest.raises(StorageError, match="nothing is there yet"):
@@ -162,6 +167,37 @@ def test_metrics_are_whole_lines_with_single_neurons_last(tmp_path) -> None:
     assert path.read_text().splitlines() == [
         "epoch,step,train/accuracy,modulation/1/0", "0.0,0,,1.0", "0.0,1,0.5,", "1.0,2,0.75,",
     ]  # fmt: skip
+
+
+def test_a_header_that_found_no_place_is_written_with_what_comes_next(
+    tmp_path, monkeypatch
+) -> None:
+    logger = MetricsLogger(tmp_path, name="a", version="version_0")
+    logger.log_metrics({"train/loss": 0.5}, step=0)
+    logger.save()
+    logger.log_metrics({"test/loss": 0.25, "train/loss": 1.0}, step=1)
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        with pytest.raises(StorageError, match=r"metrics\.csv: cannot be written \(No space"):
+            logger.save()
+    logger.save()  # as Lightning does when a run has failed
+    path = tmp_path / "a" / "version_0" / "metrics.csv"
+    assert path.read_text().splitlines() == ["step,test/loss,train/loss", "0,,0.5", "1,0.25,1.0"]
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "\N{GREEK SMALL LETTER PSI}" * 127])
+def test_the_longest_names_of_files(name, tmp_path) -> None:
+    write_text_atomically(tmp_path / name, "a")
+    assert (tmp_path / name).read_text() == "a"
+    with pytest.raises(StorageError, match="File name too long"):
+        write_text_atomically(tmp_path / f"{name}12", "a")
+
+
+def test_a_link_that_leads_to_itself_is_no_place_for_a_file(tmp_path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(StorageError, match=r"loop: cannot be written \(Too many levels"):
+        write_text_atomically(tmp_path / "loop", "a")
+    assert (tmp_path / "loop").is_symlink()
 
 
 def test_the_record_of_a_run() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import re
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -21,9 +23,12 @@ if any(
 
 from lightning_modules.cli import main
 from lightning_modules.cli_arguments import prepare
-from lightning_modules.cli_messages import exit_code
+from lightning_modules.cli_messages import exit_code, readable
 from lightning_modules.config_files import load_config
 from lightning_modules.findings import FindingsWarning
+from lightning_modules.framewise.label_files import check_folder
+from lightning_modules.quiet import quiet
+from snn_neuromod.errors import ConfigError
 
 NETWORK = "--model.init_args.network.init_args"
 SHORT = ["--trainer.limit_train_batches=2", "--trainer.limit_test_batches=1", "--trainer.limit_val_batches=0",
@@ -227,6 +232,58 @@ def test_predictions_stay_in_the_working_folder(tmp_path, capfd, monkeypatch) ->
     found = capfd.readouterr()
     assert "make nowhere first" in found.err
     assert "prediction on" not in found.out  # nothing is computed in vain
+
+
+@pytest.mark.parametrize(
+    ("root", "code", "message"),
+    [
+        ("loop", 1, "loop/smoke/msrc/version_0: cannot be made (Too many levels of symbolic"),
+        ("loop/x", 1, "loop/x/smoke/msrc/version_0: cannot be made (Too many levels of symbolic"),
+        ("file/x", 1, "file/x/smoke/msrc/version_0: cannot be made (Not a directory)"),
+        ("n" * 300, 1, "smoke/msrc: File name too long"),
+        ("a\0b", 2, r"trainer.default_root_dir must be a path, got 'a\x00b'"),
+    ],
+)
+def test_a_root_that_no_folder_can_have(root, code, message, capfd) -> None:
+    Path("loop").symlink_to("loop")
+    Path("file").touch()
+    found = refused(capfd, "fit", "-c", "smoke/msrc", *SHORT, f"--trainer.default_root_dir={root}")
+    assert found[0] == code
+    assert message in found[1]
+
+
+def test_a_name_that_no_file_can_have_is_the_users() -> None:
+    with pytest.raises(ValueError, match="null byte") as error:
+        Path("a\0b").read_text()
+    assert exit_code(error.value) == 1
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("loop/x", "output must lie in an existing folder, got loop/x"),
+        ("n" * 300, "File name too long"),
+        ("/proc/self/x", "/proc/self/x: cannot be written (read-only, or another user's)"),
+    ],
+)
+def test_where_nothing_can_be_written_nothing_is_predicted(output, message, capfd) -> None:
+    Path("loop").symlink_to("loop")
+    with pytest.raises((ConfigError, OSError)) as error:
+        check_folder(Path(output))
+    assert message in readable(error.value)
+
+
+def test_a_thread_that_finds_the_disk_full_leaves_the_word_to_the_run(capfd) -> None:
+    def fail(error: Exception) -> None:
+        raise error
+
+    for error in (OSError(errno.ENOSPC, "full"), ValueError("a fault")):
+        with quiet():
+            thread = threading.Thread(target=fail, args=(error,))
+            thread.start()
+            thread.join()
+        assert ("a fault" in capfd.readouterr().err) == isinstance(error, ValueError)
+    assert readable(OSError(errno.ENOSPC, "full", b"events")) == "events: full"
 
 
 def test_one_callback_needs_no_list(capfd) -> None:
