@@ -44,26 +44,27 @@ def _plain(message: Any, category: type[Warning], *where: Any, **more: Any) -> s
     return _FORMAT(message, category, *where, **more)
 
 
-def _of_a_thread(end: threading.ExceptHookArgs) -> None:
-    """Say how a thread ended, unless the disk is full: TensorBoard's raises that again where the run waits for it."""
-    if not isinstance(end.exc_value, OSError):
-        threading.__excepthook__(end)
-
-
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence what no user can act on, for the time of a run."""
+    before = threading.excepthook
+
+    def of_a_thread(end: Any) -> None:
+        # Of a full disk TensorBoard's thread speaks again, where the run waits for it.
+        if not isinstance(end.exc_value, OSError):
+            before(end)
+
     levels = {logger: logger.level for logger in map(logging.getLogger, _LOGGERS)}
     with warnings.catch_warnings():
         for message in _QUIET:
             warnings.filterwarnings("ignore", message=message)
         warnings.filterwarnings("always", category=FindingsWarning)
-        warnings.formatwarning, threading.excepthook = _plain, _of_a_thread
+        warnings.formatwarning, threading.excepthook = _plain, of_a_thread
         for logger in levels:
             logger.setLevel(logging.WARNING)
         try:
             yield
         finally:
-            warnings.formatwarning, threading.excepthook = _FORMAT, threading.__excepthook__
+            warnings.formatwarning, threading.excepthook = _FORMAT, before
             for logger, level in levels.items():
                 logger.setLevel(level)
