@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ def read_checkpoint(file: Any) -> dict[str, Any]:
 
     Raises:
         DataError: If the file is cut, damaged, empty or something else.
+        OSError: If the disk does not give it, which says nothing about it.
     """
     return _whole(file, lambda: torch.load(file, map_location="cpu", weights_only=True))
 
@@ -64,9 +66,12 @@ def _whole(file: Any, load: Callable[[], Any]) -> dict[str, Any]:
         if hasattr(file, "seek"):
             file.seek(0)  # it has been read to its end
         found = load()
-    except (FileNotFoundError, IsADirectoryError, PermissionError):
+    except (FileNotFoundError, IsADirectoryError, PermissionError, MemoryError):
         raise
     except Exception as error:  # zip, pickle and tensors each fail in their own ways
+        if "allocate memory" in str(error):
+            raise
+        _read_through(file)
         raise DataError(
             "the checkpoint cannot be read: it must be whole and hold weights and plain values only, as fit writes "
             "them",
@@ -83,6 +88,20 @@ def _whole(file: Any, load: Callable[[], Any]) -> dict[str, Any]:
         )
     whole: dict[str, Any] = found
     return whole
+
+
+def _read_through(file: Any) -> None:
+    """Raise what the disk says, which libraries on the way make another error of, or take for the end of the file."""
+    if "://" in str(file):
+        return
+    try:
+        with nullcontext(file) if hasattr(file, "seek") else open(file, "rb") as content:
+            content.seek(0)
+            while content.read(2**20):
+                pass
+    except OSError as error:
+        said = f"{file}: cannot be read ({error.strerror or error}), so that it may be whole"
+        raise OSError(error.errno, said) from error
 
 
 def _compare_checksums(file: Any) -> None:

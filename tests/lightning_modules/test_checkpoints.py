@@ -15,6 +15,7 @@ if importlib.util.find_spec("pytorch_lightning") is None:
     pytest.skip("pytorch_lightning is not installed", allow_module_level=True)
 
 from lightning_modules.checkpoints import DurableCheckpoints, read_checkpoint
+from lightning_modules.cli_messages import readable
 from lightning_modules.run_folder import (
     MetricsLogger,
     RunFolder,
@@ -109,6 +110,39 @@ def test_what_is_no_checkpoint_is_named(saved, kind) -> None:
     with pytest.raises(DataError, match=r"last\.ckpt: (the checkpoint cannot|must be a)") as found:
         read_checkpoint(saved)
     assert found.value.path == saved
+
+
+def test_what_the_disk_does_not_give_is_not_called_damaged(saved) -> None:
+    """The system's own memory, a file of which the first byte cannot be read."""
+    memory = Path("/proc/self/mem")
+    if not memory.is_file():
+        pytest.skip("there is no file here that cannot be read")
+    saved.unlink()
+    saved.symlink_to(memory)
+    for load in (read_checkpoint, DurableCheckpoints().load_checkpoint):
+        with pytest.raises(
+            OSError, match=r"last\.ckpt: cannot be read \(Input/output error"
+        ) as error:
+            load(saved)
+        assert not isinstance(error.value, DataError)
+        assert readable(error.value).endswith(
+            "last.ckpt: cannot be read (Input/output error), so that it may be whole"
+        )
+    with saved.open("rb") as file, pytest.raises(OSError, match=r"cannot be read \(Input/output"):
+        read_checkpoint(file)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_too_little_memory_is_not_called_damage(saved, error, monkeypatch) -> None:
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(type(error)) as found:
+        read_checkpoint(saved)
+    assert found.value is error
 
 
 def test_an_open_file_is_read_from_its_beginning(saved) -> None:
