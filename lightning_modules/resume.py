@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
-import torch
 
+from lightning_modules.optimiser_states import refuse_other_states
+from lightning_modules.plateau import SETTINGS, awaited, catch_up, follows_a_metric
 from snn_neuromod.errors import RunError
 
 __all__ = ["Progress", "Resume", "progress_of", "steps_per_epoch", "total_steps"]
 
-_KEY = "snn_neuromod_run"
+_KEY, _AWAITED = "snn_neuromod_run", "snn_neuromod_awaited"
 _RATES = ("lr", "momentum", "betas")  # in the names of what a schedule sets
 _COUNTERS = ("_step_count", "_get_lr_called_within_step", "_is_initial", "verbose")
 
@@ -87,11 +88,13 @@ class Resume(pl.Callback):
         self.progress: Progress | None = None
         self._checkpoint: dict[str, Any] = {}
         self._made: dict[str, Any] = {}
+        self._awaited: list[float | None] = []
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         checkpoint[_KEY] = _settings(trainer) | self._made
+        checkpoint[_AWAITED] = awaited(trainer)
 
     def read(self, checkpoint: dict[str, Any]) -> None:
         """Take note of the checkpoint that a run goes on from, before Lightning restores it."""
@@ -116,8 +119,9 @@ class Resume(pl.Callback):
         before = self._made | self._checkpoint.get(_KEY, {})
         states, saved = self._checkpoint["lr_schedulers"], self._checkpoint["optimizer_states"]
         _refuse_changes(before, _settings(trainer), self.progress)
-        _refuse_other_parameters(saved, trainer.optimizers)
+        refuse_other_states(saved, trainer.optimizers, pl_module.named_parameters())
         other = before["schedules"] != self._made["schedules"]
+        self._awaited = [] if other else self._checkpoint.get(_AWAITED, [])
         if other:
             states[:] = _as_if_saved(trainer, self.progress)
         for k, optimizer in enumerate(trainer.optimizers):
@@ -126,21 +130,28 @@ class Resume(pl.Callback):
             again = other or bool(names & rates)
             if k < len(trainer.lr_scheduler_configs[: len(states)]):
                 again = self._schedule_again(trainer, k, again) or other
-                if not (again or _follows_a_metric(trainer.lr_scheduler_configs[k].scheduler)):
+                if not (again or follows_a_metric(trainer.lr_scheduler_configs[k].scheduler)):
                     names -= rates  # the schedule's own
             groups = zip(saved[k]["param_groups"], optimizer.param_groups, strict=True)
-            told = _take(groups, names | rates if again else names)
-            if told and trainer.is_global_zero:
-                after = (
-                    f"resuming after epoch {self.progress.epochs} with another schedule or settings"
-                )
-                print(f"{after} of {type(optimizer).__name__}: {told}", flush=True)
+            self._tell(trainer, optimizer, _take(groups, names | rates if again else names))
         self.progress, self._checkpoint = None, {}  # the task's next run may be a new one
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        catch_up(trainer, self._awaited)
+        self._awaited = []
+
+    def _tell(self, trainer: pl.Trainer, of: Any, told: str) -> None:
+        if told and trainer.is_global_zero:
+            epochs = self.progress.epochs if self.progress else 0
+            after = f"resuming after epoch {epochs} with another schedule or settings"
+            print(f"{after} of {type(of).__name__}: {told}", flush=True)
 
     def _schedule_again(self, trainer: pl.Trainer, k: int, changed: bool) -> bool:
         """Compute a schedule again for this run, if that differs from the one that was saved."""
         config, states = trainer.lr_scheduler_configs[k], self._checkpoint["lr_schedulers"]
         fresh = config.scheduler
+        if follows_a_metric(fresh) and "num_bad_epochs" in states[k]:
+            self._tell(trainer, fresh, _follow_anew(states[k], fresh.state_dict()))
         _refuse_short(fresh, config.interval, trainer)
         again = _advance(fresh, states[k]) and (changed or not _same(fresh.state_dict(), states[k]))
         if again:
@@ -170,6 +181,13 @@ def _made(optimizers: Iterable[Any], schedules: Iterable[Any]) -> dict[str, Any]
         for optimizer in optimizers
     ]  # fmt: skip
     return {"schedules": [type(schedule).__name__ for schedule in schedules], "groups": groups}
+
+
+def _follow_anew(saved: dict[str, Any], fresh: dict[str, Any]) -> str:
+    """Give a saved schedule that follows a metric the settings of this run; says which differ."""
+    names = [name for name in SETTINGS if name in saved and name in fresh]
+    before, now = ({name: state[name] for name in names} for state in (saved, fresh))
+    return _take([(saved, now)], _changed([before], [now]))
 
 
 def _as_if_saved(trainer: pl.Trainer, progress: Progress) -> list[dict[str, Any]]:
@@ -220,17 +238,6 @@ def _refuse_changes(before: dict[str, Any], now: dict[str, Any], progress: Progr
             )
 
 
-def _refuse_other_parameters(states: Any, optimizers: Any) -> None:
-    """Refuse an optimiser whose parameters are not those of the checkpoint, as after a change of what is learned."""
-    before = [[len(group["params"]) for group in state["param_groups"]] for state in states]
-    now = [[len(group["params"]) for group in opt.param_groups] for opt in optimizers]
-    if before != now:
-        raise RunError(
-            f"resume: the optimiser must have the numbers of parameters {before} of the run that is resumed, got "
-            f"{now}; learn the same, with the same lr_factors, or start a new run"
-        )
-
-
 def _refuse_short(scheduler: Any, interval: str, trainer: pl.Trainer) -> None:
     """Refuse a schedule that raises when the run is longer than it."""
     total = getattr(scheduler, "total_steps", None)
@@ -246,7 +253,7 @@ def _refuse_short(scheduler: Any, interval: str, trainer: pl.Trainer) -> None:
 
 def _advance(fresh: Any, saved: dict[str, Any]) -> bool:
     """Bring a new schedule to the step at which another was saved; False where that says nothing."""
-    if _follows_a_metric(fresh):
+    if follows_a_metric(fresh):
         return False
     if fresh.state_dict().keys() - set(_COUNTERS) != saved.keys() - set(_COUNTERS):
         return False  # of another kind, as a callback has put it in place
@@ -256,10 +263,6 @@ def _advance(fresh: Any, saved: dict[str, Any]) -> bool:
         for _ in range(saved["last_epoch"]):
             fresh.step()
     return True
-
-
-def _follows_a_metric(scheduler: Any) -> bool:
-    return isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
 
 
 def _same(a: Any, b: Any) -> bool:

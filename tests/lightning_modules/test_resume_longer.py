@@ -176,6 +176,66 @@ def test_other_settings_of_the_optimiser(first: Path, capfd) -> None:
     assert "numbers of parameters [[8]]" in refused(capfd, first, *args)
 
 
+def test_moments_of_another_network_are_refused(first: Path, capfd) -> None:
+    path = first / "checkpoints" / "last.ckpt"
+    saved = torch.load(path, weights_only=True)
+    moments = saved["optimizer_states"][0]["state"]
+    moments[1]["exp_avg"] = torch.zeros(3, 7)
+    torch.save(saved, path)
+    error = refused(capfd, first, "--trainer.max_epochs=3")
+    shape = tuple(moments[1]["exp_avg_sq"].shape)
+    assert f"Adam's exp_avg of network.layers.0.bias must have the shape {shape}" in error
+    assert "got (3, 7)" in error
+    for wrong in ([], [5], [{"state": {0: 1}, "param_groups": []}], [{"state": {}}]):
+        torch.save(saved | {"optimizer_states": wrong}, path)
+        error = refused(capfd, first, "--trainer.max_epochs=3")
+        assert "must hold the state of 1 optimiser(s)" in error
+
+
+@pytest.mark.parametrize("optimizer", ["Adafactor", "LBFGS", "Rprop", "NAdam"])
+def test_optimisers_that_keep_something_else_go_on(optimizer, capfd) -> None:
+    first = fit(f"--model.optimizer={optimizer}", "--model.scheduler=null", batches=1, epochs=1)
+    resume(first, "--trainer.max_epochs=2")
+    assert "held-out accuracy" in capfd.readouterr().out
+
+
+def test_a_schedule_that_follows_a_metric_takes_its_settings_anew(capfd) -> None:
+    first = fit(f"--model.scheduler={PLATEAU}")
+    own = "--model.scheduler.init_args"
+    capfd.readouterr()
+    longer = resume(first, "--trainer.max_epochs=3", f"{own}.patience=3", f"{own}.factor=0.5")
+    said = "settings of ReduceLROnPlateau: factor 0.5 instead of 0.1, patience 3 instead of 10"
+    assert said in capfd.readouterr().out
+    before, now = (
+        torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["lr_schedulers"][0]
+        for run in (first, longer)
+    )
+    assert (now["patience"], now["factor"]) == (3, 0.5)
+    assert now["last_epoch"] == before["last_epoch"] + 1  # and what it has seen goes on
+    error = refused(capfd, first, "--trainer.max_epochs=3", f"{own}.mode=max")
+    assert "mode must be min as in the run that is resumed, got max" in error
+    resume(first, "--trainer.max_epochs=3")
+    assert "another schedule" not in capfd.readouterr().out
+
+
+def test_a_schedule_that_follows_a_metric_sees_every_epoch() -> None:
+    """The last one before a checkpoint too: one worse epoch and another lower the rate here, wherever a run stops."""
+    scheduler = PLATEAU.replace(
+        "monitor: train/loss", "monitor: train/loss, patience: 1, mode: max, factor: 0.5"
+    )
+    whole = fit(f"--model.scheduler={scheduler}", epochs=6)
+    fit(f"--model.scheduler={scheduler}", epochs=1)
+    for epochs in range(2, 7):
+        parts = resume(newest(), f"--trainer.max_epochs={epochs}")
+    one, other = (
+        torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (whole, parts)
+    )
+    assert one["lr_schedulers"] == other["lr_schedulers"]
+    assert one["lr_schedulers"][0]["_last_lr"][0] < LR
+    for name, value in one["state_dict"].items():
+        assert torch.equal(value, other["state_dict"][name]), name
+
+
 def test_a_schedule_that_ends_before_the_run_is_refused(capfd) -> None:
     own = "{class_path: torch.optim.lr_scheduler.OneCycleLR, init_args: {max_lr: 0.01, total_steps: 8}}"
     first = fit(f"--model.scheduler={own}", "--model.scheduler_interval=step")
