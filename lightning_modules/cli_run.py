@@ -11,7 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import yaml
-from jsonargparse import Namespace, set_parsing_settings
+from jsonargparse import Namespace, get_loader, set_loader, set_parsing_settings
 from lightning_fabric.plugins import TorchCheckpointIO
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar, StochasticWeightAveraging
@@ -37,6 +37,7 @@ from lightning_modules.run_folder import (
     without_unserialisable,
 )
 from lightning_modules.trainer_settings import check_settings
+from lightning_modules.yaml_text import bounded
 from snn_neuromod.errors import ConfigError
 
 __all__ = ["CLI"]
@@ -45,6 +46,9 @@ __all__ = ["CLI"]
 yaml.SafeDumper.add_multi_representer(
     Enum, lambda dumper, member: dumper.represent_data(member.value)
 )
+
+# Files and texts that the parser itself reads.
+set_loader("yaml", bounded(get_loader("yaml")), (yaml.YAMLError,))
 
 
 class CLI(LightningCLI):

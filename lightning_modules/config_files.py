@@ -116,11 +116,14 @@ def load_config(name: str | Path) -> dict[str, Any]:
         >>> sorted(load_config("quickstart"))
         ['data', 'model', 'seed_everything', 'trainer']
     """
-    return _load(find_config(name), ())
+    return _load(find_config(name), (), {})
 
 
-def _load(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+def _load(path: Path, above: tuple[Path, ...], known: dict[Path, dict[str, Any]]) -> dict[str, Any]:
+    """Read a file that those above it have as a base, once, however many do."""
     path = path.resolve()
+    if path in known:
+        return known[path]
     if path in above:
         raise _error(path, "base must not lead back to the file itself")
     own = _read(path)
@@ -130,16 +133,19 @@ def _load(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     for base in bases:
         if not isinstance(base, str):
             raise _error(path, f"base must be a name or a list of names, got {base!r}")
-        merged = merge(merged, _load(_find_base(path, base), (*above, path)))
-    return merge(merged, own)
+        merged = merge(merged, _load(_find_base(path, base), (*above, path), known))
+    known[path] = merge(merged, own)
+    return known[path]
 
 
 def _read(path: Path) -> dict[str, Any]:
     """The mapping in a file, without sections that are empty."""
     import yaml
 
+    from lightning_modules.yaml_text import parsed
+
     try:
-        own = _parsed(path.read_text(encoding="utf-8-sig")) or {}
+        own = parsed(path.read_text(encoding="utf-8-sig")) or {}
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
@@ -157,23 +163,6 @@ def _read(path: Path) -> dict[str, Any]:
         elif not isinstance(value, dict) and section == "trainer":
             raise _error(path, f"{section} must be a mapping, got {value!r}")
     return own
-
-
-def _parsed(text: str) -> Any:
-    """What a YAML text says; of a key that stands twice PyYAML would drop the first with all that is below it."""
-    import yaml
-
-    class Once(yaml.SafeLoader):
-        def compose_mapping_node(self, anchor: Any) -> Any:  # before "<<" puts other keys there
-            node, seen = super().compose_mapping_node(anchor), set[str]()
-            for key, _ in node.value:
-                if str(key.value) in seen:
-                    problem = f"{key.value} stands twice in one mapping"
-                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-                seen.add(str(key.value))
-            return node
-
-    return yaml.load(text, Loader=Once)
 
 
 def _find_base(path: Path, base: str) -> Path:

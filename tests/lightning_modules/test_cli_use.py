@@ -7,6 +7,7 @@ import importlib.util
 import re
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,45 @@ def test_keys_that_yaml_merges_stand_once() -> None:
         "base: quickstart\na: {b: &b {x: 1, y: 1}, c: &c {<<: *b, x: 2}}\nd: {<<: *c, y: 3}\n",
     )
     assert load_config("c.yaml")["d"] == {"x": 2, "y": 3}
+
+
+def bomb(levels: int, value: str) -> str:
+    """Each level stands for nine of the one below."""
+    lines = [f"a0: &a0 {value}"]
+    for k in range(1, levels):
+        nine = ", ".join(f"k{j}: *a{k - 1}" for j in range(9))
+        lines.append(f"a{k}: &a{k} {{{nine}}}")
+    return "\n".join(lines) + "\n"
+
+
+def test_aliases_that_make_much_of_little_are_refused(capfd) -> None:
+    write("c.yaml", "base: smoke/msrc\n" + bomb(8, "{x: 1}"))
+    write("model.yaml", bomb(8, "{x: 1}"))
+    for args in (["-c", "c.yaml"], ["-c", "smoke/msrc", "--trainer", "model.yaml"]):
+        started = time.monotonic()
+        code, error = refused(capfd, "fit", *args)
+        assert code == 2
+        assert "its aliases stand for more than 100000 values" in error
+        assert time.monotonic() - started < 10
+    write("c.yaml", "base: smoke/msrc\ntrainer: &a {callbacks: [*a]}\n")
+    code, error = refused(capfd, "fit", "-c", "c.yaml")
+    assert code == 2
+    assert "c.yaml:2:10: must be YAML, got: an alias leads back" in error
+
+
+def test_what_an_alias_stands_for_changes_in_one_place_alone() -> None:
+    write("c.yaml", "a: &a {b: {class_path: X}, c: [1]}\nd: *a\n")
+    found = load_config("c.yaml")
+    assert found["a"] == found["d"]
+    found["a"]["b"]["class_path"], found["a"]["c"][0] = "Y", 2
+    assert found["d"] == {"b": {"class_path": "X"}, "c": [1]}
+
+
+def test_a_base_of_many_is_read_once() -> None:
+    write("b0.yaml", "x: 0\n")
+    for k in range(1, 12):
+        write(f"b{k}.yaml", f"base: [{', '.join([f'b{k - 1}'] * 9)}]\n")
+    assert load_config("b11.yaml") == {"x": 0}
 
 
 def test_an_empty_section_changes_nothing() -> None:
