@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from torch import Tensor
 
 from snn_neuromod.kernels import backends, neurons, operator
-from snn_neuromod.kernels.backends.eager import sequence
+from snn_neuromod.kernels.backends.eager import passes, sequence
 from snn_neuromod.kernels.call import Call, Paths
 from snn_neuromod.kernels.fusion.graph import Node
+from snn_neuromod.kernels.fusion.pytorch.program import Program
 from snn_neuromod.kernels.fusion.trace import Step
 from tests.kernels.fused import (
     Neuron,
@@ -23,6 +24,7 @@ from tests.kernels.fused import (
     Solution,
     assert_close,
     by_autograd,
+    ours,
     random_neurons,
 )
 
@@ -94,6 +96,28 @@ def test_a_dropped_derivative_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Step, "gradients", without_one)
     with pytest.raises(AssertionError):
         assert_close(by_eager(QUADRATIC, problem), right, 1e-10)
+
+
+def test_a_step_is_printed_alike_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or what is added first, and so rounded, might depend on the process."""
+    texts: list[str] = []
+
+    class Recorded(Program):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            texts.append(self.text)
+
+    monkeypatch.setattr(passes, "Program", Recorded)
+    names = ("stdp_alif-refractory 3 attached", "izhikevich-dt 0.5 attached")
+    for neuron in (x for x in ours() if str(x) in names):
+        problem = neuron.problem(2, (2, 3), F32)
+        printed = set()
+        for _ in range(4):
+            by_eager(neuron, problem)
+            printed.add("".join(texts))
+            texts.clear()
+        assert len(printed) == 1
+        assert "def run0" in printed.pop()
 
 
 class _Clamped(torch.autograd.Function):

@@ -17,6 +17,7 @@ from snn_neuromod.kernels.backends.c import library
 from snn_neuromod.kernels.backends.c.prepared import Prepared, by_ctypes, caller
 from snn_neuromod.kernels.call import Adjoint, Call
 from snn_neuromod.kernels.fusion import jit
+from snn_neuromod.kernels.fusion.c import source
 from tests.kernels.fused import (
     Neuron,
     Problem,
@@ -286,6 +287,24 @@ def test_without_the_compiled_library(name: str, monkeypatch: pytest.MonkeyPatch
     assert caller() is by_ctypes
     found = by_kernel(NEURONS[name], problem).flat()
     assert all(torch.equal(found[key], value) for key, value in usual.items())
+
+
+def test_a_step_is_printed_alike_every_time() -> None:
+    """Or each process would compile it anew."""
+    Params, State = namedtuple("Params", "alpha"), namedtuple("State", "a b c")
+
+    def step(params: Any, state: Any, current: Tensor) -> tuple[Tensor, Any]:
+        a = params.alpha * state.a + 0.3 * state.b + current
+        b = params.alpha * state.b + 0.2 * state.c
+        return torch.relu(a), State(a, b, params.alpha * state.c + 0.1 * state.a)
+
+    dynamics = SimpleNamespace(Params=Params, State=State, step=step)
+    printed = {source(neurons.Neuron(dynamics).traced(F32), F32).text for _ in range(9)}
+    assert len(printed) == 1
+    (text,) = printed
+    assert (
+        text.count("w->scratch->u") > 2
+    )  # rows of adjoints that are read after they were written over
 
 
 def test_results_are_refused_in_another_type() -> None:

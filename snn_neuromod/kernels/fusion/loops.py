@@ -284,7 +284,8 @@ class Body:
             if stage.sinks[0].guard:
                 cone = self._cone(stage.roots, kept)
                 read = {*stage.roots, *(a for node in cone for a in node.args)} & over
-                saved |= {node: self._row() for node in read - saved.keys() if node.op == "input"}
+                read = {node for node in read - saved.keys() if node.op == "input"}
+                saved |= {n: self._row() for n in sorted(read, key=lambda node: node.index)}
         results = next((s for s in stages[::-1] if s.always), None)
         if results is not None:
             results.sinks.extend(Sink(row, node) for node, row in saved.items())

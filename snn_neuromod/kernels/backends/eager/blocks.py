@@ -60,7 +60,7 @@ class Stages:
         self.found: list[Stage] = []
         self._exact, self._graph = exact, Graph(known.step.graph.dtype)
         self._levels: dict[Node, int] = {}
-        self._done = set[Node]()
+        self._done = dict[Node, None]()  # in the order in which they are made: so is the text
         self._blocks = self._make_blocks()
         self._inputs = {f"s{k}": j for j, block in enumerate(self._blocks) for k in block}
         self._inputs |= {"x": 0} if recurrent else {}
@@ -138,7 +138,7 @@ class Stages:
         names = tuple(f"e{node.index}" for node in results)
         self.found.append(Stage(part, names, states))
         self._names |= dict(zip(results, names, strict=True))
-        self._done |= {node for node in roots if node in self._names}
+        self._done |= dict.fromkeys(node for node in roots if node in self._names)
 
 
 def _reached(start: int, reads: Mapping[int, set[int]]) -> set[int]:
