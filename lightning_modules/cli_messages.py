@@ -10,6 +10,7 @@ import torch
 from jsonargparse import ArgumentError
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
+from lightning_modules.memory import words
 from snn_neuromod.errors import ConfigError, SnnNeuromodError
 
 __all__ = ["exit_code", "readable"]
@@ -26,6 +27,7 @@ _DUMPED = re.compile(r"\. Got value: (Namespace\(.*)?$")
 _CLASS = re.compile(r"<class '(?:[\w.]*\.)?(\w+)'>")
 _BY_THE_SYSTEM = ("DefaultCPUAllocator: can't allocate memory", "embedded null byte")
 """In what PyTorch says of memory on a CPU, and Python of the name of a file, which have no class of their own."""
+_ALLOCATION = re.compile(r"DefaultCPUAllocator: .*you tried to allocate (\d+) bytes")
 _NESTED = re.compile(r"NestedArg\(key='[^']*', val=(.*)\)$")
 
 
@@ -52,6 +54,8 @@ def readable(error: BaseException | str) -> str:
         text = text.splitlines()[-1].partition(": ")[2]
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    if asked := _ALLOCATION.search(text):
+        return f"there is too little memory for {words(int(asked[1]))} at once"
     if not re.search(r"Parser key|Does not validate|Problem with", text):
         return text
     keys: list[str] = []

@@ -214,6 +214,10 @@ def constant(
     return current
 
 
+_MOST_STEPS = 2**31 - 1
+"""The noise of a step is drawn by its number, of 32 bits."""
+
+
 def _check(
     name: str,
     x: Tensor,
@@ -234,6 +238,11 @@ def _check(
         raise ConfigError(f"{name}: num_steps must be at least 1, got {num_steps}")
     if not blank_steps >= 0:
         raise ConfigError(f"{name}: blank_steps must be >= 0, got {blank_steps}")
+    if not blank_steps + num_steps <= _MOST_STEPS:
+        raise ConfigError(
+            f"{name}: num_steps and blank_steps must be at most {_MOST_STEPS} together, got "
+            f"{num_steps} and {blank_steps}"
+        )
     if seeds is None:
         return
     if generator is not None:

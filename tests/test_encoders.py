@@ -1,6 +1,7 @@
 """Rate and latency codes."""
 
 import math
+import time
 from functools import partial
 
 import pytest
@@ -240,3 +241,10 @@ def test_on_the_device_of_x(encode):
         assert ((spikes.mean(dim=(0, 1)).cpu() - p).abs() <= 5 * standard_error).all()
     else:
         assert torch.equal(spikes.cpu(), encode(x.cpu(), 400))
+
+
+def test_no_pixels_take_no_time_however_many_the_steps() -> None:
+    started = time.monotonic()
+    assert encoders.rate(torch.zeros(0, 1), 2**31 - 1).shape == (2**31 - 1, 0, 1)
+    assert encoders.rate(torch.zeros(3, 0), 7, blank_steps=2).shape == (9, 3, 0)
+    assert time.monotonic() - started < 0.5

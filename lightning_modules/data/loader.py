@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from multiprocessing import get_all_start_methods, get_context
@@ -14,13 +15,17 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightning_modules.arguments import FRACTION, ONE_OR_MORE, ZERO_OR_MORE, check
+from lightning_modules.memory import refuse_larger
 from snn_neuromod.data.images import Split
 from snn_neuromod.data.keyed import Indexed, KeyedSampler
 from snn_neuromod.data.spiking_images import collate_time_first
+from snn_neuromod.dynamics.parameter import Range
 
 __all__ = ["KeyedDataModule", "ResumableLoader", "mixed_order"]
 
 Batch = tuple[Tensor, Tensor]
+WORKERS = 32
+"""Most worker processes for each core of the machine: they wait for disks, but each takes memory of its own."""
 
 
 class ResumableLoader(DataLoader[Batch]):
@@ -61,7 +66,7 @@ class KeyedDataModule(LightningDataModule):
         batch_size: Samples per batch, >= 1.
         val_fraction: Part of the training samples set aside for validation, in [0, 1).
         seed: Seed of split, shuffling and noise, >= 0.
-        num_workers: Worker processes per loader, >= 0.
+        num_workers: Worker processes per loader, >= 0; at most 32 for each core of the machine.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -75,7 +80,7 @@ class KeyedDataModule(LightningDataModule):
         check(name, "batch_size", batch_size, ONE_OR_MORE)
         check(name, "val_fraction", val_fraction, FRACTION)
         check(name, "seed", seed, ZERO_OR_MORE)
-        check(name, "num_workers", num_workers, ZERO_OR_MORE)
+        check(name, "num_workers", num_workers, Range(0, WORKERS * (os.cpu_count() or 1)))
         self.batch_size, self.val_fraction = batch_size, val_fraction
         self.seed, self.num_workers = seed, num_workers
         self._start = (0, 0)
@@ -138,12 +143,22 @@ class KeyedDataModule(LightningDataModule):
     def predict_dataloader(self) -> ResumableLoader:
         return self._loader(self._datasets["test"])
 
+    def _refuse_larger_than_memory(self, size: int) -> None:
+        """Refuse batches of which the spikes alone, a byte each, are more than the machine's memory."""
+        steps, inputs = (getattr(self, name, None) for name in ("total_steps", "num_inputs"))
+        if steps and inputs:
+            what = f"a batch of {size} samples of {steps} steps of {inputs} inputs"
+            fix = "lower num_steps or batch_size"
+            refuse_larger(type(self).__name__, what, size * steps * inputs, fix)
+
     def _loader(self, dataset: Indexed[Any], **options: Any) -> ResumableLoader:
+        size = min(self.batch_size, max(1, len(dataset)))
+        self._refuse_larger_than_memory(size)
         strategy = getattr(self.trainer, "strategy", None)
         to_cuda = strategy is not None and strategy.root_device.type == "cuda"
         return ResumableLoader(
             dataset,
-            batch_size=self.batch_size,
+            batch_size=size,
             collate_fn=self.collate,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,

@@ -46,6 +46,8 @@ def rate_code(limit: Tensor, key: Tensor, num_steps: int, *, blank_steps: int = 
 def _rate_code(limit: Tensor, key: Tensor, num_steps: int, blank_steps: int) -> Tensor:
     job = RateCode(limit, key, num_steps, blank_steps)
     job.check()
+    if not limit.numel():
+        return limit.new_zeros((blank_steps + num_steps, *limit.shape), dtype=torch.uint8)
     spikes: Tensor = backends.serving(job, backends.requested()).forward(job)
     return spikes
 

