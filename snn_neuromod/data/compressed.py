@@ -6,6 +6,7 @@ import gzip
 import zlib
 from pathlib import Path
 
+from snn_neuromod.data.naming import naming
 from snn_neuromod.errors import DataError
 
 __all__ = ["read_gzipped"]
@@ -27,7 +28,7 @@ def read_gzipped(path: str | Path, limit: int) -> bytes:
         OSError: If the file cannot be read.
         DataError: If the compressed data are cut or corrupt.
     """
-    with Path(path).open("rb") as file:
+    with naming(path), Path(path).open("rb") as file:
         packed = file.read(len(_MAGIC)) == _MAGIC
         file.seek(0)
         if not packed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from snn_neuromod.data.naming import naming
 from snn_neuromod.errors import DataError
 
 __all__ = ["read_pictures"]
@@ -26,11 +28,11 @@ def read_pictures(folder: Path, *, size: int = 28) -> tuple[Tensor, tuple[str, .
         names: Names of the files.
 
     Raises:
-        FileNotFoundError: If there is no such folder, or no PNG file in it.
+        FileNotFoundError: If there is no such folder, no PNG file in it, or a link that leads nowhere.
         ImportError: If pillow is not installed.
         DataError: If a file is damaged or has another size.
     """
-    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() == ".png" and p.is_file())
+    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() == ".png" and not p.is_dir())
     if not paths:
         raise FileNotFoundError(f"read_pictures: folder must hold PNG files, got {folder}")
     images = torch.from_numpy(np.stack([_read(path, size) for path in paths]))
@@ -44,8 +46,10 @@ def _read(path: Path, size: int) -> NDArray[np.uint8]:
         raise ImportError(
             "read_pictures: pillow must be installed; run pip install pillow"
         ) from error
+    with naming(path):
+        content = io.BytesIO(path.read_bytes())
     try:
-        with Image.open(path, formats=["PNG"]) as image:
+        with Image.open(content, formats=["PNG"]) as image:
             found, pixels = image.size, np.asarray(image.convert("L"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError("must be a whole PNG image", path) from error

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from snn_neuromod.data.events import EVENT_DTYPE, Events
+from snn_neuromod.data.naming import naming
 from snn_neuromod.errors import DataError
 
 __all__ = ["read_recording"]
@@ -29,7 +30,8 @@ def read_recording(path: str | Path, sensor_size: tuple[int, int, int]) -> Event
         DataError: If it is empty or no multiple of five bytes long, an event lies off the sensor, or time runs
             backwards.
     """
-    raw = np.fromfile(path, dtype=np.uint8)
+    with naming(path):  # NumPy's own reader takes what a failing disk gives for all there is
+        raw = np.frombuffer(Path(path).read_bytes(), dtype=np.uint8)
     if not len(raw) or len(raw) % _BYTES:
         raise DataError(
             f"a recording must hold {_BYTES} bytes an event, at least one, got {len(raw)} bytes; copy it again",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from snn_neuromod.data.naming import naming
 from snn_neuromod.errors import DataError
 
 __all__ = ["numbered_lines"]
@@ -25,7 +26,8 @@ def numbered_lines(path: str | Path) -> list[tuple[int, str]]:
     if (size := path.stat().st_size) > _LIMIT:
         raise DataError(f"must be a text file of at most {_LIMIT} bytes, got {size}", path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        with naming(path):
+            text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(
             f"must be text in UTF-8, got {error.reason} at byte {error.start}", path

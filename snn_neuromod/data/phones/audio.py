@@ -9,6 +9,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from snn_neuromod.data.naming import naming
 from snn_neuromod.data.phones.riff import check_riff
 from snn_neuromod.data.phones.sphere import SphereForm, sphere_form
 from snn_neuromod.errors import DataError
@@ -40,7 +41,7 @@ def read_audio(path: str | Path) -> tuple[NDArray[np.float32], int]:
         ImportError: If soundfile is not installed.
     """
     path = Path(path)
-    with path.open("rb") as file:
+    with naming(path), path.open("rb") as file:
         start = file.read(12)
         file.seek(0)
         if not start:
@@ -52,7 +53,8 @@ def read_audio(path: str | Path) -> tuple[NDArray[np.float32], int]:
         else:
             if start[:4] == b"RIFF" and start[8:] == b"WAVE":
                 check_riff(path)
-            samples, rate = _decoded(path, file)
+            # Read here: libsndfile would take what a failing disk gives for all there is.
+            samples, rate = _decoded(path, io.BytesIO(file.read()))
     if samples.shape[1] != 1:
         raise DataError(f"must have one channel, got {samples.shape[1]}; mix it down", path)
     if not (len(samples) and np.isfinite(samples).all()):

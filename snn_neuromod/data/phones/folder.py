@@ -91,7 +91,7 @@ class TimitFolder:
                 f"got {silence!r} and {list(self.labels)}"
             )
         self.root = Path(root).expanduser()
-        self.name = self.root.resolve().name
+        self.name = Path(os.path.realpath(self.root)).name
         self.rate = rate
         self.validation_every = validation_every
 
@@ -227,9 +227,9 @@ def _once(folders: Sequence[Path], parts: Sequence[dict[str, _Files]]) -> list[d
     """The same, each recording once: where it lies itself, else in the first part that links to it."""
     owner: dict[Path, tuple[bool, int, str]] = {}
     for number, (folder, part) in enumerate(zip(folders, parts, strict=True)):
-        home = folder.resolve()
+        home = Path(os.path.realpath(folder))
         for name, files in part.items():
-            target = files.audio.resolve()
+            target = Path(os.path.realpath(files.audio))  # also of a link that leads to itself
             claim = (not target.is_relative_to(home), number, name)
             owner[target] = min(claim, owner.get(target, claim))
     owners = {(number, name) for _, number, name in owner.values()}

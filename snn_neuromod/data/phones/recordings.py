@@ -39,7 +39,7 @@ class Recordings:
         self, root: str | os.PathLike[str], *, labels: Sequence[str], silence: str
     ) -> None:
         self.root = Path(root).expanduser()
-        self.name = self.root.resolve().name
+        self.name = Path(os.path.realpath(self.root)).name
         self.labels = tuple(labels)
         self.silence = silence
 

@@ -10,6 +10,7 @@ import os
 import struct
 from pathlib import Path
 
+from snn_neuromod.data.naming import naming
 from snn_neuromod.errors import DataError
 
 __all__ = ["check_riff"]
@@ -29,7 +30,7 @@ def check_riff(path: str | Path) -> None:
         DataError: If there is no format or no data, the format contradicts itself, or the data are shorter than
             announced.
     """
-    with Path(path).open("rb") as file:
+    with naming(path), Path(path).open("rb") as file:
         end = os.fstat(file.fileno()).st_size
         file.seek(12)
         block = 0
