@@ -17,8 +17,8 @@ import torch
 from snn_neuromod.kernels.fusion.graph import Node, live
 from snn_neuromod.kernels.fusion.loops import Body, Sink, Work
 from snn_neuromod.kernels.fusion.operations import COSTLY
-from snn_neuromod.kernels.fusion.plan import Plan, Reverse, invariant
-from snn_neuromod.kernels.fusion.trace import Step
+from snn_neuromod.kernels.fusion.plan import Plan, Reverse
+from snn_neuromod.kernels.fusion.trace import Step, invariants
 
 TILE = 128
 FEW = 10
@@ -100,8 +100,7 @@ class _Printer:
     def __init__(self, step: Step, made: Plan, zero: Sequence[int]) -> None:
         self.step, self.plan, self.zero = step, made, zero
         self.num_params = len(step.params) - step.num_numbers
-        memo: dict[Node, bool] = {}
-        self.work = Work(lambda node: invariant(node, memo), self.num_params)
+        self.work = Work(invariants(), self.num_params)
         self.exact, self.differs = made.exact, made.last != made.other
 
     def text(self) -> str:

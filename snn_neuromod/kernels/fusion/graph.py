@@ -141,14 +141,19 @@ def live(roots: Iterable[Node], stop: Iterable[Node] = ()) -> list[Node]:
     return sorted(seen, key=lambda node: node.index)
 
 
-def every(node: Node, test: Callable[[str], bool], memo: dict[Node, bool]) -> bool:
-    """Whether a test holds of the names of all inputs that a node is computed from; `memo` keeps what was found."""
-    if node not in memo:
-        if node.op == "input":
-            memo[node] = test(str(node.value))
-        else:
-            memo[node] = all(every(a, test, memo) for a in node.args)
-    return memo[node]
+def every(test: Callable[[str], bool]) -> Callable[[Node], bool]:
+    """What tells whether a test holds of the names of all inputs that a node is computed from."""
+    found: dict[Node, bool] = {}
+
+    def holds(node: Node) -> bool:
+        if node not in found:
+            if node.op == "input":
+                found[node] = test(str(node.value))
+            else:
+                found[node] = all(map(holds, node.args))
+        return found[node]
+
+    return holds
 
 
 def inputs(roots: Iterable[Node]) -> set[str]:

@@ -14,9 +14,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from snn_neuromod.kernels.fusion.algebra import rewrite
-from snn_neuromod.kernels.fusion.graph import Graph, Node, every, inputs, live
+from snn_neuromod.kernels.fusion.graph import Graph, Node, inputs, live
 from snn_neuromod.kernels.fusion.operations import COSTLY
-from snn_neuromod.kernels.fusion.trace import Step
+from snn_neuromod.kernels.fusion.trace import Step, invariants
 
 EVERY = 16
 
@@ -41,11 +41,6 @@ class Reverse:
         return [self.current, *self.state.values(), *self.params.values()]
 
 
-def invariant(node: Node, memo: dict[Node, bool]) -> bool:
-    """Whether a value depends on parameters alone, and so does not change with time."""
-    return every(node, lambda name: name[0] == "p", memo)
-
-
 class Plan:
     """What is printed. All nodes are of one graph; "c0", "c1", ... are results of costly functions kept by `again`.
 
@@ -68,7 +63,7 @@ class Plan:
     """
 
     def __init__(self, step: Step, *, exact: bool = False) -> None:
-        self.step, self._exact, self._memo = step, exact, dict[Node, bool]()
+        self.step, self._exact, self._invariant = step, exact, invariants()
         self.graph, self.moving = Graph(step.graph.dtype), step.moving
         self._learned = range(len(step.params) - step.num_numbers)
         first, other = self._adjoints()
@@ -127,7 +122,7 @@ class Plan:
             stop = known | {node for node in ahead if node.op in COSTLY}
             found |= set(live(reverse.roots, stop=stop)) & ahead
         wanted = [node for node in found if node.op in COSTLY and node not in known]
-        wanted = [node for node in wanted if not invariant(node, self._memo)]
+        wanted = [node for node in wanted if not self._invariant(node)]
         return sorted(wanted, key=lambda node: node.index)
 
     def _in_rows(self, reverse: Reverse, rows: Mapping[Node, Node]) -> Reverse:
@@ -141,7 +136,7 @@ class Plan:
     def _rewritten(self, roots: Sequence[Node], rows: Mapping[Node, Node]) -> list[Node]:
         if self._exact:
             return self.graph.substitute(roots, rows)
-        return rewrite(self.graph, roots, rows, lambda node: invariant(node, self._memo))
+        return rewrite(self.graph, roots, rows, self._invariant)
 
     def _kept(self, read: set[str], costly: Sequence[Node]) -> tuple[int, ...]:
         """Moving states that are read, and those that are read to find them again."""

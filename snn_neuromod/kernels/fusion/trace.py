@@ -41,7 +41,7 @@ from snn_neuromod.kernels.fusion.graph import Graph, Node, Value, every, live
 from snn_neuromod.kernels.fusion.operations import JUMPS
 from snn_neuromod.kernels.fusion.read import NotElementwise, Reader
 
-__all__ = ["Gradients", "NotElementwise", "Once", "Step", "trace"]
+__all__ = ["Gradients", "NotElementwise", "Once", "Step", "apart", "invariants", "trace"]
 
 _T = TypeVar("_T")
 
@@ -117,9 +117,8 @@ class Step:
     @cached_property
     def jumps(self) -> bool:
         """Whether spikes or states jump with input or state, so that a rounding error may move one."""
-        memo: dict[Node, bool] = {}
-        nodes = live([self.spikes, *self.after])
-        return any(n.op in JUMPS and not every(n, lambda name: name[0] == "p", memo) for n in nodes)
+        nodes, invariant = live([self.spikes, *self.after]), invariants()
+        return any(n.op in JUMPS and not invariant(n) for n in nodes)
 
     def following(self, states: Collection[int] | None) -> Step:
         """The step with the past of all other states as constants; None: as it is."""
@@ -180,6 +179,11 @@ class Step:
         given: dict[Node, Value] = dict(zip(self.inputs("p"), params, strict=True))
         given |= dict(zip(self.inputs("s"), state, strict=True))
         return given | {self.graph.input("x"): current}
+
+
+def invariants() -> Callable[[Node], bool]:
+    """What tells whether a value depends on parameters alone, and so does not change with time."""
+    return every(lambda name: name[0] == "p")
 
 
 _LOCK = threading.Lock()

@@ -78,6 +78,8 @@ class Known:
         kinds: As given.
         moving: Numbers of the states that change.
         spiking: Number of the state that holds the spikes, or None.
+        fixed: Whether a node of any graph does not change with time.
+        number: Whether it is also one number on a CPU.
         once: Makes, and keeps, what is printed from it.
     """
 
@@ -94,8 +96,7 @@ class Known:
         self.moving = self.step.moving
         holds = (k for k, node in enumerate(self.step.after) if node is self.step.spikes)
         self.spiking = next(holds, None)
-        self._fixed: dict[Node, bool] = {}
-        self._number: dict[Node, bool] = {}
+        self.fixed, self.number = every(self._is_fixed), every(self._is_number)
         self.once = Once()
 
     def where(self, constants: Sequence[float | None], truths: Sequence[bool] = ()) -> Known:
@@ -109,14 +110,6 @@ class Known:
         """Nodes of the traced step as they are in this one."""
         nodes = self._source.image(nodes) if self._source else [*nodes]
         return self.step.graph.substitute(nodes, self._given) if self._given else nodes
-
-    def fixed(self, node: Node) -> bool:
-        """Whether a node of any graph does not change with time."""
-        return every(node, self._is_fixed, self._fixed)
-
-    def number(self, node: Node) -> bool:
-        """Whether it is also one number on a CPU."""
-        return every(node, self._is_number, self._number)
 
     def _is_fixed(self, name: str) -> bool:
         if name[0] == "p":

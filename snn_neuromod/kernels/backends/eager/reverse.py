@@ -13,9 +13,8 @@ from typing import NamedTuple
 from snn_neuromod.kernels.backends.eager.known import Known, Reads
 from snn_neuromod.kernels.backends.eager.passes import Printed
 from snn_neuromod.kernels.fusion.algebra import rewrite
-from snn_neuromod.kernels.fusion.graph import Graph, Node, live
-from snn_neuromod.kernels.fusion.plan import invariant
-from snn_neuromod.kernels.fusion.trace import Step
+from snn_neuromod.kernels.fusion.graph import Graph, live
+from snn_neuromod.kernels.fusion.trace import Step, invariants
 
 __all__ = ["Reverse", "reverse"]
 
@@ -52,7 +51,7 @@ def reverse(
         recurrent: Whether gradients of the input reach the spikes of steps before.
         bits: Whether it is for a CPU.
     """
-    step, graph, memo = known.step, Graph(known.step.graph.dtype), dict[Node, bool]()
+    step, graph, invariant = known.step, Graph(known.step.graph.dtype), invariants()
     there = {"z", *(f"n{k}" for k in reads.states)}
     leaves = {node: name for node, name in known.leaves().items() if name in there}
     leaves |= {node: f"c{j}" for j, node in enumerate(reads.saved)}
@@ -65,10 +64,10 @@ def reverse(
     own = [graph.input(f"s{k}") for k in range(len(adjoints))]
     given |= {step.graph.input("gz"): graph.input("x"), **dict(zip(adjoints, own, strict=True))}
 
-    current, *made = rewrite(graph, roots, given, lambda node: invariant(node, memo))
+    current, *made = rewrite(graph, roots, given, invariant)
     after = [own[k] if k in silent else made[k] for k in range(len(own))]
     learned = made[len(own) :]
-    swept = {node for node in live([current, *after]) if node.args and not invariant(node, memo)}
+    swept = {node for node in live([current, *after]) if node.args and not invariant(node)}
     saved = [n for n in live(learned, stop=swept) if n in swept - {current, *after}]
     mirrored = Step(graph, (*step.params, *names.values()), step.states, (current, *after))
     stays = {f"s{k}" for k in range(len(own)) if k not in known.moving}

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from snn_neuromod.kernels.fusion.graph import Graph, Node, inputs, live
-from snn_neuromod.kernels.fusion.plan import invariant
-from snn_neuromod.kernels.fusion.trace import Step
+from snn_neuromod.kernels.fusion.trace import Step, invariants
 from snn_neuromod.kernels.fusion.triton.expressions import Body
 from snn_neuromod.kernels.fusion.triton.gates import gates
 
@@ -55,16 +54,9 @@ class Plan:
     @cached_property
     def num_steady(self) -> int:
         """How many values that depend on parameters alone a step reads."""
-        memo: dict[Node, bool] = {}
-        roots = self.step.roots
-
-        def steady(node: Node) -> bool:
-            return node.op != "const" and invariant(node, memo)
-
-        readers = [node for node in live(roots) if not invariant(node, memo)]
-        return len(
-            {a for node in readers for a in node.args if steady(a)} | {*filter(steady, roots)}
-        )
+        roots, invariant = self.step.roots, invariants()
+        read = {*roots, *(a for node in live(roots) if not invariant(node) for a in node.args)}
+        return sum(node.op != "const" and invariant(node) for node in read)
 
     @property
     def graded(self) -> bool:
