@@ -8,6 +8,7 @@ place of a division by what depends on parameters alone; gradients and graded ne
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from snn_neuromod.kernels.fusion.graph import Node, live
@@ -129,12 +130,11 @@ class Body:
 
     Args:
         head: Where statements go that belong before the loop: constants, what depends on parameters alone.
-        prefix: Of the names that it makes.
-        indent: Spaces before each of them.
+        out: Where all others go.
     """
 
-    def __init__(self, head: list[str], *, prefix: str = "v", indent: str = "    ") -> None:
-        self.head, self.prefix, self.indent = head, prefix, indent
+    def __init__(self, head: list[str], out: list[str]) -> None:
+        self.head, self.out = head, out
         self.names: dict[Node, str] = {}
         self.steady: set[Node] = set()
         self._reciprocals: dict[Node, str] = {}
@@ -149,42 +149,25 @@ class Body:
     def text(self, node: Node) -> str:
         """Name of a value that has been computed, or of a constant."""
         if node.op == "const" and node not in self.names:
-            name = f"{self.prefix}c{node.index}"
-            self.head.append(f"{self.indent}{name} = {literal(node.number)}")
+            name = f"vc{node.index}"
+            self.head.append(f"    {name} = {literal(node.number)}")
             self.name(node, name, steady=True)
         return self.names[node]
 
-    def emit(self, roots: Iterable[Node], out: list[str], indent: str, *, exact: bool) -> None:
+    def emit(self, roots: Iterable[Node], indent: str, *, exact: bool) -> None:
         """Statements for everything that the roots need and that has no name yet."""
         roots = list(roots)
         order = [n for n in live(roots, stop=self.names) if n not in self.names]
-        single = set() if exact else self._used_once(order, roots)
+        single = set() if exact else _used_once(order, roots)
         for node in order:
             if node.op == "const":
                 self.text(node)
             elif node not in single:
                 text = self._expression(node, single, exact)
                 steady = all(a in self.steady for a in node.args)
-                target, space = (self.head, self.indent) if steady else (out, indent)
-                target.append(f"{space}{self.prefix}{node.index} = {text}")
-                self.name(node, f"{self.prefix}{node.index}", steady=steady)
-
-    def _used_once(self, order: Sequence[Node], roots: Sequence[Node]) -> set[Node]:
-        """Products that one sum reads and nothing else: they become a multiply-add."""
-        readers: dict[Node, list[Node]] = {}
-        for node in order:
-            for a in node.args:
-                readers.setdefault(a, []).append(node)
-        kept = set(roots)
-        return {
-            n
-            for n in order
-            if n.op == "mul"
-            and n not in kept
-            and len(readers.get(n, ())) == 1
-            and readers[n][0].op in ("add", "sub")
-            and n is _product_of(readers[n][0], order)
-        }
+                target, space = (self.head, "    ") if steady else (self.out, indent)
+                target.append(f"{space}v{node.index} = {text}")
+                self.name(node, f"v{node.index}", steady=steady)
 
     def _expression(self, node: Node, single: set[Node], exact: bool) -> str:
         op, args = node.op, node.args
@@ -197,23 +180,26 @@ class Body:
             elif op == "sub":
                 a = f"-{a}"
             return f"tl.fma({a}, {b}, {other})"
-        if op == "div" and not exact and args[1] in self.steady | set(self._constants(args[1])):
+        if op == "div" and not exact and (args[1].op == "const" or args[1] in self.steady):
             return f"({self.text(args[0])} * {self._reciprocal(args[1])})"
         text = _EXACT.get(op) if exact else None
         return (text or OPERATIONS[op].triton).format(*(self.text(a) for a in args))
 
-    def _constants(self, node: Node) -> tuple[Node, ...]:
-        return (node,) if node.op == "const" else ()
-
     def _reciprocal(self, node: Node) -> str:
         if node not in self._reciprocals:
-            name = f"{self.prefix}r{node.index}"
-            self.head.append(f"{self.indent}{name} = _divided({literal(1.0)}, {self.text(node)})")
+            name = f"vr{node.index}"
+            self.head.append(f"    {name} = _divided({literal(1.0)}, {self.text(node)})")
             self._reciprocals[node] = name
         return self._reciprocals[node]
 
 
-def _product_of(reader: Node, order: Sequence[Node]) -> Node:
-    """The one product of a sum that is merged with it, where there are two."""
-    products = [a for a in reader.args if a.op == "mul"]
-    return max(products, key=lambda a: a.index)
+def _used_once(order: Sequence[Node], roots: Sequence[Node]) -> set[Node]:
+    """Products that one sum reads and nothing else, the later of two: they become a multiply-add."""
+    uses = Counter(a for node in order for a in node.args)
+    uses.update(roots)
+    found = set[Node]()
+    for node in order:
+        products = [a for a in node.args if a.op == "mul"]
+        if products and node.op in ("add", "sub"):
+            found.add(max(products, key=lambda a: a.index))
+    return {node for node in found & {*order} if uses[node] == 1}

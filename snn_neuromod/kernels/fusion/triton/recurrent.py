@@ -186,11 +186,11 @@ def _forward(plan: Plan) -> list[str]:
         "        if KEEP:",
         "            tl.store(total + at + n, x0, mask=m)",
     ]
-    body, graph, params, state = w.body("v")
+    body, graph, params, state = w.body()
     x = body.name(graph.input("x0"), "x0")
-    own = w.params_at(graph, body, params, 0, out, ind)
+    own = w.params_at(graph, body, params, 0, ind)
     z, *after = plan.step.forward(graph, own, state, x)
-    body.emit([z, *after], out, ind, exact=not plan.graded)
+    body.emit([z, *after], ind, exact=not plan.graded)
     out += [
         f"{ind}sent = tl.where(m, {whole(body, z)}, nothing)",
         f"{ind}tl.store(z + at + n, sent, mask=m)",
@@ -308,7 +308,7 @@ def mark_alive(
         return
     found, inside = graph.substitute(w.plan.gates, given), f"{ind}    "
     w.after_head.append(f"{ind}if LIVE:")
-    body.emit(found, w.after_head, inside, exact=False)
+    body.emit(found, inside, exact=False)
     live = " | ".join(f"({body.text(gate)} != 0)" for gate in found)
     w.after_head.append(f"{inside}tl.store(alive + {at}, ({live}).to(tl.uint8), mask=m)")
 
@@ -327,10 +327,10 @@ def reverse_step(w: Writer, ind: str, at: str) -> tuple[list[str], list[str]]:
     plan, out, states = w.plan, w.after_head, range(len(w.plan.step.states))
     static = [k for k in plan.wanted if not plan.per_step[k]]
     given = [k for k in plan.wanted if plan.per_step[k]]
-    body, graph, params, state = w.body("v")
+    body, graph, params, state = w.body()
     x, gz = body.name(graph.input("x0"), "x_v"), body.name(graph.input("gz0"), "gz0")
-    own = w.params_at(graph, body, params, 0, out, ind)
-    body.emit(decision(plan.step.forward(graph, own, state, x)[0]), out, ind, exact=not plan.graded)
+    own = w.params_at(graph, body, params, 0, ind)
+    body.emit(decision(plan.step.forward(graph, own, state, x)[0]), ind, exact=not plan.graded)
     adjoints = [body.name(graph.input(f"a{k}"), f"a{k}_v") for k in states]
     found = plan.step.reverse(graph, own, state, x, gz, adjoints)
     sums = [
@@ -338,7 +338,7 @@ def reverse_step(w: Writer, ind: str, at: str) -> tuple[list[str], list[str]]:
         for j in static
     ]
     roots = [found.current, *found.state, *sums, *(found.params[j] for j in given)]
-    body.emit(roots, out, ind, exact=False)
+    body.emit(roots, ind, exact=False)
     out += [
         f"{ind}back = tl.where(m, {whole(body, found.current)}, nothing)",
         f"{ind}tl.store(gx + {at}, back, mask=m)",

@@ -69,13 +69,13 @@ def _within(chunk: int) -> list[str]:
 def _steps(w: Writer) -> None:
     """Forward steps of a chunk."""
     plan, out, ind = w.plan, w.after_head, "        "
-    body, graph, params, state = w.body("v")
+    body, graph, params, state = w.body()
     for k in range(plan.chunk):
         x = body.name(graph.input(f"x{k}"), f"x{k}_v")
-        own = w.params_at(graph, body, params, k, out, ind)
+        own = w.params_at(graph, body, params, k, ind)
         z, *after = plan.step.forward(graph, own, state, x)
         state = _guarded(graph, body, k, after, state)
-        body.emit([z, *state], out, ind, exact=not plan.graded)
+        body.emit([z, *state], ind, exact=not plan.graded)
         out.append(f"{ind}tl.store(z_at + o{k}, {whole(body, z)}, mask=m{k})")
     out += [f"{ind}s{k}_n = {whole(body, state[k])}" for k in plan.moving]
     out += [f"{ind}s{k}_v = s{k}_n" for k in plan.moving]
@@ -140,15 +140,15 @@ def _load_chunk(plan: Plan, out: list[str], ind: str, end: str, mask: str) -> No
 def _reverse(w: Writer) -> None:
     """Recompute the states of a chunk, then go back through its steps."""
     plan, out, ind, K = w.plan, w.after_head, "        ", w.plan.chunk
-    body, graph, params, state = w.body("v")
+    body, graph, params, state = w.body()
     exact = not plan.graded
     history = []
     for k in range(K):
         x = body.name(graph.input(f"x{k}"), f"x{k}_v")
-        own = w.params_at(graph, body, params, k, out, ind)
+        own = w.params_at(graph, body, params, k, ind)
         history.append((own, state, x))
         z, *state = plan.step.forward(graph, own, state, x)
-        body.emit([*state, *decision(z)] if k < K - 1 else decision(z), out, ind, exact=exact)
+        body.emit([*state, *decision(z)] if k < K - 1 else decision(z), ind, exact=exact)
     adjoints = [body.name(graph.input(f"a{k}"), f"a{k}_v") for k in range(len(state))]
     given = [j for j in plan.wanted if plan.per_step[j]]
     static = [j for j in plan.wanted if not plan.per_step[j]]
@@ -160,7 +160,7 @@ def _reverse(w: Writer) -> None:
         more = [graph.make("add", g, found.params[j]) for g, j in zip(sums, static, strict=True)]
         new = _guarded(graph, body, k, [*found.state, *more], [*adjoints, *sums])
         adjoints, sums = new[: len(adjoints)], new[len(adjoints) :]
-        body.emit([found.current, *new, *(found.params[j] for j in given)], out, ind, exact=False)
+        body.emit([found.current, *new, *(found.params[j] for j in given)], ind, exact=False)
         out.append(f"{ind}tl.store(gx + here + o{k}, {whole(body, found.current)}, mask=m{k})")
         for j in given:
             value = whole(body, found.params[j])

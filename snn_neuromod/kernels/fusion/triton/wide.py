@@ -100,11 +100,11 @@ def _forward(plan: Plan) -> list[str]:
         f"            tl.store(k_at + {j} * wide, s{k}_v, mask=m)"
         for j, k in enumerate(plan.moving)
     ]
-    body, graph, params, state = w.body("v")
+    body, graph, params, state = w.body()
     x = body.name(graph.input("x0"), "x0")
-    own = w.params_at(graph, body, params, 0, out, ind)
+    own = w.params_at(graph, body, params, 0, ind)
     z, *after = plan.step.forward(graph, own, state, x)
-    body.emit([z, *after], out, ind, exact=not plan.graded)
+    body.emit([z, *after], ind, exact=not plan.graded)
     out.append(f"    tl.store(z + at, {whole(body, z)}, mask=m)")
     mark_alive(w, body, graph, plan.step.given(own, state, x), ind, "at")
     out.append(

@@ -127,9 +127,9 @@ class Writer:
     def finish(self) -> list[str]:
         return [*self.lines, *self.head, *self.after_head]
 
-    def body(self, prefix: str) -> tuple[Body, Graph, list[Node], list[Node]]:
+    def body(self) -> tuple[Body, Graph, list[Node], list[Node]]:
         """Statements of a chunk: with the graph, the steady parameters and the states that it begins with."""
-        graph, body = Graph(self.plan.step.graph.dtype), Body(self.head, prefix=prefix)
+        graph, body = Graph(self.plan.step.graph.dtype), Body(self.head, self.after_head)
         params = [graph.input(f"p{k}") for k in range(len(self.plan.step.params))]
         for k in self.plan.read:
             if not self.plan.per_step[k]:
@@ -140,14 +140,14 @@ class Writer:
         return body, graph, params, state
 
     def params_at(
-        self, graph: Graph, body: Body, params: Sequence[Node], k: int, out: list[str], ind: str
+        self, graph: Graph, body: Body, params: Sequence[Node], k: int, ind: str
     ) -> list[Node]:
         """Parameters of step k of a chunk that begins at step `now`."""
         own = list(params)
         for j in self.plan.read:
             if self.plan.per_step[j]:
                 own[j] = body.name(graph.input(f"p{j}_{k}"), f"p{j}_{k}")
-                out.append(
+                self.after_head.append(
                     f"{ind}p{j}_{k} = {load(f'p{j}_at + (now + {k}) * p{j}w + col * p{j}c', f'm{k}', '1.0')}"
                 )
         return own
