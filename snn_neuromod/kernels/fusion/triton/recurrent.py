@@ -22,14 +22,10 @@ The others are those of `sequence`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from snn_neuromod.kernels.fusion.graph import Graph, Node
-from snn_neuromod.kernels.fusion.triton.expressions import FUNCTIONS, Body
+from snn_neuromod.kernels.fusion.triton.expressions import FUNCTIONS
 from snn_neuromod.kernels.fusion.triton.writer import Plan, Writer, decision, load, whole
 
-__all__ = ["SENDERS", "mark_alive", "reverse_step", "source"]
+__all__ = ["SENDERS", "forward_step", "reverse_step", "source"]
 
 SENDERS = '''
 @triton.jit
@@ -186,17 +182,8 @@ def _forward(plan: Plan) -> list[str]:
         "        if KEEP:",
         "            tl.store(total + at + n, x0, mask=m)",
     ]
-    body, graph, params, state = w.body()
-    x = body.name(graph.input("x0"), "x0")
-    own = w.params_at(graph, body, params, 0, ind)
-    z, *after = plan.step.forward(graph, own, state, x)
-    body.emit([z, *after], ind, exact=not plan.graded)
-    out += [
-        f"{ind}sent = tl.where(m, {whole(body, z)}, nothing)",
-        f"{ind}tl.store(z + at + n, sent, mask=m)",
-    ]
-    mark_alive(w, body, graph, plan.step.given(own, state, x), ind, "at + n")
-    out += [f"{ind}s{k}_n = {whole(body, after[k])}" for k in plan.moving]
+    after = forward_step(w, ind, "at + n")
+    out += [f"{ind}s{k}_n = {after[k]}" for k in plan.moving]
     out += [f"{ind}s{k}_v = s{k}_n" for k in plan.moving] + [f"{ind}at += wide"]
     out += ["        if DELAYED:", "            tl.debug_barrier()"]
     out += [f"    tl.store(l{k} + e, s{k}_v, mask=m)" for k in states]
@@ -300,17 +287,34 @@ def _load_step(plan: Plan, ind: str, end: str, mask: str) -> list[str]:
     ]
 
 
-def mark_alive(
-    w: Writer, body: Body, graph: Graph, given: Mapping[Node, Any], ind: str, at: str
-) -> None:
-    """Store at its place whether the gradient of the spikes of a step has an effect, where LIVE."""
-    if not w.plan.gates:
-        return
-    found, inside = graph.substitute(w.plan.gates, given), f"{ind}    "
-    w.after_head.append(f"{ind}if LIVE:")
-    body.emit(found, inside, exact=False)
-    live = " | ".join(f"({body.text(gate)} != 0)" for gate in found)
-    w.after_head.append(f"{inside}tl.store(alive + {at}, ({live}).to(tl.uint8), mask=m)")
+def forward_step(w: Writer, ind: str, at: str) -> list[str]:
+    """A step, from x0 and s<k>_v; stores its spikes, `sent`, and where LIVE whether a gradient of them has an effect.
+
+    Args:
+        w: What is written.
+        ind: Indentation.
+        at: The name of its place, (step, sample, neuron).
+
+    Returns:
+        The states after it.
+    """
+    plan, out = w.plan, w.after_head
+    body, graph, params, state = w.body()
+    x = body.name(graph.input("x0"), "x0")
+    own = w.params_at(graph, body, params, 0, ind)
+    z, *after = plan.step.forward(graph, own, state, x)
+    body.emit([z, *after], ind, exact=not plan.graded)
+    out += [
+        f"{ind}sent = tl.where(m, {whole(body, z)}, nothing)",
+        f"{ind}tl.store(z + {at}, sent, mask=m)",
+    ]
+    if plan.gates:
+        found = graph.substitute(plan.gates, plan.step.given(own, state, x))
+        out.append(f"{ind}if LIVE:")
+        body.emit(found, f"{ind}    ", exact=False)
+        live = " | ".join(f"({body.text(gate)} != 0)" for gate in found)
+        out.append(f"{ind}    tl.store(alive + {at}, ({live}).to(tl.uint8), mask=m)")
+    return [whole(body, node) for node in after]
 
 
 def reverse_step(w: Writer, ind: str, at: str) -> tuple[list[str], list[str]]:

@@ -10,8 +10,8 @@ overwritten.
 from __future__ import annotations
 
 from snn_neuromod.kernels.fusion.triton.expressions import FUNCTIONS
-from snn_neuromod.kernels.fusion.triton.recurrent import SENDERS, mark_alive, reverse_step
-from snn_neuromod.kernels.fusion.triton.writer import Plan, Writer, load, whole
+from snn_neuromod.kernels.fusion.triton.recurrent import SENDERS, forward_step, reverse_step
+from snn_neuromod.kernels.fusion.triton.writer import Plan, Writer, load
 
 __all__ = ["source"]
 
@@ -100,17 +100,11 @@ def _forward(plan: Plan) -> list[str]:
         f"            tl.store(k_at + {j} * wide, s{k}_v, mask=m)"
         for j, k in enumerate(plan.moving)
     ]
-    body, graph, params, state = w.body()
-    x = body.name(graph.input("x0"), "x0")
-    own = w.params_at(graph, body, params, 0, ind)
-    z, *after = plan.step.forward(graph, own, state, x)
-    body.emit([z, *after], ind, exact=not plan.graded)
-    out.append(f"    tl.store(z + at, {whole(body, z)}, mask=m)")
-    mark_alive(w, body, graph, plan.step.given(own, state, x), ind, "at")
+    after = forward_step(w, ind, "at")
     out.append(
         "    tl.debug_barrier()  # threads that hold the same neuron read before one of them writes"
     )
-    out += [f"    tl.store(s{k} + e, {whole(body, after[k])}, mask=m)" for k in plan.moving]
+    out += [f"    tl.store(s{k} + e, {after[k]}, mask=m)" for k in plan.moving]
     return w.finish()
 
 
