@@ -19,9 +19,9 @@ from torch import Tensor
 from snn_neuromod.kernels import backends, operator
 from snn_neuromod.kernels.backends.c import library
 from snn_neuromod.kernels.backends.c.prepared import caller
+from snn_neuromod.kernels.fusion.c import TYPES
 from snn_neuromod.kernels.fusion.graph import inputs
 from snn_neuromod.kernels.fusion.jit import CompileError
-from snn_neuromod.kernels.fusion.kernel import DTYPES
 from snn_neuromod.kernels.fusion.trace import NotElementwise, Step
 from snn_neuromod.kernels.neurons import Neuron
 
@@ -98,7 +98,7 @@ class OneStep:
     def _plan(self, key: Any, params: Sequence[torch.Size]) -> _Plan | None:
         shape, dtype, needed, *_ = key
         plan = None
-        if dtype in DTYPES and shape.numel() and library.load()[0] and _fit(params, shape):
+        if dtype in TYPES and shape.numel() and library.load()[0] and _fit(params, shape):
             with suppress(NotElementwise, CompileError):
                 plan = _Plan(self.neuron, shape, dtype, needed, params)
         if len(self._plans) > _MOST:  # inputs of ever new shapes

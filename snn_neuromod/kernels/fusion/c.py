@@ -20,12 +20,14 @@ from snn_neuromod.kernels.fusion.operations import COSTLY
 from snn_neuromod.kernels.fusion.plan import Plan, Reverse
 from snn_neuromod.kernels.fusion.trace import Step, invariants
 
-TILE = 128
+TYPES = {torch.float32: "float", torch.float64: "double"}
+"""What reals may be, and what C calls them."""
+
 FEW = 10
 """Operations of a step up to which it waits for memory."""
+
 _FOLDER = Path(__file__).parent
 _SHARED = _FOLDER.parent / "c"
-_TYPES = {torch.float32: "float", torch.float64: "double"}
 
 _ROUNDED = ("#undef FUSED", "#undef FUSED_BLOCK", "#define FUSED", "#define FUSED_BLOCK")
 """Each operation is rounded by itself, in gradients too."""
@@ -72,7 +74,7 @@ def source(step: Step, dtype: torch.dtype, *, exact: bool = False) -> Source:
         The source and what a caller has to know of it.
     """
     made = bodies(step, exact=exact)
-    real = _TYPES[dtype]
+    real = TYPES[dtype]
     parts = [
         *map(_pasted, [_SHARED / "common.h", _FOLDER / "functions.h"]),
         *(_ROUNDED if exact else []),

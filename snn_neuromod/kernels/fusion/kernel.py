@@ -13,8 +13,6 @@ from snn_neuromod.kernels.fusion import jit
 from snn_neuromod.kernels.fusion.c import source
 from snn_neuromod.kernels.fusion.trace import Step
 
-DTYPES = (torch.float32, torch.float64)
-
 
 class Kernel(NamedTuple):
     """A compiled kernel, for tensors of one type.

@@ -13,6 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from snn_neuromod.kernels.fusion.c import TYPES
+
 FOLDER = Path(__file__).parents[2]
 
 
@@ -70,7 +72,7 @@ def unable(*tensors: Tensor) -> str | None:
     return None if load()[0] is not None else f"its library is {load()[1]}"
 
 
-_KNOWN = (torch.float32, torch.float64, torch.uint8, torch.int32, torch.int64)
+_KNOWN = (*TYPES, torch.uint8, torch.int32, torch.int64)
 
 
 def call(function: str, numbers: Sequence[int], tensors: Sequence[Tensor | None]) -> None:
@@ -92,8 +94,7 @@ def call(function: str, numbers: Sequence[int], tensors: Sequence[Tensor | None]
     types = {x.dtype for x in given if x.is_floating_point()}
     if len(types) > 1 or not all(x.is_cpu and x.is_contiguous() for x in given):
         raise TypeError(f"{function}: tensors must be contiguous, on the CPU and of one type")
-    suffixes = ["float" if dtype == torch.float32 else "double" for dtype in types]
-    kernel = getattr(library, "_".join([function, *suffixes]))
+    kernel = getattr(library, "_".join([function, *(TYPES[dtype] for dtype in types)]))
     kernel.restype = None
     addresses = [None if x is None else x.data_ptr() for x in tensors]
     kernel(

@@ -17,7 +17,8 @@ from snn_neuromod.kernels.backends.c import library
 from snn_neuromod.kernels.backends.c.prepared import Prepared
 from snn_neuromod.kernels.call import Call
 from snn_neuromod.kernels.fusion import jit
-from snn_neuromod.kernels.fusion.kernel import DTYPES, Kernel, address
+from snn_neuromod.kernels.fusion.c import TYPES
+from snn_neuromod.kernels.fusion.kernel import Kernel, address
 from snn_neuromod.kernels.fusion.switches import Switches
 from snn_neuromod.kernels.fusion.trace import NotElementwise
 from snn_neuromod.kernels.neurons import Neuron
@@ -26,7 +27,7 @@ from snn_neuromod.kernels.neurons import Neuron
 def unable(call: Call) -> str | None:
     """Why no printed kernel can serve a sequence, None if one can; it is compiled here."""
     current = call.current
-    if current.device.type != "cpu" or current.dtype not in DTYPES:
+    if current.device.type != "cpu" or current.dtype not in TYPES:
         return f"the input must be float32 or float64 on the CPU, got {current.dtype} on {current.device}"
     if _installed(call) is not None:
         return None
@@ -73,14 +74,11 @@ def _linked(neuron: Neuron, dtype: torch.dtype) -> Kernel | None:
         return None
     name = "_".join([neuron.name, *map(str, choice)])
     function, recurrent = (
-        address(getattr(built, f"snn_{name}{form}_{_SUFFIX[dtype]}")) for form in ("", "_recurrent")
+        address(getattr(built, f"snn_{name}{form}_{TYPES[dtype]}")) for form in ("", "_recurrent")
     )
     row = [*torch.tensor(numbers, dtype=dtype).unbind(0)]
     kept, zero, reads = (known["kernels"][name][key] for key in ("kept", "zero", "reads"))
     return Kernel(function, recurrent, dtype, kept, zero, reads, row)
-
-
-_SUFFIX = {torch.float32: "float", torch.float64: "double"}
 
 
 @cache
