@@ -18,7 +18,7 @@ from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.kernels.neurons import Neuron, decode
 from snn_neuromod.kernels.synapses import Synapses
 
-__all__ = ["Adjoint", "Call", "Outline", "Paths", "call_of", "paths", "widened"]
+__all__ = ["Adjoint", "Call", "Outline", "Paths", "call_of", "paths", "summed"]
 
 
 class Paths(NamedTuple):
@@ -100,19 +100,36 @@ class Call(NamedTuple):
         return [self.current, *self.params, *self.state, *self.recurrent, *self.sources]
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Type that is calculated in: float32 for half precision beside states of float32, else the input's."""
+        given, state = self.current.dtype, self.state
+        half = given in (torch.float16, torch.bfloat16)
+        return torch.float32 if half and state and state[0].dtype == torch.float32 else given
+
+    @property
     def wide(self) -> Call:
         """The same in the type that is calculated in; where the input is of another one it has no values."""
-        dtype = widened(self.current, self.state)
-        if dtype == self.current.dtype:
+        if self.dtype == self.current.dtype:
             return self
-        empty = self.current.new_empty((), dtype=dtype)
+        empty = self.current.new_empty((), dtype=self.dtype)
         return self._replace(current=empty.expand(self.current.shape))
 
     def brought(self, *, narrow: bool) -> Call:
         """The same for a backend that takes an input of half precision, or else in the type that is calculated in."""
-        dtype = widened(self.current, self.state)
-        same = narrow or dtype == self.current.dtype
-        return self if same else self._replace(current=self.current.to(dtype))
+        same = narrow or self.dtype == self.current.dtype
+        return self if same else self._replace(current=self.current.to(self.dtype))
+
+    @property
+    def per_step(self) -> tuple[bool, ...]:
+        """Which parameters change from step to step."""
+        ndim = self.current.ndim
+        return tuple(p.ndim == ndim and p.shape[0] > 1 for p in self.params)
+
+    @property
+    def trimmed(self) -> list[Tensor]:
+        """Parameters, with an axis of steps only where they change."""
+        ndim = self.current.ndim
+        return [p[0] if p.ndim == ndim and p.shape[0] == 1 else p for p in self.params]
 
     def whole_input(self, spikes: Tensor) -> Tensor:
         """Input of all steps with what comes through recurrent weights; all spikes are known."""
@@ -263,10 +280,9 @@ class Outline(NamedTuple):
         return call, [*rest]
 
 
-def widened(current: Tensor, state: Sequence[Tensor]) -> torch.dtype:
-    """Type that is calculated in: float32 for an input of half precision beside states of float32, else the input's."""
-    half = current.dtype in (torch.float16, torch.bfloat16)
-    return torch.float32 if half and state and state[0].dtype == torch.float32 else current.dtype
+def summed(grad: Tensor, param: Tensor) -> Tensor:
+    """Gradient of a parameter, from those of all neurons, samples and steps that share it."""
+    return (grad if grad.ndim >= param.ndim else grad[None]).sum_to_size(param.shape)
 
 
 def is_fake(tensor: Tensor) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -15,11 +14,11 @@ from snn_neuromod.kernels.synapses import Synapses
 
 def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Run a sequence; results as of the other backends, nothing kept: autograd has seen it."""
-    neuron, ndim, states = call.neuron, call.current.ndim, call.paths.states
-    fields = neuron.module.State._fields
+    neuron, states, fields = call.neuron, call.paths.states, call.neuron.module.State._fields
+    params = [*zip(call.trimmed, call.per_step, strict=True)]
 
     def step(t: int, state: Any, current: Tensor) -> tuple[Tensor, Any]:
-        return neuron.plain(_at(call.params, ndim, t), state, current)
+        return neuron.plain([p[t] if varies else p for p, varies in params], state, current)
 
     groups = call.synapses if call.recurrent else []
     spikes, last = loop(
@@ -32,11 +31,6 @@ def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         follow=None if states is None else [fields[k] for k in states],
     )
     return spikes, list(last), []
-
-
-def _at(params: Sequence[Tensor], ndim: int, t: int) -> list[Tensor]:
-    """Parameters of a step."""
-    return [(p[t] if p.shape[0] > 1 else p[0]) if p.ndim == ndim else p for p in params]
 
 
 def _among_all(group: Synapses) -> Tensor:

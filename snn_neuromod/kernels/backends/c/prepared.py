@@ -12,7 +12,7 @@ from torch import Tensor
 from snn_neuromod.errors import KindError
 from snn_neuromod.kernels.backends.c import library
 from snn_neuromod.kernels.backends.c.recurrence import Wiring, wiring
-from snn_neuromod.kernels.call import Adjoint, Call, is_fake
+from snn_neuromod.kernels.call import Adjoint, Call, is_fake, summed
 from snn_neuromod.kernels.fusion.kernel import Kernel
 from snn_neuromod.kernels.fusion.plan import EVERY
 
@@ -133,8 +133,7 @@ class Prepared:
         copies = [*zip(adjoints, seeds, strict=True), *sums]
         self._run(call, copies, [current, None, signal, grad_current], rows, wires)
         found = [
-            None if g is None else (g if g.ndim >= p.ndim else g[None]).sum_to_size(p.shape)
-            for g, p in zip(grads, call.params, strict=True)
+            None if g is None else summed(g, p) for g, p in zip(grads, call.params, strict=True)
         ]
         return grad_current, found, adjoints
 

@@ -41,13 +41,11 @@ def general(call: Call) -> Known:
     Raises:
         NotElementwise: If it cannot be traced.
     """
-    found = []
-    for p in call.params:
-        if p.ndim == call.current.ndim and p.shape[0] > 1:
-            found.append("steps")
-        else:
-            found.append("tensor" if p.ndim or p.device.type != "cpu" else "number")
-    kinds, key, neuron = tuple(found), (call.current.dtype, call.paths.states), call.neuron
+    kinds = tuple(
+        "steps" if varies else "tensor" if p.ndim or p.device.type != "cpu" else "number"
+        for p, varies in zip(call.params, call.per_step, strict=True)
+    )
+    key, neuron = (call.current.dtype, call.paths.states), call.neuron
     return neuron.once((*key, kinds), lambda: Known(neuron.traced(*key), kinds))
 
 

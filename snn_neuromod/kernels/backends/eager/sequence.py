@@ -69,11 +69,7 @@ def kept(call: Call) -> dict[str, Tensor]:
 
 def _params(call: Call) -> dict[str, Tensor]:
     """Parameters by "p0", "p1", ..., with an axis of steps only where they change."""
-    ndim = call.current.ndim
-    return {
-        f"p{k}": p[0] if p.ndim == ndim and p.shape[0] == 1 else p
-        for k, p in enumerate(call.params)
-    }
+    return {f"p{k}": p for k, p in enumerate(call.trimmed)}
 
 
 def _length(current: Tensor) -> int:
@@ -127,7 +123,8 @@ def backward(call: Call, given: Adjoint) -> tuple[Tensor, list[Tensor | None], l
         ("reverse", read, needed, seeded, bool(groups), bits),
         lambda: reverse(step, read, needed, seeded, recurrent=bool(groups), bits=bits),
     )
-    grad_current, params, length = torch.empty_like(spikes), _params(call), _length(spikes)
+    grad_current, length = torch.empty_like(spikes), _length(spikes)
+    params, per_step = _params(call), call.per_step
     left = [_left(name, call, step, read.states, spikes, tracks) for name in names]
     params |= {f"p{len(params) + j}": values for j, values in enumerate(left)}
     seeds = [torch.zeros_like(spikes[0]) if grad is None else grad for grad in grad_state]
@@ -146,9 +143,8 @@ def backward(call: Call, given: Adjoint) -> tuple[Tensor, list[Tensor | None], l
     grads = {k: torch.zeros_like(call.params[k]) for k in needed}
     for stop in range(len(spikes), 0, -length):
         start = max(0, stop - length)
-        for grad, found in zip(grads.values(), made.advance(start, stop), strict=True):
-            varies = grad.ndim == spikes.ndim and grad.shape[0] > 1
-            target = grad[start:stop] if varies else grad
+        for (k, grad), found in zip(grads.items(), made.advance(start, stop), strict=True):
+            target = grad[start:stop] if per_step[k] else grad
             whole = torch.as_tensor(found).to(grad).expand_as(spikes[start:stop])
             target += whole.sum_to_size(target.shape)
     found = [grads.get(k) for k in range(len(call.params))]

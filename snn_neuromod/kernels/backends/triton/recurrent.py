@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -35,7 +36,7 @@ class Weights(NamedTuple):
     kept: Mapping[str, Tensor]
 
     @staticmethod
-    def of(call: Call, kept: Mapping[str, Tensor]) -> Weights:
+    def of(call: Call, kept: Mapping[str, Tensor] = MappingProxyType({})) -> Weights:
         """Those of a call."""
         past, *parts = call.recurrent
         return Weights(past, parts, call.delays, call.sources, kept)

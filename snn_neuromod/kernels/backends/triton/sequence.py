@@ -13,7 +13,7 @@ from snn_neuromod.kernels.backends.triton.available import emulated, missing
 from snn_neuromod.kernels.backends.triton.launch import Sequences
 from snn_neuromod.kernels.backends.triton.recurrent import Recurrents, Weights
 from snn_neuromod.kernels.backends.triton.wide import Wide
-from snn_neuromod.kernels.call import Adjoint, Call, widened
+from snn_neuromod.kernels.call import Adjoint, Call, summed
 from snn_neuromod.kernels.fusion.graph import live
 from snn_neuromod.kernels.fusion.trace import NotElementwise, Step
 from snn_neuromod.kernels.fusion.triton.expressions import MISSING
@@ -70,19 +70,19 @@ def _room(call: Call) -> dict[str, tuple[Sequence[int], torch.dtype]]:
     if not call.recurrent:
         return room
     room["total"] = shape, dtype
-    senders = sum(w.shape[1] for w in call.recurrent[1:])
-    if Weights.of(call, {}).delayed:
-        room["senders"] = (senders,), torch.int64
+    weights = Weights.of(call)
+    if weights.delayed:
+        room["senders"] = (weights.num_senders,), torch.int64
     if through and plan.gates:
         room["alive"] = shape, torch.uint8
     if call.paths.hops or "alive" in room:
-        room["rows"] = (senders, shape[-1]), dtype
+        room["rows"] = (weights.num_senders, shape[-1]), dtype
     return room
 
 
 def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Run a sequence; results as of `backends.c.prepared.Prepared.forward`."""
-    params, tracks = _params(call), kept(call)
+    params, tracks = call.trimmed, kept(call)
     if not call.recurrent:
         marks = tracks.get("marks")
         spikes, last = _sequences(call).forward(call.current, params, call.state, marks)
@@ -96,7 +96,7 @@ def forward(call: Call) -> tuple[Tensor, list[Tensor], list[Tensor]]:
 def backward(call: Call, given: Adjoint) -> tuple[Tensor, list[Tensor | None], list[Tensor]]:
     """Gradients of a sequence; arguments and results as of `backends.c.prepared.Prepared.backward`."""
     grad_spikes, grad_state, _, tracks = given
-    params = _params(call)
+    params = call.trimmed
     if _through_weights(call):
         through = (grad_spikes, grad_state, params, call.state, _weights(call, given))
         delta, first, sums = _recurrents(call).backward(*through)
@@ -105,12 +105,8 @@ def backward(call: Call, given: Adjoint) -> tuple[Tensor, list[Tensor | None], l
         alone = (grad_spikes, grad_state, current, params, call.state, tracks[0])
         delta, first, sums = _sequences(call).backward(*alone)
     grads = [
-        None
-        if not need
-        else torch.zeros_like(p)
-        if k not in sums
-        else sums[k].sum_to_size(own.shape).view(p.shape)
-        for k, (need, p, own) in enumerate(zip(call.needed, call.params, params, strict=True))
+        None if not need else summed(sums[k], p) if k in sums else torch.zeros_like(p)
+        for k, (need, p) in enumerate(zip(call.needed, call.params, strict=True))
     ]
     return delta, grads, first
 
@@ -135,21 +131,13 @@ def _through_weights(call: Call) -> bool:
     return bool(call.recurrent) and call.paths.hops is None
 
 
-def _params(call: Call) -> list[Tensor]:
-    """Parameters, those of a single step without the axis of steps."""
-    ndim = call.current.ndim
-    return [p[0] if p.ndim == ndim and p.shape[0] == 1 else p for p in call.params]
-
-
 def _plan(call: Call) -> Plan:
     """What is fixed in the kernels of a call."""
-    needed, neuron, ndim = tuple(call.needed), call.neuron, call.current.ndim
-    per_step = tuple(p.ndim == ndim and p.shape[0] > 1 for p in call.params)
-    dtype, states = widened(call.current, call.state), call.paths.states
-    step = neuron.traced(dtype, states)
-
+    needed, per_step = tuple(call.needed), call.per_step
+    dtype, states = call.dtype, call.paths.states
+    step = call.neuron.traced(dtype, states)
     key = ("triton", dtype, states, needed, per_step)
-    return neuron.once(key, lambda: Plan(step, needed, per_step, chunk(step)))
+    return call.neuron.once(key, lambda: Plan(step, needed, per_step, chunk(step)))
 
 
 def chunk(step: Step) -> int:
@@ -166,8 +154,8 @@ def _sequences(call: Call) -> Sequences:
 
 def _form(call: Call) -> type[Recurrents | Wide]:
     """How many neurons a program holds."""
-    senders = sum(w.shape[1] for w in call.recurrent[1:])
-    return Wide if max(call.current.shape[-1], senders) > MOST_NEURONS else Recurrents
+    most = max(call.current.shape[-1], Weights.of(call).num_senders)
+    return Wide if most > MOST_NEURONS else Recurrents
 
 
 def _recurrents(call: Call) -> Recurrents | Wide:
