@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import namedtuple
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -164,6 +165,25 @@ def test_a_choice_between_numbers(values: tuple[float, ...]) -> None:
     problem = neuron.problem(9, (2, 3), F64)
     problem = problem._replace(params=[torch.tensor(0.3, dtype=F64), torch.tensor(0.7, dtype=F64)])
     assert_close(by_eager(neuron, problem), by_autograd(neuron, problem), 1e-10)
+
+
+@pytest.mark.parametrize(("first", "second"), [(1.0, 0.7), (0.0, 0.3), (0.0, -0.0)])
+def test_a_number_is_not_taken_for_another(first: float, second: float) -> None:
+    """A neuron keeps what it was found to be with one, which is 1 or 0, beside the outcome of conditions on another."""
+    Params = namedtuple("Params", "alpha")
+
+    def step(params: Any, state: Any, current: Tensor) -> tuple[Tensor, Any]:
+        leak = torch.where(params.alpha > 0.5, params.alpha, 0.3)
+        return torch.tanh(leak * state[0]), _State(current / params.alpha)
+
+    known = neurons.Neuron(SimpleNamespace(Params=Params, State=_State, step=step))
+    x, past = torch.ones(3, 1, 2), [torch.ones(1, 2)]
+    for alpha in (first, second, first):
+        found, right = [], []
+        for backend, results in (("eager", found), ("reference", right)):
+            with backends.use(backend):
+                results.append(operator.run(known.key, x, [torch.tensor(alpha)], past)[0])
+        torch.testing.assert_close(found, right)
 
 
 @pytest.mark.parametrize("form", ["plain", "autocast", "compiled"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
@@ -18,7 +17,8 @@ __all__ = ["Known", "Reads", "general", "known"]
 SAVED = COSTLY - {"sigmoid"}
 """Results of the forward pass that the reverse pass reads rather than computes again."""
 
-_CONSTANTS = (0.0, 1.0, math.inf, -math.inf)
+_CONSTANTS = frozenset(["0.0", "1.0", "inf", "-inf"])
+"""Values of numbers that are folded, as they are written: -0.0, which is equal to 0.0, is another."""
 
 
 class Reads(NamedTuple):
@@ -46,7 +46,7 @@ def general(call: Call) -> Known:
         for p, varies in zip(call.params, call.per_step, strict=True)
     )
     key, neuron = (call.current.dtype, call.paths.states), call.neuron
-    return neuron.once((*key, kinds), lambda: Known(neuron.traced(*key), kinds))
+    return neuron.once(("known", *key, kinds), lambda: Known(neuron.traced(*key), kinds))
 
 
 def known(call: Call) -> Known:
@@ -54,12 +54,12 @@ def known(call: Call) -> Known:
     start = general(call)
     pairs = zip(start.kinds, call.params, strict=True)
     values = [p.item() if kind == "number" else None for kind, p in pairs]
-    constants = tuple(v if v in _CONSTANTS else None for v in values)
-    found = start.once(constants, lambda: start.where(constants))
+    constants = tuple(v if repr(v) in _CONSTANTS else None for v in values)
+    found = start.once(("constants", constants), lambda: start.where(constants))
     if not found.conditions:
         return found
     truths = found.truths(values)
-    return found.once(truths, lambda: found.where(constants, truths))
+    return found.once(("truths", truths), lambda: found.where(constants, truths))
 
 
 class Known:
