@@ -23,22 +23,24 @@ class Interrupt(pl.Callback):
     """On Ctrl-C finish the batch, save, and stop; a second Ctrl-C stops at once.
 
     Lightning's own handling stops in the middle of a batch, perhaps of the optimiser's step, so that what it saves
-    could not be resumed exactly.
+    could not be resumed exactly. A run of one process does the same on SIGTERM, which schedulers of jobs send some
+    time before they kill; one of several may wait there for a process that is gone.
 
     Args:
         checkpoint: File to save to.
 
     Attributes:
-        interrupted: Whether Ctrl-C was pressed.
+        interrupted: Whether such a signal came.
     """
 
     def __init__(self, checkpoint: Path) -> None:
         self.checkpoint = checkpoint
         self.interrupted = False
-        self._previous: Any = None
+        self._previous: dict[int, Any] = {}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._previous = signal.signal(signal.SIGINT, self._handle)
+        signals = [signal.SIGINT, *([signal.SIGTERM] if trainer.world_size == 1 else [])]
+        self._previous = {number: signal.signal(number, self._handle) for number in signals}
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         if self.interrupted:
@@ -49,15 +51,16 @@ class Interrupt(pl.Callback):
         self.restore()
 
     def restore(self) -> None:
-        """Give Ctrl-C back to whoever had it."""
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-            self._previous = None
+        """Give the signals back to whoever had them."""
+        for number, handler in self._previous.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        self._previous = {}
 
     def _handle(self, signum: int, frame: Any) -> None:
         self.interrupted = True
         self.restore()
-        print("\nSaving after this batch; Ctrl-C again stops at once.", file=sys.stderr, flush=True)
+        again = "; Ctrl-C again stops at once" if signum == signal.SIGINT else ""
+        print(f"\nSaving after this batch{again}.", file=sys.stderr, flush=True)
 
 
 class ModulationLog(pl.Callback):

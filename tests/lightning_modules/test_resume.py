@@ -82,8 +82,10 @@ def test_after_a_kill(uninterrupted, tmp_path):
     assert_equal(last(tmp_path, 1), uninterrupted)
 
 
-def test_after_ctrl_c_inside_an_epoch(uninterrupted, tmp_path):
-    code, output = run_until_first_checkpoint(tmp_path, signal.SIGINT)
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+def test_after_ctrl_c_inside_an_epoch(sig, uninterrupted, tmp_path):
+    """And after what schedulers of jobs send before they kill."""
+    code, output = run_until_first_checkpoint(tmp_path, sig)
     assert code == 130, output
     saved = last(tmp_path)
     assert EPOCH < saved["global_step"] < STEPS
