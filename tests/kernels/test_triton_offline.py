@@ -5,11 +5,12 @@ And those that layers start, as they start them.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import random
 import re
 import subprocess
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,11 @@ from snn_neuromod.kernels.fusion.trace import trace
 from snn_neuromod.kernels.fusion.triton import recurrent, sequence, wide
 from snn_neuromod.kernels.fusion.triton.writer import Plan
 from tests.cuda.ptx import Absent
-from tests.cuda.test_neurons import BINARY, UNARY, Drawn
+from tests.cuda.test_neurons import BINARY, UNARY, Drawn, quadratic
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton"),
+    pytest.mark.skipif(find_spec("triton") is None, reason="needs Triton"),
     pytest.mark.skipif(
         os.environ.get("TRITON_INTERPRET") == "1",
         reason="needs Triton's compiler, not its interpreter",
@@ -39,6 +40,11 @@ pytestmark = [
 ]
 MOST = {"forward": 128, "backward": 255}
 """Registers of a thread."""
+
+TRITON = tuple(map(int, version("triton").split(".")[:2])) if find_spec("triton") else ()
+ASIDE = 8 if TRITON >= (3, 7) else 0
+"""Bytes of stack: the assembler of Triton 3.7 puts two numbers aside in one kernel (BSRC, 1024), and one in another
+with 80 registers."""
 
 NUMBERS = re.compile(r"T|E|N|M|R|samples|longest|every|room|now|p\d+[rct]")
 KINDS = {"listed": "*i32", "senders": "*i64", "alive": "*u8"}
@@ -139,7 +145,7 @@ def test_recurrent(neuron: str, direction: str, num: int, delayed: bool, tmp_pat
     flags |= {"KEEP": True, "DELAYED": delayed, "LIVE": bool(own.gates), "LAST": True}
     kernel = module(recurrent.source(own))[direction]
     registers, stack = resources(kernel, flags, warps, tmp_path, most=most, even=num % 16 == 0)
-    assert stack == 0
+    assert stack <= ASIDE
     programs = 2 if direction == "forward" and num <= 256 else 1  # that share a multiprocessor
     assert registers * 32 * warps * programs <= 65536
 
@@ -156,7 +162,7 @@ def test_a_step_of_many_neurons(neuron: str, direction: str, delayed: bool, tmp_
     )
     flags |= forward if direction == "forward" else backward
     registers, stack = resources(kernel, flags, many._WARPS[direction], tmp_path)
-    assert stack == 0
+    assert stack <= ASIDE
     assert registers <= 128
 
 
@@ -181,6 +187,7 @@ LAUNCHED: dict[str, tuple[Any, torch.dtype, torch.dtype]] = {
         lambda: nm.Recurrent(nm.ALIF(6), 6, delay=BY_SYNAPSE, learning_rule="khop"),
         torch.float32, torch.bfloat16,
     ),
+    "few of one's own": (lambda: nm.Recurrent(quadratic(10), 10), torch.float32, torch.float32),
     "double precision": (
         lambda: nm.Recurrent(nm.MSRC(6, learn=["r"]), 6, delay=2), torch.float64, torch.float64,
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.metadata
 import importlib.util
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -236,7 +237,7 @@ def test_a_link_that_leads_to_itself_is_no_place_for_a_file(tmp_path) -> None:
 
 def test_the_record_of_a_run() -> None:
     found = record()
-    assert found["versions"]["torch"] == torch.__version__
+    assert found["versions"]["torch"] == importlib.metadata.version("torch")
     assert found["python"].startswith("3.")
     value = {"a": [{"device": "Unable to serialize instance cpu", "b": 1}], "c": None}
     assert without_unserialisable(value) == {"a": [{"b": 1}], "c": None}

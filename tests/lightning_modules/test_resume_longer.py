@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.metadata
 import importlib.util
 import math
 import shutil
@@ -320,4 +321,4 @@ def test_a_metric_of_training_is_monitored_in_its_own_direction() -> None:
 def test_what_is_recorded(first: Path) -> None:
     ran = yaml.safe_load((first / "run.yaml").read_text())
     assert ran["command"][:4] == ["snn-neuromod", "fit", "-c", "smoke/msrc"]
-    assert ran["versions"]["torch"] == torch.__version__
+    assert ran["versions"]["torch"] == importlib.metadata.version("torch")

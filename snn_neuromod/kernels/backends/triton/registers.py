@@ -31,7 +31,8 @@ def shared(plan: Plan, direction: str, num: int, senders: int | None = None) -> 
     """
     block, width = _lanes(num), _lanes(senders or num)
     warps = max(_WARPS[direction], min(16, max(block, width) // 64))
-    most = min(255, 2048 // warps)  # of the 65536 registers of a multiprocessor
+    programs = 2 if direction == "forward" and block <= 256 else 1  # that share a multiprocessor
+    most = min(255, 2048 // (warps * programs))  # of its 65536 registers
     rows, ahead = _rows(plan, direction, block, width, 32 * warps, most)
     flags = {"BLOCK": block, "SENDERS": width, "GROUP": rows, "num_warps": warps, "maxnreg": most}
     return flags if direction == "forward" else flags | {"AHEAD": ahead}
@@ -69,5 +70,5 @@ def _values(plan: Plan, direction: str) -> tuple[int, int]:
 
 
 def _lanes(num: int) -> int:
-    """Threads' worth of a vector: the next power of two."""
-    return max(16, 1 << (num - 1).bit_length())
+    """Threads' worth of a vector: the next power of two. Below a warp Triton 3.7 fails for some steps."""
+    return max(32, 1 << (num - 1).bit_length())
