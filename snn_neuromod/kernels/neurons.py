@@ -17,7 +17,8 @@ from torch import Tensor
 from snn_neuromod import dynamics, surrogate
 from snn_neuromod.errors import ConfigError, KindError
 from snn_neuromod.kernels.fusion.kernel import Kernel, compiled
-from snn_neuromod.kernels.fusion.trace import Once, Step, trace
+from snn_neuromod.kernels.fusion.once import Once
+from snn_neuromod.kernels.fusion.trace import Step, trace
 
 __all__ = ["Neuron", "decode", "describe", "encode"]
 

@@ -82,7 +82,7 @@ def run(
     """Run a layer of neurons over a sequence, differentiably.
 
     Args:
-        neuron: From `neurons.encode`, or the key of a `Described`.
+        neuron: From `neurons.encode`, or the key of another `neurons.Neuron`.
         current: Input, (T, batch, ..., neuron), T >= 1; of half precision beside a state of float32, spikes are of
             either type.
         params: Parameters, see `Call`.

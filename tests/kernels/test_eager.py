@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 from collections import namedtuple
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -17,7 +19,7 @@ from snn_neuromod.kernels.backends.eager import passes, sequence
 from snn_neuromod.kernels.call import Call, Paths
 from snn_neuromod.kernels.fusion.graph import Node
 from snn_neuromod.kernels.fusion.pytorch.program import Program
-from snn_neuromod.kernels.fusion.trace import Step
+from snn_neuromod.kernels.fusion.trace import NotElementwise, Step
 from tests.kernels.fused import (
     Neuron,
     Problem,
@@ -184,6 +186,30 @@ def test_a_number_is_not_taken_for_another(first: float, second: float) -> None:
             with backends.use(backend):
                 results.append(operator.run(known.key, x, [torch.tensor(alpha)], past)[0])
         torch.testing.assert_close(found, right)
+
+
+@pytest.mark.parametrize("backend", ["auto", "eager"])
+def test_inputs_of_a_step_that_is_not_printed_are_freed(backend: str) -> None:
+    """Why it cannot be is an error that is kept; the frames through which it went are not."""
+
+    def step(params: Any, state: Any, current: Tensor) -> tuple[Tensor, Any]:
+        return torch.relu(current.cumsum(-1)), _State(state[0] + current)
+
+    known = neurons.Neuron(SimpleNamespace(Params=_Nothing, State=_State, step=step))
+    inputs = []
+    for num_steps in range(2, 5):
+        x = torch.ones(num_steps, 1, 2)
+        operator.run(known.key, x, [], [torch.zeros(1, 2)], backend=backend)
+        inputs.append(weakref.ref(x))
+    del x
+    gc.collect()
+    assert [ref() for ref in inputs] == [None] * 3
+    with pytest.raises(NotElementwise, match="cumsum"):
+        known.traced(F32)
+
+
+class _Nothing(NamedTuple):
+    pass
 
 
 @pytest.mark.parametrize("form", ["plain", "autocast", "compiled"])

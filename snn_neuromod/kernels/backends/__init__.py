@@ -5,7 +5,7 @@ r"""Which implementation runs a call: "reference", "eager", "c" or "triton"; one
 | reference | the neuron's own `step` in a loop, differentiated by autograd | everywhere |
 | eager | both passes printed from the step, in plain PyTorch | everywhere |
 | c | compiled loops over time, forwards and backwards | CPU, float32 and float64, see `info` |
-| triton | loops over time printed from the step, forwards and backwards | CUDA, float32 and float64, see `info` |
+| triton | loops over time printed from the step, forwards and backwards | CUDA, every floating-point type, see `info` |
 
 By itself a call takes "c" or "triton" where it can serve and "eager" elsewhere (on MPS and XPU devices too). The
 argument `backend` of a layer asks for one by name, else `use`, else the environment variable SNN_NEUROMOD_BACKEND; what

@@ -7,7 +7,7 @@
     plan.py      what C computes, keeps and finds again    pytorch/       functions of tensors
     loops.py     expressions as C loops over a tile        triton/        kernels for CUDA devices
     c.py         C between `call.h` and `driver.h`         jit.py         C compiled when it is first needed
-    kernel.py    all that is printed of one step
+    kernel.py    a compiled kernel of a step               once.py        what is made when it is first needed
 
 What `printed/` holds is C of the package's own neurons; `python -m snn_neuromod.kernels.fusion.printed` writes it.
 """

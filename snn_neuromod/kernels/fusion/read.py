@@ -101,24 +101,24 @@ class Reader:
         args, kwargs = _arguments(step, self.nodes)
         node = args[0] if name in ALIASES | COPIES else operation(self.graph, name, args, kwargs)
         if node is None:
-            raise NotElementwise(
-                f"{name} is not an operation on each neuron alone, or not in the table"
-            )
+            raise _unknown(name)
         kind = as_bool if tensor.dtype == torch.bool else as_real
         value = kind(self.graph, node)
         return value if isinstance(value, Node) else self.graph.const(value)
 
     def _check(self, name: str, tensor: Any) -> None:
         if not isinstance(tensor, Tensor):
-            raise NotElementwise(
-                f"{name} is not an operation on each neuron alone, or not in the table"
-            )
+            raise _unknown(name)
         if tensor.numel() != 1 and tensor.shape != self.shape:
             raise NotElementwise(f"{name} changes the shape from (batch, neuron)")
         if tensor.dtype not in (self.dtype, torch.bool):
             raise NotElementwise(
                 f"{name} gives {tensor.dtype} in a step that calculates in {self.dtype}; keep the input's type"
             )
+
+
+def _unknown(name: str) -> NotElementwise:
+    return NotElementwise(f"{name} is not an operation on each neuron alone, or not in the table")
 
 
 def _arguments(step: fx.Node, values: Mapping[fx.Node, Any]) -> tuple[list[Any], dict[str, Any]]:

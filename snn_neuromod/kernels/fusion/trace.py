@@ -27,10 +27,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -41,9 +40,7 @@ from snn_neuromod.kernels.fusion.graph import Graph, Node, Value, every, live
 from snn_neuromod.kernels.fusion.operations import JUMPS
 from snn_neuromod.kernels.fusion.read import NotElementwise, Reader
 
-__all__ = ["Gradients", "NotElementwise", "Once", "Step", "apart", "invariants", "trace"]
-
-_T = TypeVar("_T")
+__all__ = ["Gradients", "NotElementwise", "Step", "invariants", "trace"]
 
 
 class Gradients(NamedTuple):
@@ -200,7 +197,7 @@ def trace(
 ) -> Step:
     """Read a step and its reverse pass.
 
-    No mode may be on that is not the step's own: `Once` sees to that, wherever it is called.
+    No mode may be on that is not the step's own: `once.Once` sees to that, wherever it is called.
 
     Args:
         step: `step(params, state, current, **options) -> (spikes, state)`, elementwise.
@@ -242,39 +239,6 @@ def trace(
     names += ["x", "gz", *(f"a{k}" for k in range(num_states))]
     found = Reader(recorded, graph, [graph.input(name) for name in names], examples).results
     return Step(graph, params_type._fields, state_type._fields, tuple(found))
-
-
-def apart(work: Callable[[], _T]) -> _T:
-    """Result of a function that runs in a thread of its own: no mode, no tracer of the caller is on there."""
-    with ThreadPoolExecutor(1, "snn_neuromod: a step is read") as pool:
-        return pool.submit(work).result()
-
-
-class Once:
-    """What is made when it is first asked for, by any key, in a thread of its own; what failed is not tried again."""
-
-    def __init__(self) -> None:
-        self._made: dict[Any, Any] = {}
-        self._locks: dict[Any, threading.Lock] = {}
-
-    def __call__(self, key: Any, make: Callable[[], _T]) -> _T:
-        """What was made under this key.
-
-        Raises:
-            ValueError: As `make` did.
-            RuntimeError: Likewise.
-        """
-        if key not in self._made:
-            with self._locks.setdefault(key, threading.Lock()):
-                if key not in self._made:
-                    try:
-                        self._made[key] = apart(make)
-                    except (ValueError, RuntimeError) as error:
-                        self._made[key] = error
-        found = self._made[key]
-        if isinstance(found, Exception):
-            raise found
-        return found  # type: ignore[no-any-return]
 
 
 @cache

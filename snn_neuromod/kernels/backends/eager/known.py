@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from snn_neuromod.kernels.call import Call
 from snn_neuromod.kernels.fusion.graph import Graph, Node, Value, every, live
+from snn_neuromod.kernels.fusion.once import Once
 from snn_neuromod.kernels.fusion.operations import COSTLY
-from snn_neuromod.kernels.fusion.trace import Once, Step
+from snn_neuromod.kernels.fusion.trace import Step
 
 __all__ = ["Known", "Reads", "general", "known"]
 

@@ -15,7 +15,8 @@ from snn_neuromod.kernels.backends.eager.known import Known, Reads, general, kno
 from snn_neuromod.kernels.backends.eager.passes import Pass, Printed
 from snn_neuromod.kernels.backends.eager.reverse import reverse
 from snn_neuromod.kernels.call import Adjoint, Call
-from snn_neuromod.kernels.fusion.trace import NotElementwise, apart
+from snn_neuromod.kernels.fusion.once import apart
+from snn_neuromod.kernels.fusion.trace import NotElementwise
 
 __all__ = ["backward", "forward", "kept", "reads", "unable"]
 

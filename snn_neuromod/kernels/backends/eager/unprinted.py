@@ -14,7 +14,7 @@ from torch import Tensor
 
 from snn_neuromod.kernels.backends import reference
 from snn_neuromod.kernels.call import Adjoint, Call
-from snn_neuromod.kernels.fusion.trace import apart
+from snn_neuromod.kernels.fusion.once import apart
 
 __all__ = ["backward", "forward", "kept"]
 
