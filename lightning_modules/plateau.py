@@ -1,4 +1,4 @@
-"""Schedules that follow a metric, where a run is resumed."""
+"""What follows a metric, schedules and the end of training, where a run is resumed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import EarlyStopping
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-__all__ = ["SETTINGS", "awaited", "catch_up", "follows_a_metric"]
+__all__ = ["SETTINGS", "awaited", "catch_up", "follows_a_metric", "keep_patience"]
 
 SETTINGS = (
     "monitor", "mode", "threshold_mode", "factor", "patience", "threshold", "cooldown", "eps", "min_lrs",
@@ -43,6 +44,23 @@ def catch_up(trainer: pl.Trainer, values: Sequence[float | None]) -> None:
         value = values[k] if k < len(values) else None
         if value is not None:
             config.scheduler.step(value)
+
+
+def keep_patience(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> str:
+    """Let `EarlyStopping` wait as long as it is configured to, before Lightning restores its patience too.
+
+    Returns:
+        What is another than in the run before, "" if nothing is.
+    """
+    told = ""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        saved = checkpoint.get("callbacks", {}).get(callback.state_key)
+        if not (isinstance(callback, EarlyStopping) and isinstance(saved, dict)):
+            continue
+        before, saved["patience"] = saved.get("patience"), callback.patience
+        if before != callback.patience:
+            told = f"EarlyStopping: patience {callback.patience} instead of {before}"
+    return told
 
 
 def _by_epoch(trainer: pl.Trainer) -> Iterator[tuple[int, Any]]:

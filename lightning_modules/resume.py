@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytorch_lightning as pl
 
 from lightning_modules.optimiser_states import refuse_other_states
-from lightning_modules.plateau import SETTINGS, awaited, catch_up, follows_a_metric
+from lightning_modules.plateau import SETTINGS, awaited, catch_up, follows_a_metric, keep_patience
 from snn_neuromod.errors import RunError
 
 __all__ = ["Progress", "Resume", "progress_of", "steps_per_epoch", "total_steps"]
@@ -96,13 +96,15 @@ class Resume(pl.Callback):
         checkpoint[_KEY] = _settings(trainer) | self._made
         checkpoint[_AWAITED] = awaited(trainer)
 
-    def read(self, checkpoint: dict[str, Any]) -> None:
+    def read(self, checkpoint: dict[str, Any], trainer: pl.Trainer) -> None:
         """Take note of the checkpoint that a run goes on from, before Lightning restores it."""
         self.progress, self._checkpoint = progress_of(checkpoint), checkpoint
         if self.progress is None:
             raise RunError(
                 "the checkpoint must hold the state of training, got weights only; start a new run with them"
             )
+        if (told := keep_patience(trainer, checkpoint)) and trainer.is_global_zero:
+            print(f"resuming with another {told}", flush=True)
 
     def note(self, made: Any) -> None:
         """Take note of what `configure_optimizers` returns, before a callback changes it."""

@@ -237,6 +237,22 @@ def test_a_schedule_that_follows_a_metric_sees_every_epoch() -> None:
         assert torch.equal(value, other["state_dict"][name]), name
 
 
+def test_the_patience_of_early_stopping_is_as_configured(capfd) -> None:
+    early = "--trainer.callbacks+=EarlyStopping"
+    stop = "--trainer.callbacks"
+    first = fit(
+        early, f"{stop}.monitor=train/loss", f"{stop}.mode=max", f"{stop}.patience=1", epochs=5
+    )
+    assert "epoch 4/5" not in capfd.readouterr().out  # the loss falls
+    config = yaml.safe_load((first / "config.yaml").read_text())
+    config["trainer"]["callbacks"][-1]["init_args"]["patience"] = 9
+    Path("longer.yaml").write_text(yaml.safe_dump(config))
+    main(["fit", "-c", "longer.yaml", "--ckpt_path", str(first)])
+    said = capfd.readouterr().out
+    assert "resuming with another EarlyStopping: patience 9 instead of 1" in said
+    assert "epoch 5/5" in said
+
+
 def test_a_schedule_that_ends_before_the_run_is_refused(capfd) -> None:
     own = "{class_path: torch.optim.lr_scheduler.OneCycleLR, init_args: {max_lr: 0.01, total_steps: 8}}"
     first = fit(f"--model.scheduler={own}", "--model.scheduler_interval=step")
