@@ -15,10 +15,11 @@ from typing import NamedTuple
 import torch
 
 from snn_neuromod.kernels.fusion.graph import Node, live
-from snn_neuromod.kernels.fusion.loops import Body, Sink, Work
+from snn_neuromod.kernels.fusion.loops import Body, Sink
 from snn_neuromod.kernels.fusion.operations import COSTLY
 from snn_neuromod.kernels.fusion.plan import Plan, Reverse
 from snn_neuromod.kernels.fusion.trace import Step, invariants
+from snn_neuromod.kernels.fusion.work import Work
 
 TYPES = {torch.float32: "float", torch.float64: "double"}
 """What reals may be, and what C calls them."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from snn_neuromod.kernels.backends.triton import launch
 from snn_neuromod.kernels.backends.triton.recurrent import Weights
-from snn_neuromod.kernels.fusion.triton.recurrent import SENDERS
+from snn_neuromod.kernels.fusion.triton.steps import SENDERS
 
 __all__ = ["arrived", "sent_back"]
 

@@ -10,7 +10,7 @@ overwritten.
 from __future__ import annotations
 
 from snn_neuromod.kernels.fusion.triton.expressions import FUNCTIONS
-from snn_neuromod.kernels.fusion.triton.recurrent import SENDERS, forward_step, reverse_step
+from snn_neuromod.kernels.fusion.triton.steps import SENDERS, forward_step, reverse_step
 from snn_neuromod.kernels.fusion.triton.writer import Plan, Writer, load
 
 __all__ = ["source"]
