@@ -14,10 +14,10 @@ from snn_neuromod.kernels.call import Adjoint, Call
 from snn_neuromod.kernels.jobs import WeightGradient
 from snn_neuromod.kernels.synapses import Synapses, sent_gradient
 
-__all__ = ["Product", "Through", "gradients", "through", "weights_gradient"]
+__all__ = ["Through", "gradients", "through", "weights_gradient"]
 
-Product: TypeAlias = Callable[[WeightGradient], Tensor]
-"""What gives the gradient of weights."""
+_Product: TypeAlias = Callable[[WeightGradient], Tensor]
+"""What gives the gradient of the weights of a product."""
 
 
 class Through(NamedTuple):
@@ -65,7 +65,7 @@ def gradients(
     """
     sweep, hops = serves.backward, call.paths.hops
     signal, early = given.grad_spikes, None
-    for _ in range(hops or 0 if call.recurrent else 0):
+    for _ in range(hops or 0) if call.recurrent else ():
         arriving = sweep(call, given._replace(grad_spikes=signal))[0]
         early, signal = through.hop(call, given, arriving)
     delta, grad_params, grad_first = sweep(call, given._replace(grad_spikes=signal))
@@ -89,14 +89,14 @@ def hop(call: Call, given: Adjoint, delta: Tensor) -> tuple[Tensor, Tensor]:
     return early, given.grad_spikes[: len(signal)] + signal
 
 
-def weights(product: Product, call: Call, given: Adjoint, delta: Tensor) -> list[Tensor]:
+def weights(product: _Product, call: Call, given: Adjoint, delta: Tensor) -> list[Tensor]:
     """As `Through.weights`, by this product for each delay."""
     past, spikes = call.recurrent[0], given.spikes
     return [weights_gradient(group, delta, past, spikes, product) for group in call.synapses]
 
 
 def weights_gradient(
-    group: Synapses, delta: Tensor, past: Tensor, spikes: Tensor, product: Product
+    group: Synapses, delta: Tensor, past: Tensor, spikes: Tensor, product: _Product
 ) -> Tensor:
     """Sum of delta times the spikes that arrived with it, (neuron to, sources)."""
     num_steps, num = len(spikes), spikes.shape[-1]

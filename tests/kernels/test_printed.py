@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 import snn_neuromod as nm
-from snn_neuromod.kernels.backends.c import library
-from snn_neuromod.kernels.fusion import jit
+from snn_neuromod.kernels.backends.c import jobs, library
+from snn_neuromod.kernels.fusion import jit, plan
 from snn_neuromod.kernels.fusion.printed.__main__ import files
 from tests.fresh import Fresh
 from tests.kernels.fused import Quadratic
@@ -237,6 +237,16 @@ def test_results_written_past_the_caches(neurons: int, threads: int) -> None:
         assert_same(layer, x)
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "value"),
+    [("fusion/call.h", "EVERY", plan.EVERY), ("c/kernels.c", "CARRIED", jobs.MOST)],
+)
+def test_numbers_that_both_languages_state(file: str, name: str, value: int) -> None:
+    """By them Python makes room for what C writes."""
+    found = re.findall(rf"^#define {name} (\d+)", (library.FOLDER / file).read_text(), flags=re.M)
+    assert found == [str(value)]
 
 
 def test_a_missing_library_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:

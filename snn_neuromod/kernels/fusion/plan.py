@@ -19,6 +19,7 @@ from snn_neuromod.kernels.fusion.operations import COSTLY
 from snn_neuromod.kernels.fusion.trace import Step, invariants
 
 EVERY = 16
+"""Steps of a stretch, in `call.h` too."""
 
 
 @dataclass(frozen=True)
