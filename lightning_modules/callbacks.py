@@ -20,7 +20,7 @@ _SHOWN = 1e20
 
 
 class Interrupt(pl.Callback):
-    """On Ctrl-C finish the batch, save, and stop; a second Ctrl-C stops at once.
+    """On Ctrl-C finish the batch and the step it belongs to, save, and stop; a second Ctrl-C stops at once.
 
     Lightning's own handling stops in the middle of a batch, perhaps of the optimiser's step, so that what it saves
     could not be resumed exactly. A run of one process does the same on SIGTERM, which schedulers of jobs send some
@@ -39,11 +39,23 @@ class Interrupt(pl.Callback):
         self._previous: dict[int, Any] = {}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        signals = [signal.SIGINT, *([signal.SIGTERM] if trainer.world_size == 1 else [])]
-        self._previous = {number: signal.signal(number, self._handle) for number in signals}
+        self._listen(signal.SIGINT)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        if self.interrupted:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if (
+            trainer.world_size == 1
+        ):  # Lightning's own handler, put in place just before, ends the epoch unsaved
+            self._listen(signal.SIGTERM)
+
+    def _listen(self, number: int) -> None:
+        self._previous[number] = signal.signal(number, self._handle)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, out: Any, batch: Any, batch_idx: int
+    ) -> None:
+        # Gradients that are gathered for a step are in no checkpoint.
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
+        if self.interrupted and stepped:
             trainer.save_checkpoint(self.checkpoint, weights_only=False)
             raise KeyboardInterrupt
 

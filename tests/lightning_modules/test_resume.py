@@ -88,7 +88,7 @@ def test_after_ctrl_c_inside_an_epoch(sig, uninterrupted, tmp_path):
     code, output = run_until_first_checkpoint(tmp_path, sig)
     assert code == 130, output
     saved = last(tmp_path)
-    assert EPOCH < saved["global_step"] < STEPS
+    assert EPOCH < saved["global_step"] < STEPS, output
     assert saved["global_step"] % EPOCH != 0
     path = tmp_path / "smoke/msrc/version_0/checkpoints/last.ckpt"
     assert f"go on with: snn-neuromod fit --ckpt_path {path}" in output
@@ -101,9 +101,31 @@ def test_ctrl_c_in_the_first_batch_keeps_what_was_saved(tmp_path, monkeypatch, c
     def press(self, *args):
         self._handle(signal.SIGINT, None)
 
-    monkeypatch.setattr(Interrupt, "on_train_start", press)
+    monkeypatch.setattr(Interrupt, "on_train_epoch_start", press)
     with pytest.raises(SystemExit) as stop:
         main(command(tmp_path))
     assert stop.value.code == 130
     assert "go on with: snn-neuromod fit --ckpt_path" in capsys.readouterr().err
     assert last(tmp_path)["global_step"] == 1
+
+
+def test_ctrl_c_amid_an_accumulation_waits_for_the_step(tmp_path, monkeypatch):
+    """Gradients that are gathered are in no checkpoint."""
+    accumulate = "--trainer.accumulate_grad_batches=4"
+    main(command(tmp_path / "whole", accumulate))
+
+    def press(self, trainer, module, batch, batch_idx):
+        if trainer.global_step == 1 and not self.interrupted:
+            self._handle(signal.SIGINT, None)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Interrupt, "on_train_batch_start", press)
+        with pytest.raises(SystemExit):
+            main(command(tmp_path, accumulate))
+    assert last(tmp_path)["global_step"] == 2
+    path = tmp_path / "smoke/msrc/version_0/checkpoints/last.ckpt"
+    main(command(tmp_path, accumulate, "--ckpt_path", str(path)))
+    parts, whole = last(tmp_path, 1), last(tmp_path / "whole")
+    assert parts["global_step"] == whole["global_step"] == 3 * 4
+    for name, value in whole["state_dict"].items():
+        assert torch.equal(value, parts["state_dict"][name]), name
