@@ -217,7 +217,6 @@ class _Printer:
                 then=f"if (call->strides[{3 * k}]) flush(w->g[{k}], call, {k}, t, first, wide);",
             )
             for k, node in reverse.params.items()
-            if node.number != 0
         ]
         sinks = [Sink("gx[n]", reverse.current)]
         state = {k: Sink(f"a{k}[n]", node) for k, node in reverse.state.items()}

@@ -69,7 +69,7 @@ class Stages:
         for number, block in enumerate(self._blocks):
             self._advance(number, block)
         rest = {"z": self.spikes, **{self._names[node]: node for node in self.saved}}
-        rest = {name: node for name, node in rest.items() if node not in self._done}
+        rest = {name: n for name, n in rest.items() if not recurrent and n not in self._done}
         if rest or results:
             self._add(rest, results, None)
         self.results = self.found[-1].results

@@ -76,7 +76,7 @@ class Known:
         step: The step, simplified.
         kinds: As given.
         moving: Numbers of the states that change.
-        spiking: Number of the state that holds the spikes, or None.
+        spiking: Number of the state that holds the spikes, or None; also where a step finds these before it begins.
         fixed: Whether a node of any graph does not change with time.
         number: Whether it is also one number on a CPU.
         once: Makes, and keeps, what is printed from it.
@@ -93,9 +93,10 @@ class Known:
         graph = Graph(step.graph.dtype)
         self.step = step.of(graph, graph.substitute(step.roots, given)) if given else step
         self.moving = self.step.moving
-        holds = (k for k, node in enumerate(self.step.after) if node is self.step.spikes)
-        self.spiking = next(holds, None)
         self.fixed, self.number = every(self._is_fixed), every(self._is_number)
+        spikes = self.step.spikes
+        holds = (k for k, node in enumerate(self.step.after) if node is spikes)
+        self.spiking = next(holds, None) if spikes in self.leaves() else None
         self.once = Once()
 
     def where(self, constants: Sequence[float | None], truths: Sequence[bool] = ()) -> Known:

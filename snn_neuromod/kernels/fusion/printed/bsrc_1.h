@@ -529,6 +529,27 @@ INLINE void learning_step(
     }
     if (call->strides[15]) flush(w->g[5], call, 5, t, first, wide);
     }
+    if (call->g[6]) {
+    SIMD for (int64_t n = 0; n < full; n++) {
+        const REAL r0 = (REAL)0.0;
+        w->g[6][n] += r0;
+    }
+    if (call->strides[18]) flush(w->g[6], call, 6, t, first, wide);
+    }
+    if (call->g[7]) {
+    SIMD for (int64_t n = 0; n < full; n++) {
+        const REAL r0 = (REAL)0.0;
+        w->g[7][n] += r0;
+    }
+    if (call->strides[21]) flush(w->g[7], call, 7, t, first, wide);
+    }
+    if (call->g[8]) {
+    SIMD for (int64_t n = 0; n < full; n++) {
+        const REAL r0 = (REAL)0.0;
+        w->g[8][n] += r0;
+    }
+    if (call->strides[24]) flush(w->g[8], call, 8, t, first, wide);
+    }
     if (call->g[9]) {
     SIMD for (int64_t n = 0; n < full; n++) {
         const REAL v0 = ((w->fixed->q7[n] != 0) ? w->scratch->u1[n] : gz[n]);
