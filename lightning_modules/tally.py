@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,6 +31,15 @@ class LayerTally:
         """Forget everything."""
         self._sums: list[Tensor] = []
         self._layers = 0
+
+    def state(self) -> dict[str, Any]:
+        """What was counted so far, on the CPU."""
+        return {"sums": [part.cpu() for part in self._sums], "layers": self._layers}
+
+    def load(self, state: dict[str, Any], device: torch.device) -> None:
+        """Go on from what another has counted, `state`; sums of another form are forgotten when the first is added."""
+        self._sums = [part.to(device) for part in state["sums"]]
+        self._layers = state["layers"]
 
     @property
     def empty(self) -> bool:
@@ -59,7 +69,7 @@ class LayerTally:
         flags = torch.stack([number, *(~ok for ok in finite)])
         exact = torch.float32 if flags.device.type == "mps" else torch.float64
         sums = (torch.where(number > 0, values * number, 0.0), flags, *own)
-        if self.empty:
+        if [part.shape for part in self._sums] != [part.shape for part in sums]:
             self._sums = [torch.zeros_like(part, dtype=exact) for part in sums]
         for total, part in zip(self._sums, sums, strict=True):
             total += part

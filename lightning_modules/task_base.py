@@ -26,6 +26,8 @@ __all__ = ["STAGES", "Task"]
 
 STAGES = ("train", "val", "test")
 
+_TALLY = "snn_neuromod_tally"  # in checkpoints: what the epoch has counted so far
+
 
 class Task(pl.LightningModule):
     """Train a network; what a batch costs and what is logged of it is for the classes below this one.
@@ -82,6 +84,7 @@ class Task(pl.LightningModule):
         self.findings: dict[str, list[str]] = {}
         self._tallies = {stage: self.tally() for stage in STAGES}
         self._resume = Resume()
+        self._counted: dict[str, Any] | None = None
         self._states = StateWatch(network)
 
     def setup(self, stage: str) -> None:
@@ -200,9 +203,22 @@ class Task(pl.LightningModule):
     def configure_callbacks(self) -> list[pl.Callback]:
         return [self._resume]
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        tally = self._tallies["train"]
+        # Of several processes each has counts of its own, and one saves.
+        if not tally.empty and self._trainer is not None and self.trainer.world_size == 1:
+            checkpoint[_TALLY] = tally.state()
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self._trainer is not None and self.trainer.state.fn == "fit":
             self._resume.read(checkpoint, self.trainer)
+            self._counted = checkpoint.get(_TALLY) if self.trainer.world_size == 1 else None
+
+    def on_train_start(self) -> None:
+        """Let the metrics of an epoch in which the run was stopped be those of all its batches."""
+        if self._counted is not None:
+            self._tallies["train"].load(self._counted, self.device)
+        self._counted = None
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import signal
 
@@ -129,3 +130,33 @@ def test_ctrl_c_amid_an_accumulation_waits_for_the_step(tmp_path, monkeypatch):
     assert parts["global_step"] == whole["global_step"] == 3 * 4
     for name, value in whole["state_dict"].items():
         assert torch.equal(value, parts["state_dict"][name]), name
+
+
+def test_metrics_of_the_epoch_that_was_stopped_are_those_of_all_its_batches(tmp_path, monkeypatch):
+    """And so what follows them: a schedule, the end of training, the best weights."""
+
+    def press(self, trainer, module, batch, batch_idx):
+        if (trainer.current_epoch, batch_idx) == (1, 4) and not self.interrupted:
+            self._handle(signal.SIGINT, None)
+
+    main(command(tmp_path / "whole", "--trainer.logger=true"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Interrupt, "on_train_batch_start", press)
+        with pytest.raises(SystemExit):
+            main(command(tmp_path))
+    path = tmp_path / "smoke/msrc/version_0/checkpoints/last.ckpt"
+    main(command(tmp_path, "--trainer.logger=true", "--ckpt_path", str(path)))
+    whole, rest = (
+        rows(folder / "smoke" / "msrc" / version / "metrics.csv")
+        for folder, version in ((tmp_path / "whole", "version_0"), (tmp_path, "version_1"))
+    )
+    assert len(rest) == 2
+    assert rest == whole[1:]
+
+
+def rows(path):
+    """What was measured in training, by epoch."""
+    with path.open(newline="") as file:
+        found = list(csv.DictReader(file))
+    kept = [{k: v for k, v in row.items() if k.startswith("train/")} for row in found]
+    return [row for row in kept if row["train/loss"]]
