@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from snn_neuromod.errors import ConfigError, KindError
+from snn_neuromod.snntorch import recomputation
 from snn_neuromod.snntorch.silence import Audible
 
 States = Sequence["Tensor | None"]
@@ -84,6 +85,7 @@ class Stateful(Audible):
 
     def _started(self, current: Tensor, given: Mapping[str, Tensor | None]) -> list[Tensor]:
         """The states given, those kept in the place of None, and rest where they have another shape."""
+        recomputation.note(self, given)
         started: dict[str, Tensor] = {}
         for name, state in given.items():
             if state is None:
@@ -117,6 +119,8 @@ class Stateful(Audible):
             yet, to which the first input gives one: before the first call, and always with init_hidden=False.
         """
         self.warn_if_silent()
+        recomputation.note(self)
+        recomputation.starts_anew(self)
         mem: Tensor = getattr(self, self.state_names[-1])
         if self.init_hidden and mem.numel():
             with torch.no_grad():
@@ -130,6 +134,7 @@ class Stateful(Audible):
 
     def detach_mem(self) -> None:
         """Cut the state that the neuron keeps off its graph."""
+        recomputation.note(self)
         self._keep({name: getattr(self, name).detach() for name in self.state_names})
 
 
