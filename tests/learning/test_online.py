@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 from torch.testing import assert_close
+from torch.utils.checkpoint import checkpoint
 
 import snn_neuromod as nm
 from snn_neuromod.dynamics import scan
+from snn_neuromod.errors import RunError
 from snn_neuromod.kernels.backends.c import jobs, library
 from snn_neuromod.learning.eprop import OnlineEprop, carried, rule, traces
 from tests.learning.cases import (
@@ -232,6 +234,31 @@ def test_without_gradients_the_traces_go_on() -> None:
         loss_from(10)(*run.segment(x[10:])).backward()
         results.append(layer.w_in.grad.clone())
     assert torch.equal(*results)
+
+
+@pytest.mark.parametrize("backend", ["auto", "eager"])
+def test_a_batch_of_none(backend: str) -> None:
+    """As every layer: empty outputs, and gradients of zero."""
+    layer, readout = ALIF.make()
+    run, x = OnlineEprop(layer, readout), sequence(batch=0)
+    with nm.kernels.use(backend):
+        for part in (x[:1], x[1:2], x[2:]):
+            y, spikes = run.segment(part)
+            assert (y.shape, spikes.shape) == ((len(part), 0, 3), (len(part), 0, NEURONS))
+            loss_from(0)(y, spikes).backward()
+    for p in rule.learned(layer, readout).values():
+        assert p.grad is not None
+        assert not p.grad.any()
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_steps_that_are_taken_a_second_time_are_refused(reentrant: bool) -> None:
+    """The traces would be taken on twice."""
+    (layer, readout), x = ALIF.make(), sequence().requires_grad_()
+    run = OnlineEprop(layer, readout)
+    with pytest.raises(RunError, match=r"taken in a backward pass.*call it without"):  # noqa: PT012
+        y, _ = checkpoint(run.segment, x, use_reentrant=reentrant)
+        y.sum().backward()
 
 
 def test_errors() -> None:

@@ -204,7 +204,7 @@ def sensitivities(
 
 
 def advance(
-    traces: Traces, by: Sensitivities, sources: Sequence[Source], *, backend: str
+    traces: Traces, by: Sensitivities, sources: Sequence[Source], num: int, *, backend: str
 ) -> Traces:
     """Take the traces from a segment's start to its end.
 
@@ -212,6 +212,7 @@ def advance(
         traces: At its start; the synapses' will be overwritten, in one pass with what first reads the new ones.
         by: Derivatives of the variables at its end.
         sources: What the synapses brought at the segment's steps.
+        num: Number of neurons.
         backend: Asked for, see `snn_neuromod.kernels.backends`.
 
     Returns:
@@ -227,13 +228,12 @@ def advance(
         for y in dict.fromkeys([*synapses, *onwards, *by.inputs])
     }
     values = sources[0].values
-    _, batch, num = next(iter(by.inputs.values())).shape
     alone = values.device.type == "cpu" and len(sources) == 1 and sources[0].mask is None
     shared = _shared(synapses, by, reads) if alone else set()
     for y in reads:
         wide = 1 if y in shared else num
         if y not in synapses:
-            synapses[y] = values.new_empty(batch, values.shape[-1], wide)
+            synapses[y] = values.new_empty(values.shape[1], values.shape[-1], wide)
         elif synapses[y].shape[-1] != wide:
             synapses[y] = synapses[y].expand(-1, -1, num).contiguous()
     index = {y: k for k, y in enumerate(reads)}
@@ -252,7 +252,7 @@ def advance(
                 more = factor * earlier
                 known = parameters.get((y, parameter))
                 parameters[y, parameter] = more if known is None else known + more
-    return Traces(synapses, parameters, [job])
+    return Traces(synapses, parameters, [job] if reads else [])
 
 
 def _shared(

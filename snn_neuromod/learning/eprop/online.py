@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from snn_neuromod.errors import ConfigError
+from snn_neuromod.errors import ConfigError, RunError
 from snn_neuromod.kernels import backends
 from snn_neuromod.kernels.products import spike_linear
 from snn_neuromod.learning.eprop import network
@@ -104,7 +104,13 @@ class OnlineEprop:
 
         Raises:
             ValueError: If `x` has another shape, or another batch size than the segments before.
+            RuntimeError: If it is called in a backward pass, as by `torch.utils.checkpoint`.
         """
+        if torch._C._current_graph_task_id() >= 0:
+            raise RunError(
+                "OnlineEprop: a step must not be taken in a backward pass, which is where torch.utils.checkpoint takes "
+                "it a second time; call it without, its memory does not grow with the sequence"
+            )
         if x.ndim != 3 or x.shape[0] == 0:
             raise ConfigError(
                 f"OnlineEprop: x must have shape (T, batch, in_features) with at least one step, got {tuple(x.shape)}"
@@ -120,8 +126,9 @@ class OnlineEprop:
     def _segment(self, x: Tensor) -> tuple[Tensor, Tensor]:
         groups = self._decays.groups(x.dtype)
         if self._output is None:
-            zeros = x.new_zeros(x.shape[1], self.readout.w_out.shape[0])
-            self._output = _Output(zeros, zeros[0])
+            out_features = self.readout.w_out.shape[0]
+            empty = x.new_zeros(x.shape[1], out_features)
+            self._output = _Output(empty, x.new_zeros(out_features))
         emitted, filtered, runs = [], [], []
         for r, layer in enumerate(self._layers):
             run = self._runs[r] if self._runs else _start(layer, x[0], len(groups))
@@ -170,9 +177,9 @@ def _advance(
 ) -> tuple[Tensor, list[Tensor], _Run]:
     """Run a layer over one segment: spikes, filtered spikes at the segment's start, and what it keeps."""
     traces, backend = run.traces, backends.requested(layer.neuron.backend)
-    if run.by is not None:
-        traces = advance(traces, run.by, run.sources, backend=backend)
     w_in, w_rec = layer.weights()
+    if run.by is not None:
+        traces = advance(traces, run.by, run.sources, len(w_rec), backend=backend)
     weights, sources = torch.cat([w_in, w_rec], 1), list[network.Source]()
     current = spike_linear(x, w_in.detach(), backend=backend)
     current = arrive(current, weights, sources, backend=backend)
