@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.autograd.function import once_differentiable
 
+from snn_neuromod.errors import ConfigError
 from snn_neuromod.kernels import backends
 from snn_neuromod.kernels.call import Adjoint, Call, Outline, Paths
 from snn_neuromod.kernels.gradients import Through, gradients, through
@@ -110,7 +111,11 @@ def run(
                 neuron, current, params, state, w_rec=w_rec, spikes=spikes, delays=delays, paths=paths, backend=backend
             )  # fmt: skip
     recurrent: list[Tensor] = []
-    if w_rec is not None and spikes is not None:
+    if w_rec is not None:
+        if spikes is None:
+            raise ConfigError(
+                "operator.run: spikes before the first step are needed with w_rec, got None"
+            )
         past = spikes if spikes.ndim == current.ndim else spikes.unsqueeze(0)
         recurrent = [past, *delays.split(w_rec)]
     tensors = [current, *params, *state, *recurrent, *delays.sources]

@@ -40,6 +40,12 @@ def test_any_number_of_batch_dimensions(neuron: str, shape: tuple[int, ...]) -> 
     assert_equal_gradients(case_of(neuron, shape=shape))
 
 
+def test_weights_ask_for_the_spikes_before() -> None:
+    case = case_of("alif")._replace(w_rec=torch.rand(3, 3))
+    with pytest.raises(ValueError, match="spikes before the first step are needed with w_rec"):
+        gradients(case, fast=True)
+
+
 @every_neuron
 @pytest.mark.parametrize("recurrent", [False, True])
 def test_one_step(neuron: str, recurrent: bool) -> None:

@@ -20,7 +20,7 @@ void *PyInit__c(void) { return 0; }
 typedef int (*Kernel)(const int64_t *sizes, void *const *data);
 typedef int (*Recurrent)(const int64_t *sizes, void *const *data, const int64_t *groups, void *const *synapses);
 
-/* Addresses come from `Tensor.data_ptr()` of tensors that were checked; see backends/c/printed.py, kernels/onestep.py. */
+/* Addresses come from `Tensor.data_ptr()` of tensors that were checked; see backends/c/prepared.py, kernels/onestep.py. */
 static PyObject *call(PyObject *self, PyObject *const *given, Py_ssize_t num) {
     void *all[MOST];
     (void)self;

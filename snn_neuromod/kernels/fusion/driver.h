@@ -1,4 +1,5 @@
-/* The time loop around printed bodies: `refresh`, `step`, `again`, `last_step` and `other_step` stand above it.
+/* The time loop around printed bodies: `refresh`, `step`, `again`, `learning_step`, `last_step` and `other_step` stand
+ * above it.
  *
  * Neurons go through all steps in tiles of TILE, which stay in cache. The reverse pass takes stretches of EVERY steps from
  * the last to the first: it finds the states of a stretch again from those kept at its beginning, then goes back. */
