@@ -12,7 +12,10 @@ from torch.testing import assert_close
 from snn_neuromod.kernels.backends.triton import launch
 from tests.cuda import ptx
 from tests.cuda.conftest import COMPILED
-from tests.cuda.ptx.memory import AccessError, Buffer, Who
+from tests.cuda.ptx import operations
+from tests.cuda.ptx.code import Kernel
+from tests.cuda.ptx.memory import AccessError, Buffer, Memory, Who
+from tests.cuda.ptx.threads import Program
 
 pytestmark = pytest.mark.skipif(not COMPILED, reason="needs SNN_NEUROMOD_PTX=1")
 
@@ -106,3 +109,67 @@ def test_shared_memory_that_nobody_wrote() -> None:
     assert buffer.load(at, 4, first).tolist() == [1, 2]
     with pytest.raises(AccessError, match="two numbers"):
         buffer.store(np.array([0, 0]), 4, first, np.array([1, 2], np.uint32))
+
+
+def taken(*statements: str, threads: int = 64, memory: Memory | None = None) -> Program:
+    """A program of these instructions, after it ended."""
+    registers = ".reg .pred %p<9>;\n.reg .b16 %h<9>;\n.reg .b32 %r<9>;\n.reg .b64 %d<9>;\n"
+    body = registers + ";\n".join(statements).replace(":;", ":") + ";\nret;"
+    code = Kernel(f".visible .entry k(.param .u64 k_param_0)\n{{\n{body}\n}}\n")
+    program = Program(code, {}, memory or Memory([]), (0,), (1,), threads, 256)
+    program.run()
+    return program
+
+
+def test_beyond_a_view() -> None:
+    whole = torch.zeros(8)
+    memory, start = Memory([whole[2:4]]), whole.data_ptr()
+    assert memory.parts(np.array([start + 8, start + 12]), 4)
+    for place in (4, 16):
+        with pytest.raises(AccessError, match="outside"):
+            memory.parts(np.array([start + place]), 4)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "bar.warp.sync -1", "bar.sync 1, 32", "ld.volatile.shared.b32 %r1, [global_smem]", "ld.b32 %r1, [0]",
+        "add.sat.s32 %r1, 1, 1", "add.cc.u32 %r1, 1, 1", "cvt.rz.f16.f32 %h1, 0f3F800000", "trap", ".branchtargets a",
+        "vote.sync.uni.pred %p1, 1, -1", "shfl.sync.bfly.b32 %r1, 1, 1, 31, 15", "atom.global.add.u32 %r1, [0], 1",
+    ],
+)  # fmt: skip
+def test_what_is_not_known(statement: str) -> None:
+    with pytest.raises(NotImplementedError):
+        taken(statement)
+
+
+def test_threads_of_a_warp_at_several_barriers() -> None:
+    apart = ("setp.lt.s32 %p1, %r1, {}", "@%p1 bra $A", "bar.sync 0", "ret", "$A:", "bar.sync 0")
+    for limit in (32, 16):  # whole warps may go apart
+        statements = ("mov.u32 %r1, %tid.x", apart[0].format(limit), *apart[1:])
+        if limit == 32:
+            taken(*statements)
+        else:
+            with pytest.raises(AccessError, match="several barriers"):
+                taken(*statements)
+
+
+@pytest.mark.parametrize(
+    "access",
+    [
+        "st.shared.v2.b32 [%r1+4], {%r1, %r1}", "ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%r2}, [%r1+8]",
+        "ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%r2}, [%r1+256]",
+    ],
+)  # fmt: skip
+def test_vectors_and_matrices_in_shared_memory(access: str) -> None:
+    with pytest.raises(AccessError, match=r"not aligned|did not ask for"):
+        taken("mov.u32 %r1, 0", access, threads=32)
+
+
+def test_brain_floats_and_signs() -> None:
+    bits = {x: np.array([n], "u2") for x, n in {-2.0: 0xC000, 3.0: 0x4040, -6.0: 0xC0C0}.items()}
+    for name, expected in {"mul.rn": -6.0, "max": 3.0, "min": -2.0}.items():
+        found = operations.of((*name.split("."), "bf16"))(bits[-2.0], bits[3.0])
+        assert found == bits[expected]
+    program = taken("mov.b32 %r1, 255", "cvt.s8.s32 %r2, %r1")
+    assert (program.registers["%r2"] == 0xFFFFFFFF).all()

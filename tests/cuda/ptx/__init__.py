@@ -4,7 +4,9 @@ The PTX of a kernel is read (`code`), its threads take it together (`threads`), 
 (`memory`): that it lies in a tensor which the kernel was given, that warps wait for one another before they read or
 overwrite what another wrote, that programs of one launch leave one another's results alone, that shared memory is
 written before it is read. So a missing barrier is found without a device, which the interpreter cannot do: it knows
-blocks, and no threads. What ptxas makes of it, and how fast that is, only a device shows.
+blocks, and no threads. Threads of one warp go together and need no barrier between them, and a pointer that leaves its
+tensor for another that the kernel was given, too, is not found. What is not known (an instruction, a way to round, a
+kind of barrier) is an error. What ptxas makes of it, and how fast that is, only a device shows.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from itertools import product
+from operator import index
 from typing import Any
 
 import pytest
@@ -51,7 +54,7 @@ def run(kernel: Any, grid: Sequence[int], *arguments: Any, num_warps: int, **fla
     code, kinds = _read(compiled.asm["ptx"]), compiled.src.signature
     names = kernel.arg_names[: len(arguments)]
     given = [a for name, a in zip(names, arguments, strict=True) if kinds.get(name) != "constexpr"]
-    numbers = [a.data_ptr() if isinstance(a, Tensor) else int(a) for a in given]
+    numbers = [a.data_ptr() if isinstance(a, Tensor) else index(a) for a in given]
     unused = len(code.params) - len(numbers)  # room that kernels may ask for; these ask for none
     params = dict(zip(code.params, numbers + [0] * unused, strict=True))
     memory = Memory([a for a in given if isinstance(a, Tensor)])

@@ -16,6 +16,9 @@ TYPES = {
 }  # fmt: skip
 """NumPy's names of types; of bf16 the bits."""
 
+_SAY_NOTHING = {".pragma"}
+"""Directives that change no result."""
+
 
 class Instruction(NamedTuple):
     """One instruction.
@@ -59,9 +62,9 @@ class Kernel:
             self._add(statement)
 
     def kind(self, register: str) -> str:
-        """Type of a register."""
+        """Type of a register's bits."""
         own = self._kinds.get(register) or self._kinds[register.rstrip("0123456789")]
-        return TYPES[own]
+        return TYPES[own] if own == "pred" else f"u{TYPES[own][1]}"
 
     def _add(self, statement: str) -> None:
         if found := re.fullmatch(r"\.reg\s+\.(\w+)\s+(.*)", statement):
@@ -69,8 +72,12 @@ class Kernel:
                 self._kinds[name.strip().split("<")[0]] = found[1]
         elif found := re.fullmatch(r"(\$\w+):", statement):
             self.labels[found[1]] = len(self.instructions)
-        elif found := re.fullmatch(r"\.local .*\[(\d+)\]", statement):
-            self.local = int(found[1])
+        elif (found := re.fullmatch(r"\.local .*\[(\d+)\]", statement)) and not self.local:
+            self.local = (
+                -(-int(found[1]) // 16) * 16
+            )  # that of each thread begins where any number may
+        elif statement.startswith(".") and statement.split()[0] not in _SAY_NOTHING:
+            raise NotImplementedError(statement)
         elif statement and not statement.startswith("."):
             guard = re.match(r"@(!?)(%\w+)\s+", statement)
             op, *rest = statement[guard.end() if guard else 0 :].split(maxsplit=1)

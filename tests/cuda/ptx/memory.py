@@ -118,8 +118,9 @@ class Memory:
     """
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
+        tensors = [t for t in tensors if t.numel()]
         found = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
-        self._starts = np.array(sorted(start for start in found if found[start]), np.int64)
+        self._starts = np.array(sorted(found), np.int64)
         self._sizes = np.array([found[int(start)] for start in self._starts], np.int64)
         self._buffers = [
             Buffer(
@@ -127,6 +128,12 @@ class Memory:
             )
             for a, n in zip(self._starts, self._sizes, strict=True)
         ]
+        self._given = [np.zeros(int(n), bool) for n in self._sizes]
+        for t in tensors:  # of a view no more than what lies between its first and its last number
+            last = sum((n - 1) * step for n, step in zip(t.shape, t.stride(), strict=True))
+            at, size = t.storage_offset(), t.element_size()
+            number = np.searchsorted(self._starts, t.untyped_storage().data_ptr())
+            self._given[number][at * size : (at + last + 1) * size] = True
 
     def parts(
         self, addresses: NDArray[np.int64], size: int
@@ -138,9 +145,8 @@ class Memory:
         """
         number = np.searchsorted(self._starts, addresses, side="right") - 1
         ends = (self._starts + self._sizes)[number]
-        if (number < 0).any() or (addresses + size > ends).any():
+        outside = bool((number < 0).any() or (addresses + size > ends).any())
+        parts = [(k, number == k, addresses[number == k] - self._starts[k]) for k in {*number}]
+        if outside or not all(self._given[k][_bytes(at, size)].all() for k, _, at in parts):
             raise AccessError("accesses memory outside of the tensors it was given")
-        return [
-            (self._buffers[k], number == k, addresses[number == k] - self._starts[k])
-            for k in np.unique(number)
-        ]
+        return [(self._buffers[k], own, at) for k, own, at in parts]

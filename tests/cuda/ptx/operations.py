@@ -15,6 +15,22 @@ __all__ = ["literal", "of", "read"]
 
 Numbers = NDArray[Any]
 
+_HALVES = {"f16x2", "bf16x2"}
+_BEHIND = {*TYPES, *_HALVES, "rn", "approx", "full", "ftz"}
+"""What may stand behind a name: types, and ways to round; numbers near zero are kept where ftz loses them."""
+
+_COMPARED = {
+    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
+}  # fmt: skip
+_ROUNDED = {"rzi": np.trunc, "rmi": np.floor, "rpi": np.ceil, "rni": np.rint}
+_BEHIND_SOME: dict[str, set[str]] = {
+    "mul": {"lo", "hi", "wide"}, "mad": {"lo", "wide"}, "max": {"NaN"}, "min": {"NaN"}, "cvta": {"to", "global"},
+    "cvt": {*_ROUNDED}, "setp": {*_COMPARED, *(f"{c}u" for c in _COMPARED), "nan", "num"},
+    "shfl": {"sync", "up", "down", "bfly", "idx"}, "redux": {"sync", "add", "min", "max", "and", "or"},
+    "vote": {"sync", "ballot", "any", "all"},
+}  # fmt: skip
+"""What else may stand behind some of them."""
+
 
 def literal(text: str, kind: str) -> Numbers:
     """A number as it is written."""
@@ -35,9 +51,9 @@ def literal(text: str, kind: str) -> Numbers:
 @cache
 def read(op: tuple[str, ...], args: tuple[str, ...]) -> list[tuple[str, str]]:
     """Operands of an instruction, each with the type it is read as."""
-    kind = TYPES.get(op[-1], "u4")
+    kind = "u4" if op[-1] in _HALVES else TYPES[op[-1]]
     kinds = [kind] * (len(args) - 1)
-    if op[0] == "cvt" and op[-2].endswith("x2"):
+    if op[0] == "cvt" and op[-2] in _HALVES:
         kinds = ["f4", "f4"]
     elif op[0] in ("shl", "shr"):
         kinds = [kind, "u4"]
@@ -60,15 +76,16 @@ def of(op: tuple[str, ...]) -> Callable[..., Any]:
         NotImplementedError: If it is not known.
     """
     name = op[0]
-    if op[-1].endswith("x2") and name != "cvt":
+    if name not in _PLAIN | _SPECIAL or {*op[1:]} - _BEHIND - _BEHIND_SOME.get(name, set()):
+        raise NotImplementedError(".".join(op))
+    if name != "cvt" and op[-1] in _HALVES:
         return _of_halves(of((*op[:-1], op[-1][:-2])), TYPES[op[-1][:-2]])
+    if op[-1] == "bf16" and name not in ("cvt", "setp"):
+        single = of((*op[:-1], "f32"))
+        return lambda *x: _to_bf16(single(*map(_from_bf16, x)))
     if name in _SPECIAL:
         return _SPECIAL[name](op)
-    if name not in _PLAIN:
-        raise NotImplementedError(".".join(op))
     plain = _PLAIN[name]
-    if op[-1] == "bf16":
-        return lambda *x: _to_bf16(plain(*map(_from_bf16, x)))
     return lambda *x: plain(*x).astype(TYPES[op[-1]], copy=False)
 
 
@@ -98,8 +115,8 @@ def _twice(kind: str) -> str:
 
 
 def _fma(a: Numbers, b: Numbers, c: Numbers) -> Numbers:
-    """Of float32 rounded once; of float64 twice."""
-    return a.astype("f8") * b + c if a.dtype == np.float32 else a * b + c
+    """Of float64 the product is rounded, too; of others hardly ever."""
+    return a.astype("f8") * b + c
 
 
 def _multiply(op: Sequence[str]) -> Callable[..., Numbers]:
@@ -150,11 +167,6 @@ def _field(op: Sequence[str]) -> Callable[..., Numbers]:
     return bits
 
 
-_COMPARED = {
-    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
-}  # fmt: skip
-
-
 def _compare(op: Sequence[str]) -> Callable[..., Numbers]:
     """One that ends with u holds for numbers that are none, too."""
 
@@ -170,11 +182,10 @@ def _compare(op: Sequence[str]) -> Callable[..., Numbers]:
     return compared
 
 
-_ROUNDED = {"rzi": np.trunc, "rmi": np.floor, "rpi": np.ceil, "rni": np.rint}
-
-
 def _convert(op: Sequence[str]) -> Callable[..., Numbers]:
     to, source = op[-2:]
+    if (to in _HALVES and source != "f32") or source in _HALVES:
+        raise NotImplementedError(".".join(op))
 
     def pair(high: Numbers, low: Numbers) -> Numbers:
         narrow = _to_bf16 if to == "bf16x2" else lambda x: x.astype("f2").view("u2")
@@ -196,10 +207,21 @@ def _convert(op: Sequence[str]) -> Callable[..., Numbers]:
     return pair if to.endswith("x2") else converted
 
 
+def _all_take_part(members: Numbers) -> None:
+    """Of a warp.
+
+    Raises:
+        NotImplementedError: If only some shall.
+    """
+    if (members != 0xFFFFFFFF).any():
+        raise NotImplementedError("an exchange between some threads of a warp")
+
+
 def _shuffle(op: Sequence[str]) -> Callable[..., Any]:
     """Numbers of other threads of a warp, or the own one where there is none."""
 
-    def shuffled(x: Numbers, by: Numbers, clamp: Numbers, _: Numbers) -> Numbers:
+    def shuffled(x: Numbers, by: Numbers, clamp: Numbers, members: Numbers) -> Numbers:
+        _all_take_part(members)
         threads = len(x)
         lane, by = np.arange(threads) % WARP, (by % WARP).astype(np.int64)
         segment, most = (clamp >> 8).astype(np.int64) & 31, clamp.astype(np.int64) & 31
@@ -218,13 +240,19 @@ def _reduce(op: Sequence[str]) -> Callable[..., Numbers]:
     function: Any = {
         "add": np.add, "min": np.minimum, "max": np.maximum, "and": np.bitwise_and, "or": np.bitwise_or,
     }[op[2]]  # fmt: skip
-    return lambda x, _: np.repeat(function.reduce(x.reshape(-1, WARP), axis=1, dtype=x.dtype), WARP)
+
+    def reduced(x: Numbers, members: Numbers) -> Numbers:
+        _all_take_part(members)
+        return np.repeat(function.reduce(x.reshape(-1, WARP), axis=1, dtype=x.dtype), WARP)
+
+    return reduced
 
 
 def _vote(op: Sequence[str]) -> Callable[..., Numbers]:
     """A bit of each thread of a warp, or whether it holds for any or for all."""
 
-    def voted(x: Numbers, _: Numbers) -> Numbers:
+    def voted(x: Numbers, members: Numbers) -> Numbers:
+        _all_take_part(members)
         warps = x.reshape(-1, WARP)
         if op[2] != "ballot":
             return np.repeat(warps.any(1) if op[2] == "any" else warps.all(1), WARP)

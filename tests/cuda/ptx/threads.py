@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +17,11 @@ __all__ = ["Program"]
 _TURNS = {"bra", "ret", "bar"}
 _TOGETHER = {"shfl", "redux", "vote", "ldmatrix", "stmatrix"}
 """What all threads of a warp take at once."""
+
+_SPACES = {"global", "local", "param", "shared"}
+_ACCESS = {"L1::evict_last", "v2", "v4"}
+_MATRICES = {"aligned", "b16", "m8n8", "shared", "sync", "x1", "x2", "x4"}
+"""What may stand behind the name of an access to memory."""
 
 _UNKNOWN = np.array(-1)
 """In a register that was not written; as a float it is no number."""
@@ -72,9 +76,16 @@ class Program:
                 able = ~(self.waiting | self.done)
                 if able.any():
                     self._go_on(able)
-                else:  # all have come to the barrier
-                    self.waiting[:] = False
-                    self.span += 1
+                else:
+                    self._pass_barrier()
+
+    def _pass_barrier(self) -> None:
+        """All have come to it; those of a warp must have come to it at one place."""
+        places = np.where(self.waiting, self.at, -1).reshape(-1, WARP)
+        if ((places != places.max(1, keepdims=True)) & (places >= 0)).any():
+            raise AccessError(f"{self.code.name}: threads of a warp wait at several barriers")
+        self.waiting[:] = False
+        self.span += 1
 
     def _go_on(self, able: NDArray[np.bool_]) -> None:
         """Threads that are furthest behind go on until they branch, wait, or meet others."""
@@ -128,11 +139,15 @@ class Program:
             self.at[taken] = self.code.labels[instruction.args[0]]
         elif instruction.op[0] == "ret":
             self.done |= taken
-        else:
+        elif instruction.op == ("bar", "sync") and instruction.args == ("0",):
             self.waiting |= taken
+        else:
+            raise NotImplementedError(instruction.text)
 
     def _take(self, instruction: Instruction, taken: NDArray[np.bool_], everyone: bool) -> None:
         op, args = instruction.op, instruction.args
+        if op[0] in _TOGETHER and not everyone and instruction.guard is not None:
+            raise NotImplementedError(instruction.text)
         try:
             if op[0] == "ld":
                 self._load(op, args, taken)
@@ -148,8 +163,9 @@ class Program:
     def _compute(
         self, op: tuple[str, ...], args: tuple[str, ...], taken: NDArray[np.bool_] | None
     ) -> None:
+        function = operations.of(op)
         values = [self._value(a, kind) for a, kind in operations.read(op, args)]
-        result, targets = operations.of(op)(*values), _parts(args[0])
+        result, targets = function(*values), _parts(args[0])
         if len(targets) > 1:  # words of a number
             size = result.dtype.itemsize // len(targets)
             words = np.ascontiguousarray(np.broadcast_to(result, self.threads)).view(f"u{size}")
@@ -176,49 +192,56 @@ class Program:
         if register == "_":
             return
         kind = np.dtype(self.code.kind(register))
-        bits = value if kind.kind == "b" else value.view(f"u{value.dtype.itemsize}").astype(kind)
+        if kind.kind == "b":
+            bits = value
+        elif value.dtype.kind == "i":  # a sign fills what there is of a register above
+            bits = value.astype(f"i{kind.itemsize}").view(kind)
+        else:
+            bits = value.view(f"u{value.dtype.itemsize}").astype(kind)
         old = self.registers.get(register, _UNKNOWN.astype(kind))
         whole = bits if taken is None else np.where(taken, bits, old)
         self.registers[register] = np.broadcast_to(whole, self.threads)
 
     def _load(self, op: Sequence[str], args: Sequence[str], taken: NDArray[np.bool_]) -> None:
-        kind = TYPES[op[-1]]
+        kind = _accessed(op)
         size, targets = np.dtype(kind).itemsize, _parts(args[0])
         name, offset = _address(args[1])
         if op[1] == "param":
+            if offset or len(targets) > 1:
+                raise NotImplementedError(".".join(op))
             number = np.array([self.params[name] & ((1 << 8 * size) - 1)], f"u{size}")
             self._set(targets[0], number, None)
             return
-        for k, target in enumerate(targets):
+        first = self._addresses(op[1], name, offset, size * len(targets), taken)
+        loaded = []
+        for k in range(len(targets)):
             words = np.zeros(self.threads, f"u{size}")
-            for buffer, own, at in self._places(op[1], name, offset + k * size, size, taken):
+            for buffer, own, at in self._places(op[1], first + k * size, size, taken):
                 words[own] = buffer.load(at, size, self._who(own))
-            signed = kind[0] == "i" and target != "_"
-            wide = (
-                words.view(kind).astype(self.code.kind(target).replace("u", "i"))
-                if signed
-                else words
-            )
-            self._set(target, wide, taken)
+            loaded.append(words.view(kind))
+        for target, numbers in zip(targets, loaded, strict=True):
+            self._set(target, numbers, taken)
 
     def _store(self, op: Sequence[str], args: Sequence[str], taken: NDArray[np.bool_]) -> None:
-        size = np.dtype(TYPES[op[-1]]).itemsize
-        name, offset = _address(args[0])
-        for k, source in enumerate(_parts(args[1])):
+        size, sources = np.dtype(_accessed(op)).itemsize, _parts(args[1])
+        first = self._addresses(op[1], *_address(args[0]), size * len(sources), taken)
+        for k, source in enumerate(sources):
             words = np.broadcast_to(self._value(source, f"u{size}"), self.threads)
-            for buffer, own, at in self._places(op[1], name, offset + k * size, size, taken):
+            for buffer, own, at in self._places(op[1], first + k * size, size, taken):
                 buffer.store(at, size, self._who(own), words[own])
 
     def _matrices(self, op: Sequence[str], args: Sequence[str], taken: NDArray[np.bool_]) -> None:
         """Matrices of 8 x 8 numbers of 16 bits: each eight threads know where rows lie, a thread holds two numbers."""
-        if "trans" in op:
+        if "m8n8" not in op or {*op[1:]} - _MATRICES:
             raise NotImplementedError(".".join(op))
         loads, lanes = op[0] == "ldmatrix", self.lanes[taken]
-        name, offset = _address(args[1 if loads else 0])
-        rows = np.broadcast_to(self._value(name, "u4"), self.threads).astype(np.int64) + offset
-        for k, register in enumerate(_parts(args[0 if loads else 1])):
-            lane = lanes % WARP
+        registers, lane = _parts(args[0 if loads else 1]), lanes % WARP
+        tells = taken & (self.lanes % WARP < 8 * len(registers))
+        rows = np.zeros(self.threads, np.int64)
+        rows[tells] = self._addresses("shared", *_address(args[1 if loads else 0]), 16, tells)
+        for k, register in enumerate(registers):
             at = rows[lanes - lane + 8 * k + lane // 4] + 4 * (lane % 4)
+            self._places("shared", at, 4, taken)
             if loads:
                 words = np.zeros(self.threads, "u4")
                 words[lanes] = self.shared.load(at, 4, self._who(lanes))
@@ -227,19 +250,29 @@ class Program:
                 words = np.broadcast_to(self._value(register, "u4"), self.threads)
                 self.shared.store(at, 4, self._who(lanes), words[lanes])
 
-    def _places(
+    def _addresses(
         self, space: str, name: str, offset: int, size: int, taken: NDArray[np.bool_]
+    ) -> NDArray[np.int64]:
+        """Where threads access so many bytes at once.
+
+        Raises:
+            AccessError: If it is no multiple of their number.
+        """
+        wide = self._value(name, "u4" if space == "shared" else "u8").astype(np.int64) + offset
+        at: NDArray[np.int64] = np.broadcast_to(wide, self.threads)[taken]
+        if (at % size).any():
+            raise AccessError("accesses what is not aligned")
+        return at
+
+    def _places(
+        self, space: str, at: NDArray[np.int64], size: int, taken: NDArray[np.bool_]
     ) -> list[tuple[Buffer, NDArray[np.int64], NDArray[np.int64]]]:
         """Buffers, which threads access them, and where.
 
         Raises:
-            AccessError: If a number is not aligned, or in no buffer.
+            AccessError: If a number is in no buffer.
         """
         lanes = self.lanes[taken]
-        wide = self._value(name, "u4" if space == "shared" else "u8").astype(np.int64) + offset
-        at = np.broadcast_to(wide, self.threads)[lanes]
-        if (at % size).any():
-            raise AccessError("accesses a number that is not aligned")
         if space == "local":
             if (at < 0).any() or (at + size > self.code.local).any():
                 raise AccessError("accesses local memory that it did not ask for")
@@ -254,9 +287,20 @@ class Program:
         return Who(self.number, self.span, (lanes // WARP).astype(np.int32))
 
 
+def _accessed(op: Sequence[str]) -> str:
+    """Type of what an access to memory moves.
+
+    Raises:
+        NotImplementedError: If it is of a kind that is not known: volatile, of many devices, of constants, generic.
+    """
+    if op[1] not in _SPACES or {*op[2:-1]} - _ACCESS:
+        raise NotImplementedError(".".join(op))
+    return TYPES[op[-1]]
+
+
 def _parts(text: str) -> list[str]:
     """Registers of a vector, or of one."""
-    return [part.strip() for part in re.split(r"[,|]", text.strip("() "))]
+    return [part.strip() for part in text.strip("() ").split(",")]
 
 
 def _address(text: str) -> tuple[str, int]:
