@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,19 +12,11 @@ import torch
 import snn_neuromod as nm
 from snn_neuromod import dynamics
 from snn_neuromod.kernels import neurons, operator
-from snn_neuromod.kernels.backends.c import library
+from tests.kernels.native import served
 from tests.kernels.reference import SRC_FAMILY, Case, assert_equal_gradients, gradients, make_case
 
-AVAILABLE, STATUS = library.load()
-pytestmark = pytest.mark.skipif(AVAILABLE is None, reason=f"C kernels: {STATUS}")
+pytestmark = served
 every_neuron = pytest.mark.parametrize("neuron", SRC_FAMILY)
-
-
-@pytest.fixture(autouse=True)
-def _by_name() -> Iterator[None]:
-    """Whatever the kernels cannot serve is an error here."""
-    with nm.kernels.use("c"):
-        yield
 
 
 def options(straight_through: bool = False, detach_recurrence: bool = False) -> dict[str, bool]:
