@@ -21,7 +21,7 @@ from snn_neuromod.snntorch.surrogate import no_surrogate
 from tests.helpers import BATCH, CASES, NEURONS, Case
 from tests.layers.cases import CASES as LAYERS
 from tests.layers.cases import DEFAULTS, LayerCase
-from tests.snntorch.test_one_step import N, every_class, made
+from tests.snntorch.steps import N, every_class, made
 
 STEPS, LATER = 6, 2
 """Steps, and how many a parameter of a slow variable may take to reach the spikes."""
