@@ -17,7 +17,7 @@ import norse.torch as theirs
 from snn_neuromod import norse as ours
 from snn_neuromod.nir import from_nir, to_nir
 from tests.nir.interpreters import run
-from tests.nir.test_export import by_norse, through_file
+from tests.nir.networks import by_norse, through_file
 
 T, B, IN, N = 60, 3, 6, 8
 
