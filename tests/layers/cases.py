@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -83,3 +84,20 @@ CASES = [
     LayerCase(nm.LeakyIntegrator, "normalised", (("normalise", True), ("tau", 5.0)), std=3.0),
 ]  # fmt: skip
 DEFAULTS = [case for case in CASES if case.label == "default"]
+
+every_layer = pytest.mark.parametrize("case", CASES, ids=str)
+every_class = pytest.mark.parametrize("case", DEFAULTS, ids=str)
+every_parameter = pytest.mark.parametrize(
+    ("case", "name"), [pytest.param(c, n, id=f"{c}-{n}") for c in DEFAULTS for n in c.learnable]
+)
+
+
+def without_detached_gates(case: LayerCase, name: str) -> dict[str, Any]:
+    """The slow gates have a gradient only if the recurrence has one."""
+    return {"detach_recurrence": False} if name in ("z_hyp", "z_dep", "z_u") else {}
+
+
+DEFAULTS_LEARN = {
+    case.layer: [n for n in case.learnable if not without_detached_gates(case, n)]
+    for case in DEFAULTS
+}
