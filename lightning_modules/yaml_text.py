@@ -24,6 +24,21 @@ class _Once(yaml.SafeLoader):
             seen.add(str(key.value))
         return node
 
+    def flatten_mapping(self, node: Any) -> None:
+        """Put what "<<" names before a mapping's own keys, which win; PyYAML 6.0.4 takes some of those it names."""
+        own, merged = list[Any](), list[Any]()
+        for key, value in node.value:
+            if key.tag != "tag:yaml.org,2002:merge":
+                own.append((key, value))
+                continue
+            several = value.value if isinstance(value, yaml.SequenceNode) else [value]
+            for other in reversed(several):  # of several the first wins
+                if not isinstance(other, yaml.MappingNode):
+                    raise _error("<< must name a mapping, or a list of them", other)
+                self.flatten_mapping(other)
+                merged += other.value
+        node.value = [*merged, *own]
+
 
 def parsed(text: str) -> Any:
     """What a YAML text says.

@@ -40,7 +40,7 @@ def test_a_trace_holds_the_neuron(case: LayerCase) -> None:
     layer, current = case.make(), case.current(dtype=torch.float64)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message="`torch.jit.trace` is deprecated")
         traced = torch.jit.trace(lambda x: layer(x)[0], current, check_trace=False)
     for x in (current, current.flip(0)):
         assert_close(traced(x), layer(x)[0], rtol=1e-9, atol=1e-9)

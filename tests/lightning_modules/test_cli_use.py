@@ -167,12 +167,18 @@ def test_runs_go_where_the_configuration_says(capfd) -> None:
     assert not Path("runs").exists()
 
 
-def test_keys_that_yaml_merges_stand_once() -> None:
-    write(
-        "c.yaml",
-        "base: quickstart\na: {b: &b {x: 1, y: 1}, c: &c {<<: *b, x: 2}}\nd: {<<: *c, y: 3}\n",
-    )
-    assert load_config("c.yaml")["d"] == {"x": 2, "y": 3}
+def test_keys_that_yaml_merges_stand_once(capfd) -> None:
+    """A mapping's own keys win, and of several that are merged the first."""
+    text = "base: quickstart\na: {b: &b {x: 1, y: 1}, c: &c {<<: *b, x: 2}}\nd: {<<: *c, y: 3}\n"
+    write("c.yaml", text + "e: {<<: [*c, *b], z: 4}\nf: {<<: [*b, {y: 5, w: 6}, *c]}\n")
+    found = load_config("c.yaml")
+    assert found["d"] == {"x": 2, "y": 3}
+    assert found["e"] == {"x": 2, "y": 1, "z": 4}
+    assert found["f"] == {"x": 1, "y": 1, "w": 6}
+    write("c.yaml", text + "e: {<<: 3}\n")
+    code, error = refused(capfd, "fit", "-c", "c.yaml")
+    assert code == 2
+    assert "c.yaml:4:9: must be YAML, got: << must name a mapping" in error
 
 
 def bomb(levels: int, value: str) -> str:
