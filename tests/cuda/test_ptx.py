@@ -173,3 +173,18 @@ def test_brain_floats_and_signs() -> None:
         assert found == bits[expected]
     program = taken("mov.b32 %r1, 255", "cvt.s8.s32 %r2, %r1")
     assert (program.registers["%r2"] == 0xFFFFFFFF).all()
+
+
+def test_rounded_down() -> None:
+    one, small = np.ones(2, np.float32), np.array([-1e-9, 1e-9], np.float32)
+    found = operations.of(("fma", "rm", "ftz", "f32"))(one, one, small)
+    np.testing.assert_array_equal(found, np.array([np.nextafter(one[0], 0), 1], np.float32))
+    np.testing.assert_array_equal(operations.of(("fma", "rn", "f32"))(one, one, small), one)
+
+
+def test_between_0_and_1() -> None:
+    x = np.array([-1.0, 0.25, 7.0, np.nan], np.float32)
+    found = operations.of(("cvt", "ftz", "sat", "f32", "f32"))(x)
+    np.testing.assert_array_equal(found, np.array([0, 0.25, 1, 0], np.float32))
+    with pytest.raises(NotImplementedError):
+        operations.of(("cvt", "sat", "s8", "s32"))

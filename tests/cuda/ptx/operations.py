@@ -25,7 +25,7 @@ _COMPARED = {
 _ROUNDED = {"rzi": np.trunc, "rmi": np.floor, "rpi": np.ceil, "rni": np.rint}
 _BEHIND_SOME: dict[str, set[str]] = {
     "mul": {"lo", "hi", "wide"}, "mad": {"lo", "wide"}, "max": {"NaN"}, "min": {"NaN"}, "cvta": {"to", "global"},
-    "cvt": {*_ROUNDED}, "setp": {*_COMPARED, *(f"{c}u" for c in _COMPARED), "nan", "num"},
+    "cvt": {*_ROUNDED, "sat"}, "fma": {"rm"}, "setp": {*_COMPARED, *(f"{c}u" for c in _COMPARED), "nan", "num"},
     "shfl": {"sync", "up", "down", "bfly", "idx"}, "redux": {"sync", "add", "min", "max", "and", "or"},
     "vote": {"sync", "ballot", "any", "all"},
 }  # fmt: skip
@@ -114,9 +114,18 @@ def _twice(kind: str) -> str:
     return kind[0] + str(2 * int(kind[1]))
 
 
-def _fma(a: Numbers, b: Numbers, c: Numbers) -> Numbers:
+def _fma(op: Sequence[str]) -> Callable[..., Numbers]:
     """Of float64 the product is rounded, too; of others hardly ever."""
-    return a.astype("f8") * b + c
+    down, kind = "rm" in op, TYPES[op[-1]]
+    if down and kind != "f4":
+        raise NotImplementedError(".".join(op))
+
+    def fused(a: Numbers, b: Numbers, c: Numbers) -> Numbers:
+        exact = a.astype("f8") * b + c
+        near = exact.astype(kind)
+        return np.where(near > exact, np.nextafter(near, near - np.inf), near) if down else near
+
+    return fused
 
 
 def _multiply(op: Sequence[str]) -> Callable[..., Numbers]:
@@ -184,7 +193,8 @@ def _compare(op: Sequence[str]) -> Callable[..., Numbers]:
 
 def _convert(op: Sequence[str]) -> Callable[..., Numbers]:
     to, source = op[-2:]
-    if (to in _HALVES and source != "f32") or source in _HALVES:
+    floats = {"f32", "f64"} >= {to, source}
+    if (to in _HALVES and source != "f32") or source in _HALVES or ("sat" in op and not floats):
         raise NotImplementedError(".".join(op))
 
     def pair(high: Numbers, low: Numbers) -> Numbers:
@@ -195,6 +205,8 @@ def _convert(op: Sequence[str]) -> Callable[..., Numbers]:
         x = _from_bf16(x) if source == "bf16" else x
         for mode in _ROUNDED.keys() & set(op):
             x = _ROUNDED[mode](x)
+        if "sat" in op:
+            x = np.where(np.isnan(x), 0, np.clip(x, 0, 1)).astype(x.dtype)
         if to == "bf16":
             return _to_bf16(x)
         if x.dtype.kind == "f" and to[0] in "us":  # at most the largest that there is
@@ -265,7 +277,7 @@ def _vote(op: Sequence[str]) -> Callable[..., Numbers]:
 _PLAIN: dict[str, Callable[..., Numbers]] = {
     "mov": lambda x: x, "cvta": lambda x: x, "popc": np.bitwise_count,
     "add": np.add, "sub": np.subtract, "neg": np.negative, "abs": np.abs, "div": _divide,
-    "rem": lambda a, b: np.fmod(a, np.where(b == 0, 1, b)), "fma": _fma, "rcp": lambda x: 1 / x, "sqrt": np.sqrt,
+    "rem": lambda a, b: np.fmod(a, np.where(b == 0, 1, b)), "rcp": lambda x: 1 / x, "sqrt": np.sqrt,
     "ex2": np.exp2, "lg2": np.log2, "sin": np.sin, "cos": np.cos, "tanh": np.tanh, "and": np.bitwise_and,
     "copysign": lambda sign, x: np.copysign(x, sign), "or": np.bitwise_or, "xor": np.bitwise_xor, "not": np.invert,
     "selp": lambda a, b, which: np.where(which, a, b),
@@ -273,5 +285,5 @@ _PLAIN: dict[str, Callable[..., Numbers]] = {
 _SPECIAL: dict[str, Callable[[Sequence[str]], Callable[..., Any]]] = {
     "mul": _multiply, "mad": _multiply, "max": _maximum, "min": _maximum, "shl": _shift, "shr": _shift, "bfe": _field,
     "setp": _compare, "cvt": _convert, "shfl": _shuffle, "redux": _reduce,
-    "vote": _vote,
+    "vote": _vote, "fma": _fma,
 }  # fmt: skip
