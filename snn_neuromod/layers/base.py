@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
@@ -296,7 +297,11 @@ class Layer(Fixed, nn.Module, Generic[S, P]):
 
         Raises:
             TypeError: If `modulation` is given to a neuron that has none.
+
+        Warns:
+            UserWarning: If hooks are registered on the neurons, which do not fire here.
         """
+        _warn_of_hooks(self)
         for name, tensor in (("w_rec", w_rec), ("spikes before the first step", spikes)):
             if not tensor.is_floating_point():
                 raise KindError(
@@ -401,6 +406,22 @@ class Layer(Fixed, nn.Module, Generic[S, P]):
         if self.learned:
             parts.append(f"learn={self.learned}")
         return ", ".join(parts)
+
+
+def _warn_of_hooks(layer: nn.Module) -> None:
+    """Warn of hooks that a call of the module would run."""
+    kinds = (
+        layer._forward_hooks,
+        layer._forward_pre_hooks,
+        layer._backward_hooks,
+        layer._backward_pre_hooks,
+    )
+    if any(kinds):
+        warnings.warn(
+            f"{type(layer).__name__}: hooks of neurons do not fire inside a recurrent layer, which runs neurons and "
+            "weights as one; register them on the recurrent layer, which returns the same spikes and state",
+            stacklevel=4,
+        )
 
 
 def _default(layer: type, name: str) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.utils import parametrizations
 from torch.testing import assert_close
 
 import snn_neuromod as nm
@@ -447,3 +448,45 @@ def test_delays_made_from_the_number_of_neurons() -> None:
         nm.Recurrent(nm.ALIF(6), 4, delay="two")
     with pytest.raises(TypeError, match="mask_rec must be a tensor or a connectivity such as"):
         nm.Recurrent(nm.ALIF(6), 4, mask_rec=nm.connectivity.Random)
+
+
+@pytest.mark.parametrize(
+    "register", ["forward_hook", "forward_pre_hook", "full_backward_hook", "full_backward_pre_hook"]
+)
+def test_hooks_of_the_neurons_are_told_that_they_do_not_fire(register: str) -> None:
+    net, seen = nm.Recurrent(nm.ALIF(6), 4), list[int]()
+    x = torch.rand(5, 2, 4, requires_grad=True)
+    on_all = getattr(net, f"register_{register}")(lambda *_: seen.append(0))
+    net(x)[0].sum().backward()
+    assert len(seen) == 1
+    on_all.remove()
+    on_neurons = getattr(net.neuron, f"register_{register}")(lambda *_: seen.append(1))
+    with pytest.warns(UserWarning, match=r"ALIF: hooks .* register them on the recurrent layer"):
+        net(x)
+    on_neurons.remove()
+    net(x)
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("name", ["w_in", "w_rec"])
+def test_parametrized_weights(name: str) -> None:
+    """What `torch.nn.utils.parametrize` makes of a weight acts, on every backend, with its gradient."""
+    x, found = torch.rand(12, 3, 4, dtype=torch.float64), []
+    for backend in ("reference", "eager", "auto"):
+        torch.manual_seed(3)
+        net = nm.Recurrent(nm.ALIF(6, backend=backend), 4).double()
+        with torch.no_grad():
+            net.w_in.mul_(5)
+            net.w_rec.mul_(5)
+        plain = net(x)[0].detach()
+        parametrizations.spectral_norm(net, name)
+        spikes, _ = net.eval()(x)
+        assert not torch.equal(spikes, plain)
+        (spikes * torch.arange(12.0)[:, None, None]).sum().backward()
+        grads = [p.grad for p in net.parameters() if p.grad is not None]
+        assert len(grads) == len([*net.parameters()])
+        assert all(grad.any() for grad in grads)
+        found.append([spikes.detach(), *grads])
+    for other in found[1:]:
+        for got, wanted in zip(other, found[0], strict=True):
+            assert_close(got, wanted, rtol=1e-9, atol=1e-12)
