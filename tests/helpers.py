@@ -136,3 +136,14 @@ def pairwise(*factors: Iterable[Any]) -> list[tuple[Any, ...]]:
 
 def _pairs(row: tuple[int, ...]) -> set[Any]:
     return set(itertools.combinations(enumerate(row), 2))
+
+
+def graph_nodes(tensor: Tensor) -> list[str]:
+    """Names of all backward nodes behind a tensor."""
+    seen, stack = set(), [tensor.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            stack.extend(parent for parent, _ in node.next_functions)
+    return [node.name() for node in seen]

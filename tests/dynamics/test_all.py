@@ -15,7 +15,7 @@ from torch.testing import assert_close
 
 from snn_neuromod import surrogate
 from snn_neuromod.dynamics import alif, leaky_integrator, msrc, scan
-from tests.helpers import BATCH, CASES, NEURONS, Case, pairwise
+from tests.helpers import BATCH, CASES, NEURONS, Case, graph_nodes, pairwise
 
 every_neuron = pytest.mark.parametrize("case", CASES, ids=str)
 SRC_FAMILY = ("src", "msrc", "bsrc")
@@ -239,14 +239,3 @@ def test_scan_is_linear_in_the_number_of_steps() -> None:
     names = graph_nodes(spikes)
     assert names.count("UnbindBackward0") == 1
     assert not [name for name in names if name.startswith(("Select", "Index", "Slice"))]
-
-
-def graph_nodes(tensor: Tensor) -> list[str]:
-    """Names of all backward nodes behind a tensor."""
-    seen, stack = set(), [tensor.grad_fn]
-    while stack:
-        node = stack.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            stack.extend(parent for parent, _ in node.next_functions)
-    return [node.name() for node in seen]

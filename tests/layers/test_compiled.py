@@ -6,9 +6,9 @@ import warnings
 
 import pytest
 import torch
-from torch import Tensor
 from torch.testing import assert_close
 
+from tests.helpers import graph_nodes
 from tests.layers.cases import (
     CASES,
     DEFAULTS_LEARN,
@@ -21,17 +21,6 @@ from tests.layers.cases import (
 pytestmark = pytest.mark.usefixtures("device")
 
 compiles = pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
-
-
-def nodes(tensor: Tensor) -> list[str]:
-    """Names of all backward nodes behind a tensor."""
-    seen, stack = set(), [tensor.grad_fn]
-    while stack:
-        node = stack.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            stack.extend(parent for parent, _ in node.next_functions)
-    return [node.name() for node in seen]
 
 
 @every_class
@@ -86,7 +75,7 @@ def test_the_graph_does_not_grow_with_the_sequence(case: LayerCase) -> None:
     layer = case.make(learn=DEFAULTS_LEARN[case.layer] if case.label == "default" else ())
     counts = []
     for num_steps in (3, 300):
-        names = nodes(layer(case.current(num_steps).requires_grad_())[0])
+        names = graph_nodes(layer(case.current(num_steps).requires_grad_())[0])
         assert not [n for n in names if n.startswith(("Select", "Slice", "Index", "Stack"))]
         counts.append(len(names))
     assert counts[0] == counts[1]
